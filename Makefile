@@ -1,0 +1,53 @@
+# `make demo` and `make test` set up what they need. CPU-only and CUDA machines use the same pinned environment.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+GPUS := $(shell nvidia-smi -L 2>/dev/null | wc -l)
+SOURCES := workflow tests
+
+.PHONY: help setup demo report test lint format lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(READY) ## the environment, in .venv; then `source .venv/bin/activate`
+
+$(READY): envs/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Foldstack needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import uv' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@echo "Installing the pinned environment (about 6 GB, a minute or two) ..."
+	@$(BIN)/python -m uv pip sync --quiet --require-hashes --python $(BIN)/python envs/requirements.txt
+	@touch $@
+
+demo: $(READY) ## train, stack, evaluate, export and predict on scikit-learn's digits
+	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --resources gpu=$(if $(filter-out 0,$(GPUS)),$(GPUS),1)
+
+report: $(READY) ## the demo's report, in report.html
+	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --report report.html
+
+test: $(READY) ## the whole test suite
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory lint
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest -n $(CORES) --dist loadgroup
+
+lint: $(READY) ## formatters and linters, changing nothing
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/snakefmt --check Snakefile rules
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
+
+format: $(READY) ## formatters, in place
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/snakefmt Snakefile rules
+
+lock: ## renew envs/requirements.txt from pyproject.toml
+	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+		--group dev --custom-compile-command "make lock" pyproject.toml -o envs/requirements.txt
+
+clean: ## remove the demo's results
+	rm -rf results/digits report.html

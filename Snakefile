@@ -1,0 +1,75 @@
+"""From images and a short YAML file to an honest, deployable ensemble. Start with README.md."""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+# Snakemake merges a --configfile over this one, which would add the demo's models to the user's.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+# Used with `--sdm apptainer` only; a plain run takes the environment that `make setup` installs.
+container: "docker://python:3.11-slim"
+
+
+include: "rules/common.smk"
+
+
+pathvars:
+    results=RESULTS,
+
+
+include: "rules/data.smk"
+include: "rules/folds.smk"
+include: "rules/train.smk"
+include: "rules/oof.smk"
+include: "rules/stack.smk"
+include: "rules/evaluate.smk"
+include: "rules/export.smk"
+include: "rules/predict.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+wildcard_constraints:
+    model="|".join(map(re.escape, MEMBERS)),
+    seed=r"\d+",
+    fold=r"\d+",
+
+
+localrules:
+    all,
+    predict,
+
+
+rule all:
+    """Everything that the config asks for."""
+    default_target: True
+    input:
+        "<results>/evaluation/summary.txt",
+        "<results>/evaluation/leaderboard.html",
+        "<results>/evaluation/confusion.svg",
+        "<results>/evaluation/per_class.html",
+        "<results>/data/class_counts.svg",
+        "<results>/folds/folds.svg",
+        "<results>/evaluation/learning_curves.svg",
+        "<results>/evaluation/timings.svg",
+        "<results>/export/ensemble.json",
+        expand("<results>/export/parity/{model}.json", model=MEMBERS),
+        "<results>/predictions/predictions.csv" if CONFIG["predict"]["path"] else [],
+
+
+onstart:
+    terminal.watch(logger, workflow.dag, Path(RESULTS), MEMBERS, CONFIG["folds"]["n_splits"])
+
+
+onsuccess:
+    terminal.finish(Path(RESULTS), failed=False)
+
+
+onerror:
+    terminal.finish(Path(RESULTS), failed=True)

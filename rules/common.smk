@@ -1,0 +1,83 @@
+"""The validated config, and the few functions that rules share. Nothing here imports torch."""
+
+import functools
+import json
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
+
+from foldstack import codedigest, devices, terminal
+from foldstack import config as configuration
+from foldstack.data import fingerprint
+from foldstack.errors import FoldstackError
+from foldstack.models import registry
+
+try:
+    CONFIG = configuration.resolve(config)
+except FoldstackError as error:
+    raise WorkflowError(str(error)) from None
+
+MEMBERS = configuration.members(CONFIG)
+FOLDS = range(CONFIG["folds"]["n_splits"])
+RESULTS = f"results/{CONFIG['experiment']}"
+
+
+def slice_of(*sections):
+    """Sections of the config as the one JSON param by which Snakemake notices their change."""
+    return configuration.canonical({name: CONFIG[name] for name in sections})
+
+
+def code(script, model=None):
+    """Digests of all first-party code that `script` can reach; with `model`, of its architecture too."""
+    extra = (registry.module_name(CONFIG["models"][model]["architecture"]),) if model else ()
+    return codedigest.closure(script, extra)
+
+
+def prepared(path):
+    """Input function for a file of the data or folds stage.
+
+    It asks for the checkpoint first: when the prepared data come out with the same content as before, nothing
+    behind them runs again (their digests in `content` decide, not the files' times).
+    """
+
+    def file(wildcards):
+        checkpoints.assign_folds.get()
+        return f"{RESULTS}/{path}"
+
+    return file
+
+
+def content(wildcards):
+    """Digests of the prepared data and folds."""
+    summary = Path(prepared("folds/folds.json")(wildcards))
+    return _content(summary, summary.stat().st_mtime_ns)
+
+
+@functools.cache
+def _content(summary, mtime):
+    folds = json.loads(summary.read_text())
+    return f"data {folds['data_digest']} folds {folds['digest']}"
+
+
+def run_files(name, models=None):
+    """Pattern-expanded paths of one file of every run of `models` (default: all)."""
+    return [
+        f"{RESULTS}/models/{model}/seed{seed}/fold{fold}/{name}"
+        for model in (models or MEMBERS)
+        for seed in MEMBERS[model]
+        for fold in FOLDS
+    ]
+
+
+def member_files(stage):
+    """Paths of one table per (model, seed)."""
+    return [f"{RESULTS}/{stage}/{model}/seed{seed}.parquet" for model, seeds in MEMBERS.items() for seed in seeds]
+
+
+def run_gpus(wildcards):
+    """Cards of a run: none where the config says cpu, or where `auto` finds no card on this machine."""
+    if CONFIG["device"] == "cpu" or (CONFIG["device"] == "auto" and not devices.visible_gpus()):
+        return 0
+    return CONFIG["models"][wildcards.model]["gpus"]

@@ -1,0 +1,52 @@
+"""Data stage.
+
+INPUTS   the images named by `data.path`
+OUTPUTS  data/samples.parquet, data/pixels.npy, data/dataset.json, data/quarantine.csv; two pictures of them
+"""
+
+
+rule prepare_data:
+    """Read every image once: check it, decode it, and store it as memory-mapped pixels."""
+    output:
+        samples="<results>/data/samples.parquet",
+        pixels="<results>/data/pixels.npy",
+        dataset="<results>/data/dataset.json",
+        quarantine="<results>/data/quarantine.csv",
+    log:
+        "<results>/logs/prepare_data.log",
+    benchmark:
+        "<results>/benchmarks/prepare_data.tsv"
+    params:
+        code=code("prepare_data.py"),
+        config=slice_of("data"),
+        source=fingerprint.digest(CONFIG["data"]),
+    script:
+        "../workflow/scripts/prepare_data.py"
+
+
+rule plot_data:
+    """Picture the samples: how many of each class, and what they look like."""
+    input:
+        samples=ancient(prepared("data/samples.parquet")),
+        pixels=ancient(prepared("data/pixels.npy")),
+        dataset=ancient(prepared("data/dataset.json")),
+    output:
+        counts=report(
+            "<results>/data/class_counts.svg",
+            category="2 Data and folds",
+            labels={"figure": "Class counts"},
+            caption="../workflow/report/class_counts.rst",
+        ),
+        contact_sheet=report(
+            "<results>/data/contact_sheet.png",
+            category="2 Data and folds",
+            labels={"figure": "Contact sheet of samples"},
+            caption="../workflow/report/contact_sheet.rst",
+        ),
+    log:
+        "<results>/logs/plot_data.log",
+    params:
+        code=code("plot_data.py"),
+        content=content,
+    script:
+        "../workflow/scripts/plot_data.py"

@@ -1,0 +1,103 @@
+"""Scores on the out-of-fold predictions and on the test split.
+
+INPUTS   oof/*, test/*, stack/*, runs
+OUTPUTS  evaluation/leaderboard.csv, metrics.json, summary.txt; tables and figures of the report
+"""
+
+
+rule evaluate:
+    """Score every model, seed, blend and stack."""
+    input:
+        oof=member_files("oof"),
+        test=member_files("test"),
+        stack_oof="<results>/stack/oof.parquet",
+        stack_test="<results>/stack/test.parquet",
+        stack="<results>/stack/stack.json",
+        runs=run_files("run.json"),
+        samples=ancient(prepared("data/samples.parquet")),
+        dataset=ancient(prepared("data/dataset.json")),
+    output:
+        leaderboard="<results>/evaluation/leaderboard.csv",
+        metrics="<results>/evaluation/metrics.json",
+        summary=report(
+            "<results>/evaluation/summary.txt",
+            category="1 Results",
+            labels={"figure": "Summary (text)"},
+            caption="../workflow/report/summary.rst",
+        ),
+    log:
+        "<results>/logs/evaluate.log",
+    benchmark:
+        "<results>/benchmarks/evaluate.tsv"
+    params:
+        code=code("evaluate.py"),
+        config=configuration.canonical({"evaluation": CONFIG["evaluation"], "members": MEMBERS}),
+        content=content,
+    script:
+        "../workflow/scripts/evaluate.py"
+
+
+rule render_leaderboard:
+    """The leaderboard as a table and as a figure."""
+    input:
+        leaderboard="<results>/evaluation/leaderboard.csv",
+        metrics="<results>/evaluation/metrics.json",
+    output:
+        table=report(
+            "<results>/evaluation/leaderboard.html",
+            category="1 Results",
+            labels={"figure": "Leaderboard"},
+            caption="../workflow/report/leaderboard.rst",
+        ),
+        figure=report(
+            "<results>/evaluation/leaderboard.svg",
+            category="1 Results",
+            labels={"figure": "Leaderboard (figure)"},
+            caption="../workflow/report/leaderboard.rst",
+        ),
+    log:
+        "<results>/logs/render_leaderboard.log",
+    params:
+        code=code("render_leaderboard.py"),
+    script:
+        "../workflow/scripts/render_leaderboard.py"
+
+
+rule plot_confusion:
+    """The stack's confusion matrix."""
+    input:
+        metrics="<results>/evaluation/metrics.json",
+        dataset=ancient(prepared("data/dataset.json")),
+    output:
+        figure=report(
+            "<results>/evaluation/confusion.svg",
+            category="1 Results",
+            labels={"figure": "Confusion matrix"},
+            caption="../workflow/report/confusion.rst",
+        ),
+    log:
+        "<results>/logs/plot_confusion.log",
+    params:
+        code=code("plot_confusion.py"),
+    script:
+        "../workflow/scripts/plot_confusion.py"
+
+
+rule render_per_class:
+    """Precision, recall and F1 of each class."""
+    input:
+        metrics="<results>/evaluation/metrics.json",
+        dataset=ancient(prepared("data/dataset.json")),
+    output:
+        table=report(
+            "<results>/evaluation/per_class.html",
+            category="1 Results",
+            labels={"figure": "Classes"},
+            caption="../workflow/report/per_class.rst",
+        ),
+    log:
+        "<results>/logs/render_per_class.log",
+    params:
+        code=code("render_per_class.py"),
+    script:
+        "../workflow/scripts/render_per_class.py"

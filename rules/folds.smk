@@ -1,0 +1,47 @@
+"""Fold splits, shared by every model, seed and the stacker.
+
+INPUTS   data/samples.parquet, data/dataset.json
+OUTPUTS  folds/folds.parquet, folds/folds.json; a picture of them
+"""
+
+
+checkpoint assign_folds:
+    """Give each training sample its fold and its inner bucket; a checkpoint, so that equal folds rerun nothing."""
+    input:
+        samples="<results>/data/samples.parquet",
+        dataset="<results>/data/dataset.json",
+    output:
+        folds="<results>/folds/folds.parquet",
+        summary="<results>/folds/folds.json",
+    log:
+        "<results>/logs/assign_folds.log",
+    benchmark:
+        "<results>/benchmarks/assign_folds.tsv"
+    params:
+        code=code("assign_folds.py"),
+        config=slice_of("folds"),
+    script:
+        "../workflow/scripts/assign_folds.py"
+
+
+rule plot_folds:
+    """Picture the folds: sizes, classes, inner split."""
+    input:
+        folds=ancient(prepared("folds/folds.parquet")),
+        folds_summary=ancient(prepared("folds/folds.json")),
+        samples=ancient(prepared("data/samples.parquet")),
+        dataset=ancient(prepared("data/dataset.json")),
+    output:
+        figure=report(
+            "<results>/folds/folds.svg",
+            category="2 Data and folds",
+            labels={"figure": "Folds"},
+            caption="../workflow/report/folds.rst",
+        ),
+    log:
+        "<results>/logs/plot_folds.log",
+    params:
+        code=code("plot_folds.py"),
+        content=content,
+    script:
+        "../workflow/scripts/plot_folds.py"

@@ -1,0 +1,119 @@
+"""foldstack.config: defaults, overrides, and one clear sentence for each mistake."""
+
+import copy
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foldstack import config
+from foldstack.errors import FoldstackError
+
+SMALL = {"experiment": "tiny", "models": {"small_cnn": {}}}
+
+
+def small(**changes) -> dict:
+    return copy.deepcopy(SMALL) | changes
+
+
+def test_defaults_come_from_the_schema():
+    resolved = config.resolve(SMALL)
+    assert resolved["folds"]["n_splits"] == 5
+    assert resolved["training"]["lr"] == 0.001
+    assert resolved["models"]["small_cnn"]["architecture"] == "small_cnn"
+    assert resolved["models"]["small_cnn"]["seeds"] == resolved["seeds"] == [0]
+
+
+def test_a_model_block_overrides_the_global_training_defaults_and_nothing_else():
+    models = {"a": {"architecture": "small_cnn", "epochs": 3, "seeds": [4]}, "small_cnn": {}}
+    resolved = config.resolve(small(training={"epochs": 7}, models=models))
+    assert resolved["models"]["a"]["epochs"] == 3
+    assert resolved["models"]["small_cnn"]["epochs"] == 7
+    assert config.members(resolved) == {"a": [4], "small_cnn": [0]}
+
+
+@pytest.mark.parametrize("text", ["1e-3", "0.001", 0.001])
+def test_yaml_numbers_have_one_form(text):
+    resolved = config.resolve(small(training={"lr": text, "epochs": 3.0}))
+    assert config.training_slice(resolved, "small_cnn")["lr"] == 0.001
+    assert json.loads(config.canonical(resolved))["training"]["epochs"] == 3
+    assert '"epochs": 3,' in config.canonical(resolved)
+
+
+def test_seeds_are_not_part_of_what_a_run_depends_on():
+    one, two = config.resolve(SMALL), config.resolve(small(seeds=[0, 1]))
+    assert config.training_slice(one, "small_cnn") == config.training_slice(two, "small_cnn")
+
+
+def test_the_order_of_keys_changes_nothing():
+    models = {"b": {"architecture": "small_cnn"}, "a": {"architecture": "small_cnn"}}
+    forward, backward = small(models=models), small(models=dict(reversed(models.items())))
+    assert config.canonical(config.resolve(forward)) == config.canonical(config.resolve(backward))
+    assert list(config.members(config.resolve(forward))) == list(config.members(config.resolve(backward)))
+
+
+MISTAKES = {
+    "unknown key": (small(fold={}), "unknown key 'fold' in the top level; did you mean 'folds'?"),
+    "unknown nested key": (small(folds={"n_split": 3}), "unknown key 'n_split' in folds; did you mean 'n_splits'?"),
+    "unknown model key": (small(models={"small_cnn": {"epoch": 3}}), "did you mean 'epochs'?"),
+    "text for a number": (small(training={"lr": "fast"}), "training.lr: 'fast' is not of type 'number'"),
+    "out of range": (small(folds={"n_splits": 1}), "folds.n_splits: 1 is less than the minimum of 2"),
+    "misspelt choice": (small(training={"optimizer": "adamww"}), "did you mean 'adamw'?"),
+    "unknown architecture": (small(models={"resnet19": {}}), "near names are resnet18"),
+    "no models": (small(models={}), "models"),
+    "missing key": ({"models": {"small_cnn": {}}}, "lacks the key 'experiment'"),
+    "path in a name": (small(experiment="../up"), "must start with a letter or digit"),
+    "path in a model's name": (small(models={"a/b": {"architecture": "small_cnn"}}), "must start with a letter"),
+    "names that differ in case": (
+        small(models={"A": {"architecture": "small_cnn"}, "a": {"architecture": "small_cnn"}}),
+        "differ in case only",
+    ),
+    "pair network on images": (small(models={"siamese": {}}), "'siamese' is for pairs, but data.format gives images"),
+    "image network on pairs": (small(data={"format": "digits_pairs"}), "is for images, but data.format gives pairs"),
+    "early stopping without inner split": (
+        small(training={"selection": "final", "early_stopping": 2}),
+        "early_stopping: 2 needs an inner split",
+    ),
+    "plateau without inner split": (
+        small(training={"selection": "final", "schedule": "plateau"}),
+        "schedule: plateau needs an inner split",
+    ),
+    "no path": (small(data={"format": "imagefolder"}), "needs data.path"),
+    "path that is not there": (small(data={"format": "npz", "path": "no/such.npz"}), "'no/such.npz' does not exist"),
+    "path for built-in data": (small(data={"path": "x"}), "has no meaning for the built-in format"),
+    "image size": (small(data={"image_size": "big"}), "data.image_size is 'big'; give one whole number"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_each_mistake_is_named_in_one_sentence(name):
+    raw, expected = MISTAKES[name]
+    with pytest.raises(FoldstackError) as caught:
+        config.resolve(raw)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_block_means_its_defaults():
+    assert config.resolve(small(models={"small_cnn": None}, data=None)) == config.resolve(SMALL)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+keys = st.sampled_from(
+    ["experiment", "device", "data", "folds", "seeds", "training", "models", "stack", "predict", "x"]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(keys, json_values, max_size=4))
+def test_any_config_is_resolved_or_refused_with_a_sentence(changes):
+    try:
+        outcome = config.canonical(config.resolve(small(**changes)))
+    except FoldstackError as error:
+        outcome = str(error)
+    assert outcome.startswith(("Config: ", '{"data": '))

@@ -1,0 +1,74 @@
+"""foldstack.data.fingerprint: content decides, not times."""
+
+import os
+
+import pytest
+
+from foldstack.data import fingerprint
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = tmp_path / "images"
+    for name in ("cat/1.png", "cat/2.png", "dog/1.png"):
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        (images / name).write_bytes(name.encode())
+    return images
+
+
+def digest(path, form="imagefolder"):
+    return fingerprint.digest({"format": form, "path": str(path), "test_path": None})
+
+
+def test_touch_changes_nothing(folder):
+    before = digest(folder)
+    os.utime(folder / "cat" / "1.png", (1, 1))
+    assert digest(folder) == before
+
+
+def test_moving_the_folder_changes_nothing(folder):
+    before = digest(folder)
+    folder.rename(folder.with_name("moved"))
+    assert digest(folder.with_name("moved")) == before
+
+
+@pytest.mark.parametrize("edit", ["replace", "add", "remove", "rename the class"])
+def test_content_counts(folder, edit):
+    before = digest(folder)
+    if edit == "replace":
+        (folder / "cat" / "1.png").write_bytes(b"other!!!!")
+    elif edit == "add":
+        (folder / "cat" / "3.png").write_bytes(b"new")
+    elif edit == "remove":
+        (folder / "cat" / "2.png").unlink()
+    else:
+        (folder / "cat").rename(folder / "lynx")
+    assert digest(folder) != before
+
+
+def test_a_lost_cache_costs_time_only(folder):
+    before = digest(folder)
+    for path in fingerprint.CACHE_FOLDER.iterdir():
+        path.write_text("{")
+    assert digest(folder) == before
+
+
+def test_the_images_that_a_csv_lists_count(folder, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("path,label\nimages/cat/1.png,cat\n")
+    before = digest(table, "csv")
+    (folder / "dog" / "1.png").write_bytes(b"not listed")
+    assert digest(table, "csv") == before
+    (folder / "cat" / "1.png").write_bytes(b"listed")
+    assert digest(table, "csv") != before
+
+
+def test_odd_file_names(folder):
+    before = digest(folder)
+    (folder / "cat" / "a 'b' \"c\"\n ü.png").write_bytes(b"x")
+    assert digest(folder) != before
+
+
+def test_built_in_data_has_no_files():
+    assert fingerprint.digest({"format": "digits", "path": None, "test_path": None}) == ""

@@ -1,0 +1,86 @@
+"""foldstack.jobs: logs, atomic writes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from foldstack import jobs
+from foldstack.errors import FoldstackError
+
+SCRIPT = """
+import os, sys
+from types import SimpleNamespace
+from foldstack.errors import FoldstackError
+from foldstack.jobs import job
+
+smk = SimpleNamespace(log=[sys.argv[1]], params={"code": sys.argv[3:]}, wildcards={}, rule="r")
+with job(smk):
+    print("from python")
+    os.system("echo from a child process")
+    if sys.argv[2] == "fail":
+        raise FoldstackError("Row 3 is empty; fill it.")
+print("after the job")
+"""
+
+
+def run_script(tmp_path, how, *code):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    environment = os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(jobs.__file__))}
+    log = tmp_path / "logs" / "r.log"
+    done = subprocess.run([sys.executable, script, log, how, *code], capture_output=True, text=True, env=environment)
+    return done, log.read_text()
+
+
+def test_all_output_goes_to_the_log_and_the_terminal_stays_clean(tmp_path):
+    done, log = run_script(tmp_path, "succeed")
+    assert done.returncode == 0
+    assert done.stdout == "after the job\n"
+    assert "from python" in log
+    assert "from a child process" in log
+
+
+def test_a_failing_job_exits_non_zero_and_its_log_ends_with_the_sentence(tmp_path):
+    done, log = run_script(tmp_path, "fail")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == ""
+    assert log.splitlines()[-1].endswith("Row 3 is empty; fill it.")
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_no_rubbish(tmp_path):
+    path = tmp_path / "deep" / "file.json"
+    jobs.write_json(path, {"a": 1})
+    with pytest.raises(FileNotFoundError), jobs.atomic(path) as temporary:
+        temporary.rename(tmp_path / "lost")
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [entry.name for entry in path.parent.iterdir()] == ["file.json"]
+
+
+def test_json_has_sorted_keys_and_no_nan(tmp_path):
+    jobs.write_json(tmp_path / "x.json", {"b": 1, "a": 2})
+    assert (tmp_path / "x.json").read_text() == '{\n  "a": 2,\n  "b": 1\n}\n'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        jobs.write_json(tmp_path / "y.json", {"a": float("nan")})
+    assert not (tmp_path / "y.json").exists()
+
+
+def test_a_broken_json_file_is_named(tmp_path):
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(FoldstackError, match=r"x\.json cannot be read"):
+        jobs.read_json(tmp_path / "x.json")
+
+
+def test_versions_name_what_decides_a_result():
+    found = jobs.versions()
+    assert {"python", "torch", "lightgbm", "numpy"} <= set(found)
+
+
+def test_job_refuses_code_that_changed_since_planning(tmp_path):
+    done, log = run_script(tmp_path, "succeed", "foldstack/errors.py@0123456789ab")
+    assert done.returncode == 1
+    assert "from python" not in log
+    assert log.splitlines()[-1].endswith("errors.py was edited while the workflow ran; run the same command again.")

@@ -1,0 +1,28 @@
+"""Collect the out-of-fold and test predictions of one (model, seed) from its runs (rule collect_oof)."""
+
+from pathlib import Path
+
+from foldstack import oof, tables
+from foldstack.jobs import job, read_json
+
+
+def main(smk):
+    with job(smk):
+        dataset = read_json(smk.input.dataset)
+        classes = dataset["classes"]
+        out_of_fold, test = oof.collect(
+            [Path(path).parent for path in smk.input.runs],
+            tables.read_folds(smk.input.folds),
+            tables.read_samples(smk.input.samples),
+            classes,
+            read_json(smk.input.folds_summary),
+            dataset["digest"],
+            model=smk.wildcards.model,
+            seed=int(smk.wildcards.seed),
+        )
+        tables.write_predictions(out_of_fold, smk.output.oof, classes)
+        tables.write_predictions(test, smk.output.test, classes, keys=("fold", "sample_id"))
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821

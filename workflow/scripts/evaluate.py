@@ -1,0 +1,34 @@
+"""Score every model, seed, blend and stack; write the leaderboard, the figures and the summary (rule evaluate)."""
+
+import json
+
+from foldstack import evaluation, tables
+from foldstack.jobs import atomic, job, read_json, write_json, write_text
+from foldstack.members import read_members, read_methods
+from foldstack.summary import summary
+
+
+def main(smk):
+    with job(smk):
+        config = json.loads(smk.params.config)
+        classes = read_json(smk.input.dataset)["classes"]
+        samples = tables.read_samples(smk.input.samples)
+        members = read_members(smk.input.oof, smk.input.test, config["members"], samples, classes)
+        records = [read_json(path) for path in smk.input.runs]
+        rows = evaluation.contenders(
+            members,
+            read_methods(smk.input.stack_oof, members.sample_ids, classes),
+            read_methods(smk.input.stack_test, members.test_ids, classes),
+            records,
+        )
+        board = evaluation.leaderboard(rows, members, config["evaluation"])
+        figures = evaluation.figures_by_name(rows, members, records, config["evaluation"])
+
+        with atomic(smk.output.leaderboard) as temporary:
+            board.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
+        write_json(smk.output.metrics, figures)
+        write_text(smk.output.summary, summary(figures))
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821

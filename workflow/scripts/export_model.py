@@ -1,0 +1,17 @@
+"""Write one model's networks, averaged over folds and seeds, as one ONNX file (rule export_model)."""
+
+from foldstack.jobs import job, read_json
+
+
+def main(smk):
+    with job(smk):
+        from foldstack.onnx_export import export_model, read_runs
+
+        dataset = read_json(smk.input.dataset)
+        runs, metadata = read_runs(smk.input.runs, smk.wildcards.model, dataset)
+        stored = export_model(runs, smk.output.onnx, metadata)
+        print(f"{metadata['model']}: {len(runs)} networks, seeds {stored['seeds']}, {stored['n_splits']} folds")
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821

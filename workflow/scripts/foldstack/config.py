@@ -1,0 +1,187 @@
+"""The config: checked against the schema, defaults filled in, and cut into the slices that jobs read.
+
+Runs at Snakemake's parse time: standard library, PyYAML and jsonschema only.
+"""
+
+import copy
+import difflib
+import json
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from foldstack.errors import FoldstackError
+from foldstack.models import registry
+
+SCHEMA_PATH = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
+PAIR_FORMATS = {"digits_pairs", "npz_pairs"}
+BUILT_IN_FORMATS = {"digits", "digits_pairs"}
+
+
+def load_schema() -> dict:
+    """The schema, with `$defs/model` extended by every key of `$defs/training`."""
+    schema = yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))
+    overrides = copy.deepcopy(schema["$defs"]["training"]["properties"])
+    for key in overrides.values():
+        key.pop("default")
+    schema["$defs"]["model"]["properties"] |= overrides
+    return schema
+
+
+def resolve(raw: dict) -> dict:
+    """Check a config and fill in every default.
+
+    Returns:
+        A dict with every key of the schema; each block of `models` holds every key of `training`, plus
+        `architecture`, `options` and `seeds`.
+
+    Raises:
+        FoldstackError: naming the key, what is wrong with it, and the remedy.
+    """
+    schema = load_schema()
+    config = _with_numbers(copy.deepcopy(dict(raw)), schema, schema)
+    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda error: list(error.path))
+    if errors:
+        raise FoldstackError(_sentence(errors[0], schema))
+    _fill(config, schema, schema)
+    for name, block in config["models"].items():
+        own = {"architecture": name, "options": {}, "seeds": config["seeds"]}
+        config["models"][name] = config["training"] | own | block
+    _check_across(config)
+    return config
+
+
+def canonical(value) -> str:
+    """JSON with sorted keys: the form in which a slice of the config becomes a job's param."""
+    return json.dumps(value, sort_keys=True)
+
+
+def training_slice(config: dict, model: str) -> dict:
+    """What decides the result of a run of `model`, apart from its seed and fold."""
+    return {key: value for key, value in config["models"][model].items() if key != "seeds"}
+
+
+def members(config: dict) -> dict[str, list[int]]:
+    """Models and their seeds, sorted, so that their order in the config changes nothing."""
+    return {name: sorted(block["seeds"]) for name, block in sorted(config["models"].items())}
+
+
+def _with_numbers(value, node: dict, schema: dict):
+    """Read numbers that YAML 1.1 takes for text (`1e-3`), and give whole and real numbers one form each."""
+    node = _deref(node, schema)
+    if value is None and node.get("type") == "object":
+        return {}  # `resnet18:` with nothing behind it
+    if isinstance(value, dict):
+        return {key: _with_numbers(item, _child(node, key), schema) for key, item in value.items()}
+    kinds = node.get("type", [])
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if not {"number", "integer"} & set(kinds) or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return value
+    if isinstance(value, (int, float)):
+        if "number" in kinds:
+            return float(value)
+        if float(value).is_integer():
+            return int(value)
+    return value
+
+
+def _fill(value: dict, node: dict, schema: dict) -> None:
+    node = _deref(node, schema)
+    for key, child in node.get("properties", {}).items():
+        resolved = _deref(child, schema)
+        default = child.get("default", resolved.get("default", _fill))
+        if key not in value and default is not _fill:
+            value[key] = copy.deepcopy(default)
+        if isinstance(value.get(key), dict) and "properties" in resolved:
+            _fill(value[key], child, schema)
+
+
+def _deref(node: dict, schema: dict) -> dict:
+    reference = node.get("$ref") or (node["allOf"][0]["$ref"] if "allOf" in node else None)
+    return schema["$defs"][reference.rsplit("/", 1)[1]] if reference else node
+
+
+def _child(node: dict, key: str) -> dict:
+    extra = node.get("additionalProperties")
+    return node.get("properties", {}).get(key, extra if isinstance(extra, dict) else {})
+
+
+def _sentence(error: jsonschema.ValidationError, schema: dict) -> str:
+    where = ".".join(str(part) for part in error.absolute_path) or "the top level"
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = next(key for key in error.instance if key not in known)
+        near = difflib.get_close_matches(str(unknown), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}."
+        return f"Config: unknown key {unknown!r} in {where}; {hint}"
+    if error.validator == "required":
+        missing = next(key for key in error.validator_value if key not in error.instance)
+        return f"Config: {where} lacks the key {missing!r}; see config/README.md."
+    if error.validator == "enum":
+        allowed = [str(choice) for choice in error.validator_value]
+        near = difflib.get_close_matches(str(error.instance), allowed, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(allowed)}."
+        return f"Config: {where} is {error.instance!r}; {hint}"
+    if error.validator == "pattern":
+        return (
+            f"Config: the name {error.instance!r} in {where} must start with a letter or digit and hold only letters, "
+            "digits, '.', '_' and '-'."
+        )
+    if error.validator == "anyOf":
+        return f"Config: {where} is {error.instance!r}; give one whole number, [height, width] or null."
+    return f"Config: {where}: {error.message}; see config/README.md."
+
+
+def _check_across(config: dict) -> None:
+    """Checks that need more than one key."""
+    data = config["data"]
+    if data["format"] in BUILT_IN_FORMATS:
+        if data["path"] or data["test_path"]:
+            raise FoldstackError(
+                f"Config: data.path has no meaning for the built-in format {data['format']!r}; remove it."
+            )
+    elif not data["path"]:
+        raise FoldstackError(f"Config: data.format {data['format']!r} needs data.path, the folder or file to read.")
+    for key in ("data", "predict"):
+        for name in ("path", "test_path"):
+            path = config[key].get(name)
+            if path and not Path(path).exists():
+                raise FoldstackError(f"Config: {key}.{name} {path!r} does not exist; give an existing file or folder.")
+    task = "pairs" if data["format"] in PAIR_FORMATS else "images"
+    if config["predict"]["path"] and (config["predict"]["format"] in PAIR_FORMATS) != (task == "pairs"):
+        raise FoldstackError(f"Config: predict.format {config['predict']['format']!r} does not fit a model of {task}.")
+    known = registry.known_architectures()
+    lower: dict[str, str] = {}
+    for name, block in config["models"].items():
+        _check_model(name, block, task, known)
+        if lower.setdefault(name.lower(), name) != name:
+            raise FoldstackError(
+                f"Config: models.{name} and models.{lower[name.lower()]} differ in case only; rename one."
+            )
+
+
+def _check_model(name: str, block: dict, task: str, known: list[str]) -> None:
+    architecture = block["architecture"]
+    if architecture not in known:
+        near = difflib.get_close_matches(architecture, known, n=3, cutoff=0.4)
+        raise FoldstackError(
+            f"Config: models.{name}: there is no architecture {architecture!r}; "
+            + (f"near names are {', '.join(near)}." if near else "see docs/how-to/models.md.")
+        )
+    fits = registry.task_of(architecture)
+    if fits != task:
+        raise FoldstackError(
+            f"Config: models.{name}: the architecture {architecture!r} is for {fits}, but data.format gives {task}."
+        )
+    if block["selection"] == "final":
+        for key, value in (("early_stopping", block["early_stopping"]), ("schedule", block["schedule"])):
+            if value and (key != "schedule" or value == "plateau"):
+                raise FoldstackError(
+                    f"Config: models.{name}: {key}: {value} needs an inner split; set selection: inner or drop {key}."
+                )

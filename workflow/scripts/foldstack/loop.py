@@ -1,0 +1,244 @@
+"""The training loop of one run: epochs of steps, an inner evaluation after each, a checkpoint now and then.
+
+Every random number depends on the position in the run alone (seeding.py), and everything else that the loop carries is
+in `State`; so a run that was stopped after any step ends with the same bytes as one that was not.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import torch
+
+from foldstack.augment import augment
+from foldstack.checkpoint import Checkpoint, StopSignal
+from foldstack.errors import FoldstackError
+from foldstack.losses import build_loss
+from foldstack.network import Classifier
+from foldstack.optimizers import build_optimizer, learning_rate, set_learning_rate
+from foldstack.seeding import epoch_order, seed_step
+
+REPORT_SECONDS = 0.5
+
+
+@dataclass
+class Subset:
+    """Samples of one purpose: ids (N texts), rows in the stored pixels and labels (N,) int64."""
+
+    ids: list[str]
+    rows: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass
+class State:
+    """Where a run stands, apart from its parameters and its optimizer."""
+
+    epoch: int = 0  # 0-based, the one at work
+    step: int = 0  # steps of this epoch that are done
+    loss_sum: float = 0.0  # over the samples seen in this epoch
+    history: list[dict] = field(default_factory=list)  # a row of history.csv for each finished epoch
+    selected_epoch: int = 0  # 1-based; 0 = none yet
+    selected_weights: dict | None = None
+    seconds: float = 0.0  # spent in earlier attempts
+
+
+class Diverged(FoldstackError):
+    """The loss or the predictions of a run are not finite numbers."""
+
+
+class Loop:
+    """One run's training.
+
+    Args:
+        classifier: with its statistics set, on the device that trains.
+        read: maps rows (N,) int64 to uint8 pixels on that device.
+        train, selection: samples to learn from, and to choose the epoch by (empty under `selection: final`).
+        config: the run's resolved config.
+        name: of the run, for messages.
+        report: receives progress, or None.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        read: Callable[[np.ndarray], torch.Tensor],
+        train: Subset,
+        selection: Subset,
+        config: dict,
+        *,
+        name: str,
+        seed: int,
+        fold: int,
+        checkpoint: Checkpoint,
+        stop: StopSignal,
+        report: Callable[..., None] | None = None,
+    ):
+        self.classifier, self.read, self.train, self.selection = classifier, read, train, selection
+        self.config, self.name, self.seed, self.fold = config, name, seed, fold
+        self.checkpoint, self.stop, self.report = checkpoint, stop, report
+        self.optimizer = build_optimizer(classifier, config)
+        self.loss = build_loss(config)
+        self.device = classifier.mean.device
+        self.labels = torch.from_numpy(train.labels).to(self.device)
+        # Batches of nearly equal size, so that no epoch ends in a batch too small for batch normalisation.
+        self.steps_per_epoch = max(1, round(len(train.ids) / config["batch_size"]))
+        self.state = State()
+        self._loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        self._started, self._reported, self._steps_here = time.monotonic(), time.monotonic(), 0
+
+    def run(self) -> State:
+        """Train to the end, from the checkpoint where there is one; leaves the selected weights in the classifier."""
+        self._resume()
+        while self.state.epoch < self.config["epochs"] and not self._stops_early():
+            self._train_epoch()
+            self._end_epoch()
+        if self.state.selected_weights is not None:
+            self.classifier.load_state_dict(self.state.selected_weights)
+        else:
+            self.state.selected_epoch = len(self.state.history)
+        return self.state
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """Logits (N, classes) float32 of stored pixels; raises Diverged where they are not finite."""
+        self.classifier.eval()
+        size = max(256, self.config["batch_size"])
+        with torch.inference_mode():
+            parts = []
+            for start in range(0, len(rows), size):
+                parts.append(self.classifier(self.read(rows[start : start + size])).float().cpu())
+                self._save_or_stop()
+        logits = torch.cat(parts).numpy()
+        if not np.isfinite(logits).all():
+            self._diverge()
+        return logits
+
+    def seconds(self) -> float:
+        """Wall time of this run so far, earlier attempts included."""
+        return self.state.seconds + time.monotonic() - self._started
+
+    def _train_epoch(self) -> None:
+        """Finish the epoch at work, from `state.step` on."""
+        state = self.state
+        order = epoch_order(len(self.train.ids), self.seed, self.fold, state.epoch)
+        batches = np.array_split(order, self.steps_per_epoch)
+        inner_losses = [row["inner_loss"] for row in state.history]
+        self._loss.fill_(state.loss_sum)
+        self.classifier.train()
+        while state.step < len(batches):
+            position = state.epoch * self.steps_per_epoch + state.step
+            rate = learning_rate(self.config, position, self.steps_per_epoch, inner_losses)
+            set_learning_rate(self.optimizer, rate)
+            seed_step(self.seed, self.fold, position)
+            self._train_step(batches[state.step])
+            state.step += 1
+            self._steps_here += 1
+            if self.report and time.monotonic() - self._reported >= REPORT_SECONDS:
+                self._tell()
+            self._save_or_stop()
+
+    def _train_step(self, positions: np.ndarray) -> None:
+        images = augment(self.classifier.to_float(self.read(self.train.rows[positions])), self.config["augmentation"])
+        targets = self.labels[torch.from_numpy(positions).to(self.device)]
+        loss = self.loss(self.classifier.classify(images), targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self._loss += loss.detach().double() * len(positions)
+
+    def _end_epoch(self) -> None:
+        """Evaluate on the inner split, note the epoch, keep its weights where they are the ones to choose so far."""
+        state = self.state
+        train_loss = float(self._loss) / len(self.train.ids)
+        if not np.isfinite(train_loss):
+            self._diverge()
+        position = state.epoch * self.steps_per_epoch + self.steps_per_epoch - 1
+        earlier = [row["inner_loss"] for row in state.history]
+        row = {
+            "epoch": state.epoch + 1,
+            "lr": learning_rate(self.config, position, self.steps_per_epoch, earlier),
+            "train_loss": train_loss,
+            "inner_loss": None,
+            "inner_accuracy": None,
+        }
+        if self.selection.ids:
+            logits = self.predict(self.selection.rows)
+            row["inner_loss"] = log_loss(logits, self.selection.labels)
+            row["inner_accuracy"] = float((logits.argmax(axis=1) == self.selection.labels).mean())
+            if not earlier or row["inner_loss"] < min(earlier):
+                state.selected_epoch = row["epoch"]
+                weights = self.classifier.state_dict()
+                state.selected_weights = {key: value.detach().cpu().clone() for key, value in weights.items()}
+        state.history.append(row)
+        state.epoch, state.step = state.epoch + 1, 0
+        self._loss.zero_()
+        if self.report:
+            self._tell()
+        self._save_or_stop()
+
+    def _stops_early(self) -> bool:
+        patience, state = self.config["early_stopping"], self.state
+        return patience is not None and bool(state.history) and len(state.history) - state.selected_epoch >= patience
+
+    def _save_or_stop(self) -> None:
+        """Write the checkpoint where it is due; write it and exit where a signal asked for that."""
+        if self.stop.number is None and not self.checkpoint.due:
+            return
+        self.state.loss_sum = float(self._loss)
+        if not np.isfinite(self.state.loss_sum):
+            self._diverge()
+        saved = asdict(self.state) | {
+            "seconds": self.seconds(),
+            "classifier": self.classifier.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        self.checkpoint.save(saved)
+        if self.stop.number is not None:
+            print(f"stopped by signal {self.stop.number} in epoch {self.state.epoch + 1}; run again to go on")
+            raise SystemExit(128 + self.stop.number)
+
+    def _resume(self) -> None:
+        saved = self.checkpoint.load()
+        if saved is None:
+            return
+        self.classifier.load_state_dict(saved.pop("classifier"))
+        self.optimizer.load_state_dict(saved.pop("optimizer"))
+        self.state = State(**saved)
+        print(f"resumed in epoch {self.state.epoch + 1} after {self.state.step} of {self.steps_per_epoch} steps")
+
+    def _tell(self) -> None:
+        state = self.state
+        if not torch.isfinite(self._loss):
+            self._diverge()
+        now = time.monotonic()
+        total = self.config["epochs"] * self.steps_per_epoch
+        speed = self._steps_here / max(now - self._started, 1e-9)
+        seen = state.step / self.steps_per_epoch * len(self.train.ids)
+        last = state.history[-1] if state.history else {"train_loss": None, "inner_accuracy": None}
+        self._reported = now
+        self.report(
+            epoch=state.epoch + 1 if state.step else state.epoch,
+            epochs=self.config["epochs"],
+            step=state.epoch * self.steps_per_epoch + state.step,
+            steps=total,
+            train_loss=float(self._loss) / seen if seen else last["train_loss"],
+            inner_accuracy=last["inner_accuracy"],
+            images_per_second=speed * len(self.train.ids) / self.steps_per_epoch,
+            seconds_left=(total - state.epoch * self.steps_per_epoch - state.step) / speed if speed else None,
+        )
+
+    def _diverge(self) -> None:
+        self.checkpoint.remove()
+        raise Diverged(
+            f"{self.name} diverged in epoch {min(self.state.epoch + 1, self.config['epochs'])}: its loss is not a finite "
+            f"number; lower lr (now {self.config['lr']:g}) or raise warmup_epochs for this model."
+        )
+
+
+def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean cross-entropy of logits (N, C) for labels (N,), in double precision."""
+    values = logits.astype(np.float64)
+    values -= values.max(axis=1, keepdims=True)
+    chosen = values[np.arange(len(labels)), labels]
+    return float((np.log(np.exp(values).sum(axis=1)) - chosen).mean())

@@ -1,0 +1,93 @@
+"""Architectures by name: a file in this folder, or any classification model of timm.
+
+A new architecture is one new file here: the file's name is the architecture's name. The file defines `TASK`
+("images" or "pairs") and `build(*, in_channels, n_classes, image_size, **options)`, which returns a torch module that
+maps float (N, C, H, W), or (N, 2, C, H, W) for pairs, to logits (N, n_classes). Nothing is imported until it is asked
+for; names are found in the source text, since the config is checked where neither torch nor timm may be imported.
+"""
+
+import functools
+import importlib
+import importlib.util
+import inspect
+import re
+from pathlib import Path
+
+from foldstack.errors import FoldstackError
+
+FOLDER = Path(__file__).resolve().parent
+NOT_ARCHITECTURES = {"__init__", "registry", "timm_model"}
+
+
+@functools.lru_cache(maxsize=1)
+def own_architectures() -> tuple[str, ...]:
+    """Sorted names of the architectures defined in this folder."""
+    return tuple(sorted({path.stem for path in FOLDER.glob("*.py")} - NOT_ARCHITECTURES))
+
+
+@functools.lru_cache(maxsize=1)
+def timm_architectures() -> tuple[str, ...]:
+    """Sorted names that timm registers; empty where timm is not installed."""
+    spec = importlib.util.find_spec("timm")
+    if spec is None or not spec.submodule_search_locations:
+        return ()
+    names = set()
+    for path in Path(spec.submodule_search_locations[0], "models").glob("*.py"):
+        names.update(re.findall(r"^@register_model\s+def (\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE))
+    return tuple(sorted(names))
+
+
+def known_architectures() -> list[str]:
+    """Every name that `build` accepts: own architectures first, then timm's."""
+    own = own_architectures()
+    return [*own, *(name for name in timm_architectures() if name not in own)]
+
+
+def module_name(architecture: str) -> str:
+    """Dotted name of the module that builds `architecture`."""
+    return f"foldstack.models.{architecture if architecture in own_architectures() else 'timm_model'}"
+
+
+def module_path(architecture: str) -> Path:
+    """File of the module that builds `architecture`."""
+    return FOLDER / f"{module_name(architecture).rpartition('.')[2]}.py"
+
+
+def task_of(architecture: str) -> str:
+    """What the architecture reads, "images" or "pairs"; its file is read as text, not imported."""
+    path = module_path(architecture)
+    found = re.search(r'^TASK = "(images|pairs)"$', path.read_text(encoding="utf-8"), re.MULTILINE)
+    if found is None:
+        raise FoldstackError(f'{path.name} must say TASK = "images" or TASK = "pairs" on a line of its own.')
+    return found[1]
+
+
+def build(architecture: str, *, in_channels: int, n_classes: int, image_size: tuple[int, int], options: dict):
+    """Build a network with freshly drawn weights.
+
+    Args:
+        architecture: a name from `known_architectures()`.
+        in_channels: channels of one image, 1 or 3.
+        n_classes: width of the logits.
+        image_size: (height, width) of the images that the network will see.
+        options: keyword arguments of the architecture's own `build` (for timm: of `timm.create_model`).
+
+    Returns:
+        torch.nn.Module: float (N, C, H, W), or (N, 2, C, H, W) for pairs, to logits (N, n_classes).
+
+    Raises:
+        FoldstackError: for an unknown name or an option that the architecture does not have.
+    """
+    shape = {"in_channels": in_channels, "n_classes": n_classes, "image_size": tuple(image_size)}
+    if architecture in own_architectures():
+        module = importlib.import_module(module_name(architecture))
+        allowed = set(inspect.signature(module.build).parameters) - set(shape)
+        unknown = sorted(set(options) - allowed)
+        if unknown:
+            raise FoldstackError(
+                f"The architecture {architecture!r} has no option {unknown[0]!r}; it has {', '.join(sorted(allowed))}."
+            )
+        return module.build(**shape, **options)
+    if architecture not in timm_architectures():
+        raise FoldstackError(f"There is no architecture {architecture!r}; see docs/how-to/models.md.")
+    return importlib.import_module(module_name(architecture)).build(architecture, **shape, options=options)

@@ -1,0 +1,34 @@
+"""Random numbers by position: what is drawn depends on (seed, fold, position), not on what was drawn before.
+
+So a run that is resumed at any step goes on with the very numbers it would have had.
+"""
+
+import numpy as np
+import torch
+
+WEIGHTS, ORDER, STEP, STATISTICS = range(4)
+
+
+def seed_weights(seed: int, fold: int) -> None:
+    """Seed torch for drawing the initial weights of a run."""
+    torch.manual_seed(_derive(seed, fold, WEIGHTS, 0))
+
+
+def seed_step(seed: int, fold: int, step: int) -> None:
+    """Seed torch for augmentation and dropout of one optimizer step, counted over the whole run."""
+    torch.manual_seed(_derive(seed, fold, STEP, step))
+
+
+def epoch_order(n: int, seed: int, fold: int, epoch: int) -> np.ndarray:
+    """A permutation of range(n), int64: the order of the training samples in one epoch."""
+    return np.random.default_rng((seed, fold, ORDER, epoch)).permutation(n)
+
+
+def statistics_sample(n: int, limit: int, seed: int, fold: int) -> np.ndarray:
+    """Sorted positions, int64, of at most `limit` of n training samples."""
+    chosen = np.random.default_rng((seed, fold, STATISTICS)).choice(n, size=min(n, limit), replace=False)
+    return np.sort(chosen)
+
+
+def _derive(*position: int) -> int:
+    return int(np.random.SeedSequence(position).generate_state(1, np.uint64)[0])

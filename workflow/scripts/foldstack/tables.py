@@ -1,0 +1,168 @@
+"""Tables that flow between stages: one contract each, checked when written and when read.
+
+docs/reference/files.md says what each column means. Parquet files hold no timestamps, so equal frames give equal bytes.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from foldstack.errors import FoldstackError
+from foldstack.jobs import atomic
+
+SAMPLES = {
+    "sample_id": pa.string(),
+    "split": pa.string(),
+    "label": pa.int64(),
+    "group": pa.string(),
+    "fold": pa.int64(),
+    "caption": pa.string(),
+    "source": pa.string(),
+    "hash": pa.string(),
+    "view_hashes": pa.list_(pa.string()),
+    "row": pa.int64(),
+}
+FOLDS = {"sample_id": pa.string(), "fold": pa.int64(), "inner": pa.int64()}
+MAY_BE_NULL = {"group", "caption"}
+
+
+def write_samples(samples: pd.DataFrame, path) -> None:
+    """Write data/samples.parquet; raises FoldstackError where the contract is broken."""
+    _write(samples, path, SAMPLES, keys=("sample_id",), nullable=MAY_BE_NULL | {"fold"})
+
+
+def read_samples(path) -> pd.DataFrame:
+    return _read(path, SAMPLES, keys=("sample_id",), nullable=MAY_BE_NULL | {"fold"})
+
+
+def write_folds(folds: pd.DataFrame, path) -> None:
+    """Write folds/folds.parquet; raises FoldstackError where the contract is broken."""
+    _write(folds, path, FOLDS, keys=("sample_id",))
+
+
+def read_folds(path) -> pd.DataFrame:
+    return _read(path, FOLDS, keys=("sample_id",))
+
+
+def predictions(sample_ids, probabilities, logits=None, *, classes: Sequence[str], **extra) -> pd.DataFrame:
+    """A prediction table.
+
+    Args:
+        sample_ids: N texts.
+        probabilities: (N, C) array, rows sum to 1; stored as float32.
+        logits: (N, C) array or None.
+        classes: C names, in the order of dataset.json.
+        extra: further columns by name, such as `fold` or `method`; they come before the predictions.
+    """
+    columns = {"sample_id": np.asarray(sample_ids, dtype=object), **extra}
+    frame = pd.DataFrame(columns)
+    blocks = [frame, _block("prob", probabilities, classes)]
+    if logits is not None:
+        blocks.append(_block("logit", logits, classes))
+    return pd.concat(blocks, axis=1)
+
+
+def write_predictions(frame: pd.DataFrame, path, classes: Sequence[str], keys=("sample_id",)) -> None:
+    """Write a prediction table whose `keys` identify a row; raises FoldstackError where the contract is broken."""
+    _check_probabilities(frame, path, classes)
+    _write(frame, path, _prediction_schema(frame, keys, classes), keys)
+
+
+def read_predictions(path, classes: Sequence[str], keys=("sample_id",)) -> pd.DataFrame:
+    """Read a prediction table and check keys, classes and probabilities; raises FoldstackError."""
+    frame = _read(path, None, keys)
+    found = [name.removeprefix("prob_") for name in frame.columns if name.startswith("prob_")]
+    if found != list(classes):
+        raise FoldstackError(
+            f"{path} holds the classes {found}, but the data set has {list(classes)}; delete it and run again."
+        )
+    _check_probabilities(frame, path, classes)
+    return frame
+
+
+def probabilities(frame: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    """(N, C) float32, columns in the order of `classes`."""
+    return frame[[f"prob_{name}" for name in classes]].to_numpy(np.float32)
+
+
+def logits(frame: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    """(N, C) float32, columns in the order of `classes`."""
+    return frame[[f"logit_{name}" for name in classes]].to_numpy(np.float32)
+
+
+def ids_digest(ids: Iterable[str]) -> str:
+    """Digest of a set of sample ids: independent of their order, dependent on repeats."""
+    lines = "\n".join(sorted(text.encode("unicode_escape").decode() for text in ids))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _block(prefix: str, values, classes: Sequence[str]) -> pd.DataFrame:
+    values = np.asarray(values, dtype=np.float32)
+    if values.ndim != 2 or values.shape[1] != len(classes):
+        raise ValueError(f"{prefix} has shape {values.shape}, expected (N, {len(classes)})")
+    return pd.DataFrame(values, columns=[f"{prefix}_{name}" for name in classes])
+
+
+def _check_probabilities(frame: pd.DataFrame, path, classes: Sequence[str]) -> None:
+    values = probabilities(frame, classes)
+    wrong = ~np.isfinite(values).all(axis=1) | (np.abs(values.sum(axis=1) - 1) > 1e-4) | (values < 0).any(axis=1)
+    if wrong.any():
+        row = frame["sample_id"].iloc[int(np.flatnonzero(wrong)[0])]
+        raise FoldstackError(f"{path}: the probabilities of sample {row!r} are not finite numbers that sum to 1.")
+
+
+def _prediction_schema(frame: pd.DataFrame, keys, classes: Sequence[str]) -> dict:
+    schema = {"method": pa.string(), "sample_id": pa.string(), "fold": pa.int64()}
+    schema = {name: kind for name, kind in schema.items() if name in frame.columns}
+    for prefix in ("prob", "logit"):
+        if f"{prefix}_{classes[0]}" in frame.columns:
+            schema |= {f"{prefix}_{name}": pa.float32() for name in classes}
+    return schema
+
+
+def _write(frame: pd.DataFrame, path, schema: dict, keys, nullable=frozenset()) -> None:
+    missing, unknown = set(schema) - set(frame.columns), set(frame.columns) - set(schema)
+    if missing or unknown:
+        raise FoldstackError(f"{path}: columns missing: {sorted(missing)}, not in the contract: {sorted(unknown)}.")
+    _check_keys(frame, path, keys)
+    _check_nulls(frame, path, set(schema) - set(nullable))
+    arrow_schema = pa.schema(list(schema.items()))
+    table = pa.Table.from_pandas(frame[list(schema)], schema=arrow_schema, preserve_index=False)
+    with atomic(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(None), temporary, compression="zstd")
+
+
+def _read(path, schema: dict | None, keys, nullable=frozenset()) -> pd.DataFrame:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise FoldstackError(f"{path} cannot be read ({error}); delete it and run the same command again.") from error
+    if schema is not None and table.schema.names != list(schema):
+        raise FoldstackError(
+            f"{path} has the columns {table.schema.names}, expected {list(schema)}; delete it and run again."
+        )
+    frame = table.to_pandas()
+    if schema is not None and "fold" in nullable:
+        frame["fold"] = frame["fold"].astype("Int64")
+    _check_keys(frame, path, keys)
+    if schema is not None:
+        _check_nulls(frame, path, set(schema) - set(nullable))
+    return frame
+
+
+def _check_keys(frame: pd.DataFrame, path, keys) -> None:
+    repeated = frame.duplicated(list(keys))
+    if repeated.any():
+        row = frame.loc[repeated, list(keys)].iloc[0].to_dict()
+        raise FoldstackError(f"{path}: {row} stands in more than one row; each must be unique.")
+
+
+def _check_nulls(frame: pd.DataFrame, path, columns) -> None:
+    for name in sorted(columns):
+        if frame[name].isna().any():
+            row = frame.loc[frame[name].isna(), "sample_id"].iloc[0]
+            raise FoldstackError(f"{path}: column {name!r} is empty for sample {row!r}.")

@@ -1,0 +1,227 @@
+"""One run: train one model with one seed without one fold, then predict that fold and the test set once."""
+
+import csv
+import datetime
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from foldstack import jobs, seeding, tables
+from foldstack.checkpoint import Checkpoint, StopSignal
+from foldstack.errors import FoldstackError
+from foldstack.flops import count_flops
+from foldstack.folds import split_ids
+from foldstack.loop import Loop, State, Subset
+from foldstack.network import Classifier, save_classifier
+
+IN_MEMORY_BYTES = 512 * 2**20
+STATISTICS_ROWS = 2000
+HISTORY = ("epoch", "lr", "train_loss", "inner_loss", "inner_accuracy")
+
+
+def train_fold(
+    *,
+    samples,
+    pixels,
+    dataset,
+    folds,
+    folds_summary,
+    model: str,
+    seed: int,
+    fold: int,
+    config: dict,
+    code: list[str],
+    outputs: dict,
+    work,
+    device: str,
+    threads: int,
+    report: Callable[..., None] | None = None,
+) -> None:
+    """Train, predict and write the files of a run (docs/reference/files.md, "runs").
+
+    Args:
+        samples, pixels, dataset, folds, folds_summary: paths of samples.parquet, pixels.npy, dataset.json,
+            folds.parquet and folds.json.
+        config: the model's resolved config.
+        code: `path@digest` texts of the code, recorded and part of the checkpoint's name.
+        outputs: paths by the names `weights`, `oof`, `test`, `history` and `run`.
+        work: folder for checkpoints; what is in it is never an output.
+        device: "cpu" or "cuda".
+        report: called as report(epoch=, epochs=, step=, steps=, train_loss=, inner_accuracy=, images_per_second=,
+            seconds_left=), at every epoch's end and at most twice a second in between.
+
+    Raises:
+        FoldstackError: a config that does not fit the protocol or the data, or a run that diverged.
+        SystemExit: 128 + signal after SIGTERM or SIGINT, with a checkpoint written.
+    """
+    started = datetime.datetime.now(datetime.UTC)
+    name = f"Model {model}, seed {seed}, fold {fold}"
+    _check_selection(name, config)
+    _make_deterministic(device, threads)
+    info, summary = jobs.read_json(dataset), jobs.read_json(folds_summary)
+    if summary["data_digest"] != info["digest"]:
+        raise FoldstackError(f"{folds_summary} was made from other data than {dataset}; run the same command again.")
+    subsets = read_subsets(samples, folds, fold, config["selection"])
+    if len(subsets["train"].ids) < 2:
+        raise FoldstackError(f"{name} has fewer than two samples to train on; lower n_splits or add data.")
+    read = open_pixels(pixels, device)
+
+    seeding.seed_weights(seed, fold)
+    classifier = Classifier(_spec(config, info))
+    chosen = seeding.statistics_sample(len(subsets["train"].ids), STATISTICS_ROWS, seed, fold)
+    classifier.set_statistics(read(subsets["train"].rows[chosen]).cpu())
+    classifier.to(device)
+    identity = {
+        "config": config,
+        "code": sorted(code),
+        "data": info["digest"],
+        "folds": summary["digest"],
+        "run": [model, seed, fold],
+        "versions": [torch.__version__, np.__version__],
+    }
+    with StopSignal() as stop:
+        checkpoint = Checkpoint(work, identity)
+        loop = Loop(
+            classifier,
+            read,
+            subsets["train"],
+            subsets["selection"],
+            config,
+            name=name,
+            seed=seed,
+            fold=fold,
+            checkpoint=checkpoint,
+            stop=stop,
+            report=report,
+        )
+        state = loop.run()
+        predicted = {key: loop.predict(subsets[key].rows) for key in ("oof", "test")}
+
+    save_classifier(classifier, outputs["weights"])
+    write_history(state.history, outputs["history"])
+    for key, logits in predicted.items():
+        write_run_predictions(subsets[key].ids, logits, info["classes"], outputs[key])
+    finished = datetime.datetime.now(datetime.UTC)
+    record = {
+        "model": model,
+        "seed": seed,
+        "fold": fold,
+        "status": "complete",
+        "config": config,
+        "code": code,
+        "data_digest": info["digest"],
+        "folds_digest": summary["digest"],
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "threads": threads,
+        "seconds": round(loop.seconds(), 3),
+        "peak_memory_mb": round(_peak_memory(device), 1),
+        "versions": jobs.versions(),
+        "started": started.isoformat(timespec="seconds"),
+        "finished": finished.isoformat(timespec="seconds"),
+    }
+    jobs.write_json(outputs["run"], record | _digests(subsets) | _figures(state, classifier, read, subsets))
+    checkpoint.remove()
+
+
+def read_subsets(samples, folds, fold: int, selection: str) -> dict[str, Subset]:
+    """The run's samples by purpose: `train`, `selection`, `oof` (the held-out fold) and `test`; all joined by id."""
+    table = tables.read_samples(samples).set_index("sample_id")
+    train, inner, held_out = split_ids(tables.read_folds(folds), fold, selection)
+    test = table.index[table["split"] == "test"]
+    ids = {"train": train, "selection": inner, "oof": held_out, "test": sorted(test)}
+    unknown = sorted(set().union(train, inner, held_out) - set(table.index[table["split"] == "train"]))
+    if unknown:
+        raise FoldstackError(f"{folds} names {unknown[0]!r}, which is no training sample of {samples}; run again.")
+    return {key: _subset(table.loc[list(value)]) for key, value in ids.items()}
+
+
+def _subset(rows: pd.DataFrame) -> Subset:
+    return Subset(list(rows.index), rows["row"].to_numpy(np.int64), rows["label"].to_numpy(np.int64))
+
+
+def open_pixels(path, device: str) -> Callable[[np.ndarray], torch.Tensor]:
+    """A function from rows (N,) int64 to their uint8 pixels on `device`; a small store is held there as a whole."""
+    stored = np.load(path, mmap_mode="r", allow_pickle=False)
+    if stored.nbytes > IN_MEMORY_BYTES:
+        return lambda rows: torch.from_numpy(stored[rows]).to(device)
+    held = torch.from_numpy(np.array(stored)).to(device)
+    return lambda rows: held[torch.from_numpy(rows).to(device)]
+
+
+def write_history(history: list[dict], path) -> None:
+    """Write history.csv: one row an epoch, no timings, so that equal runs give equal bytes."""
+    with jobs.atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, HISTORY, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def write_run_predictions(ids: list[str], logits: np.ndarray, classes: list[str], path) -> None:
+    """Write logits (N, C) and their softmax by sample id."""
+    values = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    frame = tables.predictions(ids, values / values.sum(axis=1, keepdims=True), logits, classes=classes)
+    tables.write_predictions(frame, path, classes)
+
+
+def _check_selection(name: str, config: dict) -> None:
+    if config["selection"] != "final":
+        return
+    for key, asked in (("early_stopping", config["early_stopping"] is not None), ("schedule", _plateau(config))):
+        if asked:
+            raise FoldstackError(
+                f"{name}: {key}: {config[key]} needs an inner split; set selection: inner or drop {key}."
+            )
+
+
+def _plateau(config: dict) -> bool:
+    return config["schedule"] == "plateau"
+
+
+def _make_deterministic(device: str, threads: int) -> None:
+    torch.set_num_threads(threads)
+    torch.set_deterministic_debug_mode("warn")  # unlike use_deterministic_algorithms, imports nothing more
+    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, changes no result
+    if device == "cuda":
+        torch.backends.cudnn.benchmark = False
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _spec(config: dict, info: dict) -> dict:
+    size = config["image_size"] or info["image_size"]
+    return {
+        "architecture": config["architecture"],
+        "options": config["options"],
+        "image_size": [size, size] if isinstance(size, int) else list(size),
+        "store_size": list(info["image_size"]),
+        "channels": info["channels"],
+        "task": info["task"],
+        "classes": list(info["classes"]),
+    }
+
+
+def _digests(subsets: dict[str, Subset]) -> dict:
+    """Which samples the run saw: digests of ids and counts, by the names of run.json."""
+    names = {"train": "train", "selection": "selection", "predicted": "oof"}
+    ids = {name: subsets[key].ids for name, key in names.items()}
+    digests = {f"{name}_ids": tables.ids_digest(value) if value else None for name, value in ids.items()}
+    return digests | {f"n_{name}": len(value) for name, value in ids.items()}
+
+
+def _figures(state: State, classifier: Classifier, read, subsets: dict[str, Subset]) -> dict:
+    return {
+        "epochs_run": len(state.history),
+        "selected_epoch": state.selected_epoch,
+        "parameters": sum(parameter.numel() for parameter in classifier.parameters()),
+        "flops": count_flops(classifier, read(subsets["oof"].rows[:1])),
+    }
+
+
+def _peak_memory(device: str) -> float:
+    """MiB: of the card's allocator, or of this process."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

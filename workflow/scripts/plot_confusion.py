@@ -1,0 +1,13 @@
+"""Draw the stack's confusion matrices (rule plot_confusion)."""
+
+from foldstack.jobs import job, read_json
+from foldstack.plots.confusion import draw_confusion
+
+
+def main(smk):
+    with job(smk):
+        draw_confusion(read_json(smk.input.metrics), smk.output.figure)
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821

@@ -1,0 +1,19 @@
+"""Draw the class counts and a sheet of training samples (rule plot_data)."""
+
+import numpy as np
+
+from foldstack import tables
+from foldstack.jobs import job, read_json
+from foldstack.plots.data_overview import draw_contact_sheet, draw_counts
+
+
+def main(smk):
+    with job(smk):
+        samples, dataset = tables.read_samples(smk.input.samples), read_json(smk.input.dataset)
+        pixels = np.load(smk.input.pixels, mmap_mode="r", allow_pickle=False)
+        draw_counts(samples, dataset, smk.output.counts)
+        draw_contact_sheet(samples, pixels, dataset, smk.output.contact_sheet)
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821

@@ -1,0 +1,24 @@
+"""Label new data with the exported files (rule predict_new)."""
+
+import json
+
+from foldstack.errors import FoldstackError
+from foldstack.jobs import job
+
+
+def main(smk):
+    with job(smk):
+        from foldstack.data.unlabelled import read_unlabelled
+        from foldstack.predict import Ensemble, write_tables
+
+        config = json.loads(smk.params.config)["predict"]
+        if config["path"] is None:
+            raise FoldstackError("predict.path is not set: name the folder or file with the new data in the config.")
+        ensemble = Ensemble(smk.input.ensemble, smk.input.stacker, smk.input.onnx)
+        ids, pixels, quarantined = read_unlabelled(config["format"], config["path"], **ensemble.pixel_format)
+        write_tables(ensemble.predict(ids, pixels), quarantined, smk.output.predictions, smk.output.quarantine)
+        print(f"{len(ids)} samples labelled, {len(quarantined)} quarantined")
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821

@@ -1,0 +1,38 @@
+"""Compare one exported model with torch and with the pipeline's own test predictions (rule verify_export)."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from foldstack import tables
+from foldstack.jobs import job, read_json, write_json
+
+
+def main(smk):
+    with job(smk):
+        from foldstack import parity
+        from foldstack.onnx_export import read_runs
+
+        config, dataset = json.loads(smk.params.config), read_json(smk.input.dataset)
+        runs, _ = read_runs(smk.input.runs, smk.wildcards.model, dataset)
+        chosen = parity.choose_samples(tables.read_samples(smk.input.samples), config["samples"])
+        pixels = np.load(smk.input.pixels, mmap_mode="r", allow_pickle=False)[chosen["row"].to_numpy()]
+        pipeline = None
+        if (chosen["split"] == "test").all():
+            files = [(seed, fold, Path(weights).parent / "test.parquet") for seed, fold, weights in runs]
+            pipeline = parity.read_pipeline(files, chosen["sample_id"].tolist(), dataset["classes"])
+        on_cpu = all(read_json(path)["device"] == "cpu" for path in smk.input.runs)
+        report = parity.check(
+            smk.input.onnx,
+            runs,
+            pixels,
+            tolerance=config["tolerance"],
+            pipeline=pipeline,
+            pipeline_tolerance=None if on_cpu else parity.DEVICE_TOLERANCE,
+        )
+        write_json(smk.output.parity, report)
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821
