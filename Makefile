@@ -7,9 +7,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 GPUS := $(shell nvidia-smi -L 2>/dev/null | wc -l)
-SOURCES := workflow tests
+SOURCES := workflow tests docs
 
-.PHONY: help setup demo report test lint format lock clean
+.PHONY: help setup demo report test lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ format: $(READY) ## formatters, in place
 lock: ## renew envs/requirements.txt from pyproject.toml
 	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 		--group dev --custom-compile-command "make lock" pyproject.toml -o envs/requirements.txt
+
+docs: $(READY) ## pages that are made from the code
+	$(BIN)/python docs/make_config_reference.py
 
 clean: ## remove the demo's results
 	rm -rf results/digits report.html

@@ -137,11 +137,21 @@ def test_members_are_seed_averaged_and_joined_by_id(tmp_path):
     assert np.array_equal(members.test_labels, labels.loc[members.test_ids])
 
 
-def test_members_out_of_order_are_refused(tmp_path):
+def test_members_are_known_by_their_names_not_their_places(tmp_path):
     made = experiment(tmp_path)
     oof_paths, test_paths = write_members(made)
-    with pytest.raises(FoldstackError, match="out of order"):
-        read_members(oof_paths[::-1], test_paths, MEMBERS, made.samples, CLASSES)
+    expected = read_members(oof_paths, test_paths, MEMBERS, made.samples, CLASSES)
+    found = read_members(oof_paths[::-1], test_paths, MEMBERS, made.samples, CLASSES)
+    assert np.array_equal(found.seed_averaged_oof(), expected.seed_averaged_oof())
+    assert not np.array_equal(found.oof["small", 0], found.oof["wide", 0])
+
+
+@pytest.mark.parametrize("wrong", [lambda paths: paths[:-1], lambda paths: [paths[0], *paths[:-1]]])
+def test_files_that_are_not_one_a_member_are_refused(tmp_path, wrong):
+    made = experiment(tmp_path)
+    oof_paths, test_paths = write_members(made)
+    with pytest.raises(FoldstackError, match="not one each of the members"):
+        read_members(oof_paths, wrong(test_paths), MEMBERS, made.samples, CLASSES)
 
 
 def test_members_with_other_folds_are_refused(tmp_path):

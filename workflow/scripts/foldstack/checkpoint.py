@@ -1,8 +1,8 @@
 """Where a run got to, kept so that it can go on after a crash, a time limit or a signal.
 
-A checkpoint is torch's own format behind 32 bytes of SHA-256, since torch does not notice damaged tensors. It lives in a
-folder that Snakemake does not know (declared outputs of an unfinished job are deleted), named by everything that decides
-the run's result, so that a checkpoint of other code, data or settings is never picked up.
+A checkpoint is torch's own format behind 32 bytes of SHA-256, since torch does not notice damaged tensors. It lives in
+a folder that Snakemake does not know (declared outputs of an unfinished job are deleted), named by everything that
+decides the run's result, so that a checkpoint of other code, data or settings is never picked up.
 """
 
 import contextlib

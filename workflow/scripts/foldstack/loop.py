@@ -6,7 +6,7 @@ in `State`; so a run that was stopped after any step ends with the same bytes as
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -188,7 +188,7 @@ class Loop:
         self.state.loss_sum = float(self._loss)
         if not np.isfinite(self.state.loss_sum):
             self._diverge()
-        saved = asdict(self.state) | {
+        saved = vars(self.state) | {
             "seconds": self.seconds(),
             "classifier": self.classifier.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -231,8 +231,8 @@ class Loop:
     def _diverge(self) -> None:
         self.checkpoint.remove()
         raise Diverged(
-            f"{self.name} diverged in epoch {min(self.state.epoch + 1, self.config['epochs'])}: its loss is not a finite "
-            f"number; lower lr (now {self.config['lr']:g}) or raise warmup_epochs for this model."
+            f"{self.name} diverged in epoch {min(self.state.epoch + 1, self.config['epochs'])}: its loss is not a "
+            f"finite number; lower lr (now {self.config['lr']:g}) or raise warmup_epochs for this model."
         )
 
 

@@ -55,19 +55,18 @@ class Members:
 def read_members(
     oof_paths: Sequence[str], test_paths: Sequence[str], seeds: dict[str, list[int]], samples, classes
 ) -> Members:
-    """Read the collected predictions of all (model, seed), in the order of `seeds`; joins by `sample_id`.
+    """Read the collected predictions of all (model, seed) in `seeds`, whose order they take; joins by `sample_id`.
 
     Raises:
-        FoldstackError: a path is not the one of its (model, seed), or the files differ in samples or folds.
+        FoldstackError: the paths are not one each of the (model, seed), or the files differ in samples or folds.
     """
     keys = [(model, seed) for model, model_seeds in seeds.items() for seed in model_seeds]
-    for paths in (oof_paths, test_paths):
-        _check_paths(paths, keys)
+    files = zip(keys, _in_order(oof_paths, keys), _in_order(test_paths, keys), strict=True)
     by_split = {split: rows.set_index("sample_id")["label"].sort_index() for split, rows in samples.groupby("split")}
     train = by_split["train"]
     test = by_split.get("test", train.iloc[:0])
     oof, tests, folds = {}, {}, None
-    for key, oof_path, test_path in zip(keys, oof_paths, test_paths, strict=True):
+    for key, oof_path, test_path in files:
         frame = tables.read_predictions(oof_path, classes).sort_values("sample_id", ignore_index=True)
         folds = frame["fold"].to_numpy() if folds is None else folds
         same = np.array_equal(frame["sample_id"].to_numpy(str), train.index.to_numpy(str))
@@ -88,12 +87,15 @@ def read_members(
     )
 
 
-def _check_paths(paths: Sequence[str], keys: list[tuple[str, int]]) -> None:
-    if len(paths) != len(keys):
-        raise FoldstackError(f"{len(paths)} prediction files are given for {len(keys)} members {keys}.")
-    for path, (model, seed) in zip(paths, keys, strict=True):
-        if Path(path).parts[-2:] != (model, f"seed{seed}.parquet"):
-            raise FoldstackError(f"{path} is not the file of {model} with seed {seed}: the members are out of order.")
+def _in_order(paths: Sequence[str], keys: list[tuple[str, int]]) -> list[str]:
+    """The path of each (model, seed), known by its end `<model>/seed<seed>.parquet`, not by its place."""
+    by_name = {Path(path).parts[-2:]: path for path in paths}
+    names = [(model, f"seed{seed}.parquet") for model, seed in keys]
+    if len(paths) != len(keys) or set(by_name) != set(names):
+        raise FoldstackError(
+            f"The files {sorted(map(str, paths))} are not one each of the members (model, seed) {keys}."
+        )
+    return [by_name[name] for name in names]
 
 
 def _by_fold(path, classes: Sequence[str], test_ids: np.ndarray, n_splits: int) -> np.ndarray:

@@ -20,8 +20,8 @@ class Classifier(nn.Module):
     """Resize, scale, normalise, then the architecture.
 
     Args:
-        spec: `architecture`, `options`, `image_size` [H, W] that the architecture sees, `store_size` [H, W] of the stored
-            pixels, `channels`, `task` ("images" or "pairs") and `classes` (names, in order).
+        spec: `architecture`, `options`, `image_size` [H, W] that the architecture sees, `store_size` [H, W] of the
+            stored pixels, `channels`, `task` ("images" or "pairs") and `classes` (names, in order).
 
     `forward` maps uint8 (N, H, W, C), or (N, 2, H, W, C) for pairs, to logits (N, classes). Training calls `to_float`,
     augments, and calls `classify`. The buffers `mean` and `std` (C,) belong to values in 0..1; see `set_statistics`.

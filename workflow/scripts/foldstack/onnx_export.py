@@ -6,17 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from torch import nn
 
 from foldstack.errors import FoldstackError
 from foldstack.jobs import atomic, read_json, versions
 from foldstack.network import load_classifier
+from foldstack.onnx_session import OUTPUTS, input_shape, open_session
 
 OPSET = 20  # read by onnxruntime >= 1.17
 MAX_BYTES = 2**31 - 1  # what one protobuf file can hold
-OUTPUTS = ("probabilities", "fold_probabilities")
 
 Run = tuple[int, int, Path]  # seed, fold, weights file
 
@@ -24,8 +23,8 @@ Run = tuple[int, int, Path]  # seed, fold, weights file
 class FoldEnsemble(nn.Module):
     """Averages the softmax of `n_splits * n_seeds` networks that are ordered by fold, then by seed.
 
-    `forward` takes uint8 images (B, H, W, C) or pairs (B, 2, H, W, C) and gives the probabilities (B, classes), the mean
-    over folds and seeds, and (B, n_splits, classes), the mean over seeds; both float32.
+    `forward` takes uint8 images (B, H, W, C) or pairs (B, 2, H, W, C) and gives float32 probabilities: (B, classes),
+    the mean over folds and seeds, and (B, n_splits, classes), the mean over seeds.
     """
 
     def __init__(self, networks: Sequence[nn.Module], n_splits: int):
@@ -77,7 +76,7 @@ def order_runs(runs: Sequence[Run]) -> tuple[list[Run], list[int], int]:
 
 
 def export_model(runs: Sequence[Run], path, metadata: dict) -> dict:
-    """Write all `runs` of one model as one ONNX file: input `image`, outputs as of `OUTPUTS`. Equal runs give equal bytes.
+    """Write all `runs` of one model as one ONNX file: input `image`, the outputs of `OUTPUTS`; equal runs, equal bytes.
 
     Args:
         runs: (seed, fold, weights file) in any order.
@@ -103,27 +102,6 @@ def export_model(runs: Sequence[Run], path, metadata: dict) -> dict:
         temporary.write_bytes(data)
         _check_batches(temporary, metadata)
     return metadata
-
-
-def open_session(path, threads: int = 1) -> tuple[onnxruntime.InferenceSession, dict]:
-    """Open an exported model on the CPU; returns the session and its `foldstack` metadata."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        return session, json.loads(session.get_modelmeta().custom_metadata_map["foldstack"])
-    except KeyError:
-        raise FoldstackError(f"{path} holds no Foldstack metadata; export the model with Foldstack.") from None
-    except Exception as error:  # onnxruntime has no public base class for what a broken file raises
-        raise FoldstackError(f"{path} cannot be opened ({error}); export it again.") from error
-
-
-def input_shape(metadata: dict) -> tuple[int, ...]:
-    """The shape of one sample at its stored size: (H, W, C), or (2, H, W, C) for pairs."""
-    views = (2,) if metadata["task"] == "pairs" else ()
-    return (*views, *metadata["image_size"], metadata["channels"])
 
 
 def _to_onnx(ensemble: FoldEnsemble, shape: tuple[int, ...], name: str) -> onnx.ModelProto:
@@ -179,6 +157,6 @@ def _check_batches(path, metadata: dict) -> None:
         shapes = mean.shape == (size, n_classes) and folds.shape == (size, metadata["n_splits"], n_classes)
         if not shapes or not np.allclose(folds, whole[1][:size], atol=1e-4):
             raise FoldstackError(
-                f"The export of model {metadata['model']!r} is wrong at a batch of {size} samples: its outputs have the "
-                f"shapes {mean.shape} and {folds.shape}, or differ from those of a larger batch."
+                f"The export of model {metadata['model']!r} is wrong at a batch of {size} samples: its outputs have "
+                f"the shapes {mean.shape} and {folds.shape}, or differ from those of a larger batch."
             )

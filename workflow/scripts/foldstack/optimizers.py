@@ -73,8 +73,8 @@ def plateaus(losses: Sequence[float], patience: int) -> int:
 def _eager(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
     """The same optimizer without the hooks for torch.compile.
 
-    Those hooks import torch._dynamo, which takes longer than many a run. Each is a wrapper made with functools.wraps, so the
-    method itself is at hand; where a version of torch has no wrapper, `unwrap` returns the method as it is.
+    Those hooks import torch._dynamo, which takes longer than many a run. Each is a wrapper made with functools.wraps,
+    so the method itself is at hand; where a version of torch has no wrapper, `unwrap` returns the method as it is.
     """
     names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
     methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}

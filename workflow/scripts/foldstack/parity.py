@@ -9,9 +9,9 @@ import torch
 from foldstack import tables
 from foldstack.errors import FoldstackError
 from foldstack.network import load_classifier
-from foldstack.onnx_export import OUTPUTS, Run, open_session, order_runs
+from foldstack.onnx_export import Run, order_runs
+from foldstack.onnx_session import batches, open_session, run_batches
 
-BATCH = 64
 # Two labels this close in probability are a tie that the last bit of a float32 decides, not a flip.
 TIE = 1e-6
 # Runs on a GPU may have predicted with shorter floats; beyond this, weights or rows were mixed up.
@@ -48,14 +48,14 @@ def read_pipeline(test_files: Sequence[tuple[int, int, str]], sample_ids: Sequen
 
 
 def torch_probabilities(runs: Sequence[Run], pixels: np.ndarray) -> np.ndarray:
-    """(N, n_splits, C) float64 of torch on the CPU, the mean over seeds for each fold; one network in memory at a time."""
+    """(N, n_splits, C) float64 of torch on the CPU, the mean over seeds for each fold; one network at a time."""
     ordered, seeds, n_splits = order_runs(runs)
     each = []
     for _, _, weights in ordered:
         network = load_classifier(weights).eval()
         with torch.inference_mode():
-            batches = [network(torch.from_numpy(batch)).double().softmax(-1) for batch in _batches(pixels)]
-        each.append(torch.cat(batches).numpy())
+            parts = [network(torch.from_numpy(batch)).double().softmax(-1) for batch in batches(pixels)]
+        each.append(torch.cat(parts).numpy())
     return _seed_means(each, len(seeds), n_splits)
 
 
@@ -83,8 +83,7 @@ def check(
     extremes = np.stack([np.zeros_like(pixels[0]), np.full_like(pixels[0], 255)])
     images = np.concatenate([pixels, extremes])
     session, metadata = open_session(onnx_path, threads)
-    outputs = [session.run(list(OUTPUTS), {"image": batch}) for batch in _batches(images)]
-    mean, folds = (np.concatenate(parts).astype(np.float64) for parts in zip(*outputs, strict=True))
+    mean, folds = run_batches(session, images)
     expected = torch_probabilities(runs, images)
     if folds.shape != expected.shape:
         raise FoldstackError(f"{onnx_path} was exported from other runs (folds or classes differ); export it again.")
@@ -116,10 +115,6 @@ def check(
 def _seed_means(each: list[np.ndarray], n_seeds: int, n_splits: int) -> np.ndarray:
     """(N, n_splits, C) from one (N, C) a run, ordered by fold, then seed."""
     return np.stack(each, axis=1).reshape(len(each[0]), n_splits, n_seeds, -1).mean(axis=2)
-
-
-def _batches(pixels: np.ndarray):
-    return (pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH))
 
 
 def _difference(found: np.ndarray, expected: np.ndarray) -> float:

@@ -5,21 +5,19 @@ averaged after that, as in the estimate (`foldstack.stacking`).
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import lightgbm
 import numpy as np
-import onnxruntime
 import pandas as pd
 
 from foldstack.errors import FoldstackError
 from foldstack.jobs import atomic, read_json
+from foldstack.onnx_session import open_session, run_batches
 from foldstack.stacking import predict_folds
 
 METHOD = "lightgbm"
-BATCH = 64
 FROM_STACK = (
     "classes", "models", "meta_features", "floor", "n_splits", "best_single", "weights", "logistic",
     "data_digest", "folds_digest",
@@ -33,7 +31,9 @@ def describe_ensemble(stack: dict, dataset: dict, stacker: str) -> dict:
     Raises FoldstackError where the stack is of another data set.
     """
     if stack["data_digest"] != dataset["digest"] or stack["classes"] != dataset["classes"]:
-        raise FoldstackError("stack.json was made from other data than dataset.json; delete the folder stack and run again.")
+        raise FoldstackError(
+            "stack.json was made from other data than dataset.json; delete the folder stack and run again."
+        )
     ensemble = {key: stack[key] for key in FROM_STACK} | {key: dataset[key] for key in PIXEL_FORMAT}
     return ensemble | {"method": METHOD, "stacker_digest": _digest(stacker)}
 
@@ -52,7 +52,9 @@ class Ensemble:
         self.spec = read_json(ensemble_path)
         text = Path(stacker_path).read_text(encoding="utf-8")
         if _digest(text) != self.spec["stacker_digest"]:
-            raise FoldstackError(f"{stacker_path} is not the stacker that {ensemble_path} was written for; export both again.")
+            raise FoldstackError(
+                f"{stacker_path} is not the stacker that {ensemble_path} was written for; export both again."
+            )
         self.booster = lightgbm.Booster(model_str=text)
         opened = {}
         for path in onnx_paths:
@@ -61,8 +63,8 @@ class Ensemble:
             opened[metadata["model"]] = session
         if len(opened) != len(onnx_paths) or set(opened) != set(self.spec["models"]):
             raise FoldstackError(
-                f"The ensemble combines one file each of the models {self.spec['models']}, but {len(onnx_paths)} files hold "
-                f"{sorted(opened)}; give it the files of one export folder."
+                f"The ensemble combines one file each of the models {self.spec['models']}, but {len(onnx_paths)} files "
+                f"hold {sorted(opened)}; give it the files of one export folder."
             )
         self.sessions = [opened[model] for model in self.spec["models"]]
 
@@ -81,17 +83,13 @@ class Ensemble:
 
     def members(self, pixels: np.ndarray) -> np.ndarray:
         """(M, n_splits, N, C) float64 that sum to 1, from uint8 pixels (N, H, W, C) or (N, 2, H, W, C)."""
-        each = [np.concatenate([self._fold_probabilities(s, batch) for batch in _batches(pixels)]) for s in self.sessions]
-        members = np.stack(each).astype(np.float64).transpose(0, 2, 1, 3)
+        members = np.stack([run_batches(session, pixels)[1] for session in self.sessions]).transpose(0, 2, 1, 3)
         return members / members.sum(axis=-1, keepdims=True)
 
     def predict(self, sample_ids: Sequence[str], pixels: np.ndarray) -> pd.DataFrame:
-        """`sample_id`, `label` (the class's name), `probability`, `prob_<class>`..., sorted by `sample_id`.
-
-        Raises FoldstackError where there is no sample.
+        """`sample_id`, `label` (the class's name), `probability`, `prob_<class>`..., sorted by `sample_id`, of at least one
+        sample.
         """
-        if len(sample_ids) == 0:
-            raise FoldstackError("predict.path holds nothing that could be read; predictions/quarantine.csv says why.")
         values = predict_folds(self.spec["method"], self.spec, self.members(pixels), self.booster)
         classes = self.spec["classes"]
         columns = {
@@ -102,20 +100,12 @@ class Ensemble:
         columns |= {f"prob_{name}": values[:, index] for index, name in enumerate(classes)}
         return pd.DataFrame(columns).sort_values("sample_id", ignore_index=True)
 
-    @staticmethod
-    def _fold_probabilities(session: onnxruntime.InferenceSession, batch: np.ndarray) -> np.ndarray:
-        return session.run(["fold_probabilities"], {"image": np.ascontiguousarray(batch)})[0]
-
 
 def write_tables(predictions: pd.DataFrame, quarantined: pd.DataFrame, predictions_path, quarantine_path) -> None:
     """Write predictions.csv and quarantine.csv."""
     for frame, path in ((predictions, predictions_path), (quarantined, quarantine_path)):
         with atomic(path) as temporary:
             frame.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
-
-
-def _batches(pixels: np.ndarray):
-    return (pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH))
 
 
 def _digest(text: str) -> str:

@@ -4,6 +4,7 @@ Fed by Snakemake's own log records (they carry an `event`), so that it knows wha
 stays whole in its log file. In a terminal the lines renew themselves; elsewhere one line is printed as each run ends.
 """
 
+import functools
 import logging
 import sys
 import threading
@@ -30,7 +31,7 @@ def watch(logger: logging.Logger, dag, results: Path, members: dict[str, list[in
     _view = _View(dag, results, members, n_splits)
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
-            handler.addFilter(_view.replaces)
+            handler.addFilter(functools.partial(_view.takes_over, handler))
     logger.addHandler(_view)
     _view.live.start()
 
@@ -79,13 +80,17 @@ class _View(logging.Handler):
             redirect_stderr=False,
         )
 
-    def replaces(self, record: logging.LogRecord) -> bool:
-        """Filter of Snakemake's own terminal handler: what the display shows is not printed as well."""
+    def takes_over(self, handler: logging.Handler, record: logging.LogRecord) -> bool:
+        """Filter of Snakemake's own terminal handler: leaves out what the display shows, prints the rest above it."""
         event = str(getattr(record, "event", "") or "")
-        text = record.getMessage() if record.msg else ""
-        if event in QUIET_EVENTS or text.startswith(QUIET_TEXTS) or not (text or event):
+        if not self.live.is_started:
+            return True
+        if event in QUIET_EVENTS or (record.levelno >= logging.ERROR and self.failures):
             return False
-        return not (record.levelno >= logging.ERROR and self.failures)
+        text = (handler.format(record) or "").strip()
+        if text and not text.startswith(QUIET_TEXTS):
+            self.console.print(Text(text, style="red" if record.levelno >= logging.ERROR else ""))
+        return False
 
     def emit(self, record: logging.LogRecord) -> None:
         event = str(getattr(record, "event", "") or "")

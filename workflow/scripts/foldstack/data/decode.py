@@ -1,11 +1,12 @@
 """Bytes, files and arrays to uint8 pixels of one geometry.
 
-What is decided here, once for all: orientation from EXIF is applied; of an animation the first frame counts; transparent
-pixels are seen on white; 16-bit grey is scaled by its full range; 32-bit floating-point images are refused, since their
-range is unknown; resizing is bicubic (antialiased), after conversion to grey or RGB; `pad` fills with black.
+What is decided here, once for all: orientation from EXIF is applied; of an animation the first frame counts;
+transparent pixels are seen on white; 16-bit grey is scaled by its full range; floating-point images are refused, since
+their range is unknown; resizing is bicubic (antialiased), after conversion to grey or RGB; `pad` fills with black.
 """
 
 import io
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +83,7 @@ class _refusing:
     def __exit__(self, kind, error, traceback):
         if isinstance(error, MemoryError):
             raise UndecodableError("the image needs too much memory") from error
-        # Pillow's decoders raise nearly every built-in exception on broken files (struct.error, IndexError, KeyError...).
+        # Pillow's decoders raise nearly every built-in exception on broken files (struct.error, IndexError...).
         if isinstance(error, Exception) and not isinstance(error, UndecodableError):
             words = " ".join(str(error).split()) or type(error).__name__
             raise UndecodableError(f"cannot be decoded: {words[:200]}") from error
@@ -90,10 +91,7 @@ class _refusing:
 
 def _open(source: Path | bytes) -> Image.Image:
     """Open without decoding; the message never holds a path or an address, so that it is the same everywhere."""
-    try:
-        content = source if isinstance(source, bytes) else source.read_bytes()
-    except OSError as error:
-        raise UndecodableError(f"cannot be read: {error.strerror}") from error
+    content = source if isinstance(source, bytes) else _bytes_of(source)
     if not content:
         raise UndecodableError("the file is empty")
     try:
@@ -105,6 +103,15 @@ def _open(source: Path | bytes) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise UndecodableError(f"{image.width} × {image.height} is more than {MAX_PIXELS} pixels")
     return image
+
+
+def _bytes_of(file: Path) -> bytes:
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe would wait for ever
+            raise UndecodableError("not a regular file")
+        return file.read_bytes()
+    except OSError as error:
+        raise UndecodableError(f"cannot be read: {error.strerror}") from error
 
 
 def _to_mode(image: Image.Image, channels: int) -> Image.Image:

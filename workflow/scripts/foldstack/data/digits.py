@@ -1,6 +1,6 @@
 """`digits` and `digits_pairs`: 1,797 real handwritten digits, 8 × 8 px, that come with scikit-learn.
 
-E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998 (its test part).
+E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998 (test part).
 """
 
 import itertools

@@ -49,8 +49,8 @@ def _split_folders(path: Path) -> dict[str, Path]:
     others = sorted(set(names) - set(SPLITS))
     if others:
         raise FoldstackError(
-            f"{path} holds train/ with class folders, but also {others[0]!r}; leave only train/, val/ and test/, or only "
-            "class folders."
+            f"{path} holds train/ with class folders, but also {others[0]!r}; leave only train/, val/ and test/, "
+            "or only class folders."
         )
     return {name: path / name for name in SPLITS if name in names}
 
@@ -67,6 +67,8 @@ def _classes(folder: Path) -> list[tuple[str, Path]]:
     for directory in directories:
         files = list(walk(directory))
         if not files:
-            raise FoldstackError(f"Class folder {str(directory)!r} holds no image file; add images or remove the folder.")
+            raise FoldstackError(
+                f"Class folder {str(directory)!r} holds no image file; add images or remove the folder."
+            )
         samples += [(directory.name, file) for file in files]
     return samples

@@ -57,14 +57,18 @@ def _files(path: Path) -> dict[str, Path]:
         return {"train": path}
     files = {name: path / f"{name}.npz" for name in SPLITS}
     if not files["train"].is_file():
-        raise FoldstackError(f"data.path: {str(path)!r} is neither an .npz file nor a folder with train.npz; correct it.")
+        raise FoldstackError(
+            f"data.path: {str(path)!r} is neither an .npz file nor a folder with train.npz; correct it."
+        )
     return {name: file for name, file in files.items() if file.is_file()}
 
 
 def _test_file(path: Path) -> Path:
     file = path / "test.npz" if path.is_dir() else path
     if not file.is_file():
-        raise FoldstackError(f"data.test_path: {str(file)!r} does not exist; give an .npz file or a folder with test.npz.")
+        raise FoldstackError(
+            f"data.test_path: {str(file)!r} does not exist; give an .npz file or a folder with test.npz."
+        )
     return file
 
 
@@ -76,7 +80,9 @@ def _read(file: Path, task: str, split: str) -> tuple[pd.DataFrame, np.ndarray]:
     if labels is None:
         raise FoldstackError(f"{file} has no labels, only {sorted(arrays)}; add the key 'y' with one label a sample.")
     if None in labels:
-        raise FoldstackError(f"{file}, key 'y': sample {labels.index(None)} has an empty label; fill it in or remove it.")
+        raise FoldstackError(
+            f"{file}, key 'y': sample {labels.index(None)} has an empty label; fill it in or remove it."
+        )
     ids = _names(file, arrays, "id", count) or [f"{split}/{i:06d}" for i in range(count)]
     ids = [check_id(name or "", f"{file}, key 'id'") for name in ids]
     rows = table(
@@ -95,7 +101,9 @@ def _load(file: Path) -> dict[str, np.ndarray]:
     try:
         archive = np.load(file, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise FoldstackError(f"{file} is a single array, not an .npz archive; write it with numpy.savez(file, x=..., y=...).")
+            raise FoldstackError(
+                f"{file} is a single array, not an .npz archive; write it with numpy.savez(file, x=..., y=...)."
+            )
         with archive:
             for key in archive.files:
                 try:
@@ -108,7 +116,9 @@ def _load(file: Path) -> dict[str, np.ndarray]:
     except (ValueError, OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise FoldstackError(f"{file} is not a readable .npz archive ({error}); write it again.") from error
     except (MemoryError, SyntaxError, RuntimeError) as error:
-        raise FoldstackError(f"{file} is broken or encrypted, or too large for the memory ({error}); write it again.") from error
+        raise FoldstackError(
+            f"{file} is broken or encrypted, or too large for the memory ({error}); write it again."
+        ) from error
     return arrays
 
 
@@ -150,7 +160,9 @@ def _column(file: Path, arrays: dict[str, np.ndarray], key: str, count: int, kin
     if values is None:
         return None
     if values.shape != (count,):
-        raise FoldstackError(f"{file}, key {key!r} has shape {values.shape}, but there are {count} samples; expected ({count},).")
+        raise FoldstackError(
+            f"{file}, key {key!r} has shape {values.shape}, but there are {count} samples; expected ({count},)."
+        )
     if values.dtype.kind not in kinds:
         wanted = "whole numbers or text" if "U" in kinds else "whole numbers"
         raise FoldstackError(f"{file}, key {key!r} holds {values.dtype}; store {wanted}.")
@@ -170,5 +182,7 @@ def _names(file: Path, arrays: dict[str, np.ndarray], key: str, count: int) -> l
 def _folds(file: Path, arrays: dict[str, np.ndarray], count: int) -> list[int] | None:
     values = _column(file, arrays, "fold", count, "iu")
     if values is not None and values.min() < 0:
-        raise FoldstackError(f"{file}, key 'fold': sample {int(values.argmin())} has fold {values.min()}; number folds from 0.")
+        raise FoldstackError(
+            f"{file}, key 'fold': sample {int(values.argmin())} has fold {values.min()}; number folds from 0."
+        )
     return None if values is None else values.tolist()

@@ -45,7 +45,9 @@ def table(**columns) -> pd.DataFrame:
 def check_id(sample_id: str, where: str) -> str:
     """A sample id as it is stored: a relative POSIX path without tricks; raises FoldstackError naming `where`."""
     parts = sample_id.split("/")
-    absolute = sample_id.startswith("/") or (len(sample_id) > 1 and sample_id[1] == ":" and sample_id[2:3] in ("/", "\\"))
+    absolute = sample_id.startswith("/") or (
+        len(sample_id) > 1 and sample_id[1] == ":" and sample_id[2:3] in ("/", "\\")
+    )
     if not sample_id.strip() or absolute or ".." in parts or "\0" in sample_id:
         raise FoldstackError(
             f"{where}: {sample_id!r} is not a name below the data folder; use a relative path without '..'."

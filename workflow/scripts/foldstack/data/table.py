@@ -52,7 +52,7 @@ def _read(path: Path, key: str, required: list[str]) -> pd.DataFrame:
     """The known columns as text, empty cells null; ids and folds are checked."""
     require(path, "file", key)
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
     except (ValueError, OSError) as error:  # pandas's parser errors and UnicodeDecodeError are ValueErrors
         raise FoldstackError(f"{path} is not a CSV file in UTF-8 with a header ({error}); correct it.") from error
     for name in required:
@@ -60,9 +60,11 @@ def _read(path: Path, key: str, required: list[str]) -> pd.DataFrame:
             raise FoldstackError(f"{path} has no column {name!r}, only {list(frame.columns)}; add it.")
     frame = frame[[name for name in (*required, *OPTIONAL) if name in frame]].astype(object)
     for name in frame:
-        empty = frame[name] == ""
+        empty = frame[name].isna() | (frame[name] == "")
         if name in required and empty.any():
-            raise FoldstackError(f"{path}, row {int(empty.argmax()) + 1}: {name!r} is empty; fill it in or remove the row.")
+            raise FoldstackError(
+                f"{path}, row {int(empty.argmax()) + 1}: {name!r} is empty; fill it in or remove the row."
+            )
         frame.loc[empty, name] = None
     frame["path"] = [check_id(name, f"{path}, row {i}") for i, name in enumerate(frame["path"], 1)]
     if "fold" in frame:
@@ -82,5 +84,7 @@ def _splits(frame: pd.DataFrame, path: Path) -> pd.Series:
     unknown = ~frame["split"].isin(list(SPLITS))
     if unknown.any():
         row = int(unknown.argmax())
-        raise FoldstackError(f"{path}, row {row + 1}: split {frame['split'][row]!r} is none of train, val, test; correct it.")
+        raise FoldstackError(
+            f"{path}, row {row + 1}: split {frame['split'][row]!r} is none of train, val, test; correct it."
+        )
     return frame["split"].map(SPLITS)

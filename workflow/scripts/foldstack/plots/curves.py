@@ -10,7 +10,7 @@ from foldstack.errors import FoldstackError
 from foldstack.jobs import read_json
 from foldstack.plots import style
 
-COLUMNS = 4
+PANEL_HEIGHT = 200  # at most; less where many models share a screen
 LOSSES = (("train_loss", style.BLUE, "training loss"), ("inner_loss", style.VERMILLION, "inner split: loss"))
 ACCURACY = ("inner_accuracy", style.GREEN, "inner split: accuracy")
 
@@ -38,23 +38,31 @@ def draw_curves(models: dict[str, list[tuple[dict, pd.DataFrame]]], path) -> Non
     """Loss on top; beneath it the accuracy on the inner split, where any run has one."""
     runs = [pair for pairs in models.values() for pair in pairs]
     held_out = any(history["inner_accuracy"].notna().any() for _, history in runs)
-    bands, columns = max(math.ceil(len(models) / COLUMNS), 1), max(min(len(models), COLUMNS), 1)
+    widest = 4 if len(models) <= 4 else 6 if len(models) <= 18 else 8
+    bands, columns = max(math.ceil(len(models) / widest), 1), max(min(len(models), widest), 1)
     depth = 2 if held_out else 1
-    width = {1: 520, 2: 800}.get(columns, 980)
+    size = {1: 520, 2: 800}.get(columns, 980), min(95 + bands * depth * PANEL_HEIGHT, style.MAX_HEIGHT)
     title = f"Learning curves of {len(runs)} runs"
-    with style.drawing(path, title, width, 95 + bands * (215 * depth)) as figure:
+    with style.drawing(path, title, *size) as figure:
         grid = figure.subplots(bands * depth, columns, squeeze=False)
         for axes in grid.flat:
             axes.set_visible(False)
         for i, (model, pairs) in enumerate(models.items()):
-            band, column = depth * (i // COLUMNS), i % COLUMNS
-            _draw_loss(grid[band, column], model, pairs)
+            band, column = depth * (i // columns), i % columns
+            _draw_loss(grid[band, column], pairs)
+            grid[band, column].set_title(style.short(model, 20 if columns <= 4 else 14), fontweight="bold")
             if held_out:
                 _draw_accuracy(grid[band + 1, column], pairs)
+            grid[band + depth - 1, column].set_xlabel("epoch", labelpad=1)
+            if column == 0:
+                for axes, label in zip(grid[band : band + depth, 0], ("loss", "accuracy"), strict=False):
+                    axes.set_ylabel(label)
+        if held_out:
+            _same_height([axes for axes in grid[1::2].flat if axes.lines])
         _legend(figure, held_out)
 
 
-def _draw_loss(axes, model: str, pairs) -> None:
+def _draw_loss(axes, pairs) -> None:
     values = []
     for run, history in pairs:
         for key, colour, _ in LOSSES:
@@ -62,8 +70,7 @@ def _draw_loss(axes, model: str, pairs) -> None:
             values += history[key].dropna().tolist()
     if values and min(values) > 0 and max(values) > 50 * min(values):
         axes.set_yscale("log")
-    _dress(axes, "loss")
-    axes.set_title(style.short(model, 26), fontweight="bold")
+    _dress(axes, pairs)
 
 
 def _draw_accuracy(axes, pairs) -> None:
@@ -71,8 +78,8 @@ def _draw_accuracy(axes, pairs) -> None:
     for run, history in pairs:
         _line(axes, run, history, ACCURACY[0], ACCURACY[1], len(pairs))
         if history["inner_accuracy"].notna().any():
-            reached[f"seed {run['seed']}, fold {run['fold']}"] = _selected(run, history)["inner_accuracy"]
-    _dress(axes, "accuracy")
+            reached[f"s{run['seed']} f{run['fold']}"] = _selected(run, history)["inner_accuracy"]
+    _dress(axes, pairs)
     if not reached:
         axes.set_axis_off()
         axes.text(
@@ -80,7 +87,14 @@ def _draw_accuracy(axes, pairs) -> None:
         )
     elif len(reached) > 1:
         lowest = min(reached, key=reached.get)
-        axes.set_title(f"lowest: {reached[lowest]:.3f} ({lowest})", fontsize=style.SMALL, color=style.MUTED)
+        axes.set_title(f"lowest {reached[lowest]:.3f} ({lowest})", fontsize=style.SMALL, color=style.MUTED)
+
+
+def _same_height(panels: list) -> None:
+    """One accuracy scale for all models, so that they can be compared by eye."""
+    low, high = min(axes.get_ylim()[0] for axes in panels), max(axes.get_ylim()[1] for axes in panels)
+    for axes in panels:
+        axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
 
 
 def _selected(run: dict, history: pd.DataFrame) -> pd.Series:
@@ -99,12 +113,11 @@ def _line(axes, run: dict, history: pd.DataFrame, key: str, colour: str, runs: i
             axes.plot(kept["epoch"], kept[key], "o", color=colour, markersize=2.6)
 
 
-def _dress(axes, label: str) -> None:
+def _dress(axes, pairs) -> None:
     axes.set_visible(True)
     axes.grid(axis="y")
+    axes.set_xlim(0, max(2, 1.03 * max(len(history) for _, history in pairs)))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_ylabel(label)
-    axes.set_xlabel("epoch", labelpad=1)
 
 
 def _legend(figure, held_out: bool) -> None:

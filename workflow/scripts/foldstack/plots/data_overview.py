@@ -9,11 +9,12 @@ from PIL import Image
 
 from foldstack.plots import style
 
-NAMED_CLASSES = 160  # beyond this no names fit; the counts are drawn by rank
-ROWS = 40
+NAMED_CLASSES = 144  # beyond this no names fit; the counts are drawn by rank
+ROWS = 36
 SHEET_WIDTH = 980
-SHEET_CLASSES = 120
-LABEL_HEIGHT = 18
+SHEET_CLASSES = 104
+LABEL_HEIGHT, SHEET_GAP, COLUMN_GAP = 17, 6, 16  # px
+SHEET_SIZES = ((6, 1, 72), (16, 2, 56), (40, 4, 44), (SHEET_CLASSES, 8, 33))  # classes up to, columns, px
 
 
 def count_classes(samples: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
@@ -24,7 +25,7 @@ def count_classes(samples: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
 
 
 def draw_counts(samples: pd.DataFrame, dataset: dict, path) -> None:
-    """Bars of class counts, training and test stacked; by rank without names beyond 160 classes."""
+    """Bars of class counts, training and test stacked; by rank without names beyond 144 classes."""
     counts = count_classes(samples, dataset["classes"])
     total = counts.sum()
     title = f"{len(samples):,} samples: {total['train']:,} for training, {total['test']:,} for the test"
@@ -38,7 +39,8 @@ def draw_counts(samples: pd.DataFrame, dataset: dict, path) -> None:
         widest = max(int(counts.sum(axis=1).max()), 1)
         for i, axes in enumerate(panels):
             part = counts.iloc[i * rows : (i + 1) * rows]
-            _draw_bars(axes, part, rows, widest * (1.25 if columns < 3 else 1.6), 24 if columns < 3 else 12)
+            room, length = (1.25, 24) if columns < 3 else (1.6, 16 if columns == 3 else 12)
+            _draw_bars(axes, part, rows, widest * room, length)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=2)
 
@@ -49,8 +51,8 @@ def _draw_bars(axes, counts: pd.DataFrame, rows: int, limit: float, length: int)
     axes.barh(y, counts["test"], left=counts["train"], color=style.ORANGE, height=0.72, label="test")
     for row, (train, test) in enumerate(counts.to_numpy()):
         colour = style.MUTED if train and test else style.VERMILLION
-        text = f" {train:,} + {test:,}"
-        axes.text(train + test, row, text, va="center", fontsize=style.SMALL - 1, color=colour)
+        place = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(f"{train:,} + {test:,}", (train + test, row), **place, fontsize=style.SMALL - 1, color=colour)
     axes.set_yticks(y, [style.short(name, length) for name in counts.index])
     axes.set(xlim=(0, limit), ylim=(rows - 0.4, -0.6))
     axes.tick_params(axis="y", length=0)
@@ -83,21 +85,21 @@ def draw_contact_sheet(samples: pd.DataFrame, pixels: np.ndarray, dataset: dict,
     """
     classes = dataset["classes"][:SHEET_CLASSES]
     training = samples[samples["split"] == "train"].sort_values(["hash", "sample_id"])
-    columns = 1 if len(classes) <= 6 else 2 if len(classes) <= 24 else 4
+    columns, tallest = next(size for limit, *size in SHEET_SIZES if len(classes) <= limit)
     rows = math.ceil(len(classes) / columns)
-    width, gap = SHEET_WIDTH // columns - 12, 4
-    height, tiles = _tile_size(pixels, width, gap, {1: 72, 2: 56, 4: 44}[columns])
-    sheet = np.full((rows * (height + LABEL_HEIGHT + 10), SHEET_WIDTH, 3), 255, np.uint8)
+    step, gap = (SHEET_WIDTH + COLUMN_GAP) // columns, 4
+    height, tiles = _tile_size(pixels, step - COLUMN_GAP, gap, tallest)
+    sheet = np.full((rows * (height + LABEL_HEIGHT + SHEET_GAP), SHEET_WIDTH, 3), 255, np.uint8)
     labels = []
     for i in range(len(classes)):
-        x, y = (i // rows) * (width + 16), (i % rows) * (height + LABEL_HEIGHT + 10)
+        x, y = (i // rows) * step, (i % rows) * (height + LABEL_HEIGHT + SHEET_GAP)
         chosen = training.loc[training["label"] == i, "row"].head(tiles)
         labels.append((x, y + LABEL_HEIGHT - 5, classes[i] if len(chosen) else f"{classes[i]} (no training sample)"))
         for row in chosen:
             tile = _tile(pixels[row], height)[:, : SHEET_WIDTH - x]
             sheet[y + LABEL_HEIGHT : y + LABEL_HEIGHT + height, x : x + tile.shape[1]] = tile
             x += tile.shape[1] + gap
-    _write_sheet(sheet, labels, 28 if columns == 4 else 60, _sheet_title(dataset), path)
+    _write_sheet(sheet, labels, {1: 60, 2: 60, 4: 30}.get(columns, 15), _sheet_title(dataset), path)
 
 
 def _sheet_title(dataset: dict) -> str:
@@ -133,6 +135,7 @@ def _write_sheet(sheet: np.ndarray, labels: list, length: int, title: str, path)
     full = width + 2 * margin, height + top + margin
     with style.drawing(path, title, *full) as figure:
         figure.set_layout_engine("none")
+        figure.texts[0].set(y=1 - 9 / full[1], verticalalignment="top")
         figure.figimage(sheet, margin, margin)
         for x, y, name in labels:
             position = (margin + x) / full[0], 1 - (top + y) / full[1]

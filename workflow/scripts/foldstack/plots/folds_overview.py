@@ -5,7 +5,7 @@ import pandas as pd
 
 from foldstack.plots import style
 
-NAMED_CLASSES = 50
+NAMED_CLASSES = 40
 WRITTEN_CELLS = 25  # classes, up to which the counts are written into the cells
 
 
@@ -33,14 +33,15 @@ def draw_folds(folds: pd.DataFrame, summary: dict, samples: pd.DataFrame, datase
     classes, n_splits = dataset["classes"], summary["n_splits"]
     counts = class_by_fold(folds, samples, len(classes), n_splits)
     title = f"{len(folds):,} training samples in {n_splits} folds ({summary['strategy'].replace('_', ' ')})"
-    height = 150 + max(24 * n_splits, min(17 * len(classes), 17 * NAMED_CLASSES) if len(classes) > 4 else 80)
-    with style.drawing(path, title, 960, min(height, 760)) as figure:
+    rows = 17 * max(len(classes), 5) if len(classes) <= WRITTEN_CELLS else 14 * min(len(classes), NAMED_CLASSES - 10)
+    height = min(150 + max(24 * n_splits, rows), style.MAX_HEIGHT)
+    with style.drawing(path, title, 960, height) as figure:
         left, right = figure.subplots(1, 2, width_ratios=[1, 1])
         _draw_sizes(left, run_sizes(folds, n_splits, summary["inner_splits"]))
         image = _draw_map(right, counts, classes)
         bar = figure.colorbar(image, ax=right, shrink=min(1, 220 / height + 0.2), aspect=18, pad=0.02)
         bar.set_label("against an even share")
-        bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:+.0%}" if value else "even")
+        bar.ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f} %" if value else "even")
         bar.outline.set_visible(False)
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=3)

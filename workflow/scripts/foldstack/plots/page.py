@@ -6,15 +6,16 @@ Values are escaped by jinja2; nothing is fetched, and no script runs.
 import jinja2
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #1f2328; --muted: #5f6770; --line: #d5dae0; --paper: #ffffff; --stripe: #f5f7f9;
-  --bar: #cfe3f1; --mark: #0072B2; --warn: #a33f00; }
+:root { color-scheme: light dark; --ink: #1f2328; --muted: #5f6770; --line: #d5dae0; --paper: #ffffff;
+  --stripe: #f5f7f9; --bar: #cfe3f1; --mark: #0072B2; --warn: #a33f00; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ed; --muted: #a2abb5; --line: #3a424b; --paper: #14181d;
   --stripe: #1b2027; --bar: #17415c; --mark: #6cc0f0; --warn: #f2a173; } }
 * { box-sizing: border-box; }
 body { margin: 0; padding: 1rem 1.25rem 2rem; background: var(--paper); color: var(--ink);
   font: 14px/1.45 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
 h1 { font-size: 1.15rem; margin: 0 0 .25rem; } p { margin: 0 0 .75rem; color: var(--muted); max-width: 48rem; }
-h2 { font-size: 1rem; margin: 0; display: inline; } details { margin-top: 1.25rem; } summary { cursor: pointer; margin-bottom: .5rem; }
+h2 { font-size: 1rem; margin: 0; display: inline; }
+details { margin-top: 1.25rem; } summary { cursor: pointer; margin-bottom: .5rem; }
 .scroll { overflow-x: auto; max-width: 100%; border: 1px solid var(--line); border-radius: 6px; width: fit-content; }
 table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }

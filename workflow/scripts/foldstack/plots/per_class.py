@@ -17,7 +17,8 @@ BODY = """
 {% for title in parts.values() %}<th class="gap" colspan="{{ figures|length + 1 }}">{{ title }}</th>{% endfor %}
 <th class="gap"></th></tr>
 <tr><th class="first">Class</th>
-{% for part in parts %}<th class="gap">Samples</th>{% for title in figures.values() %}<th>{{ title }}</th>{% endfor %}{% endfor %}
+{% for part in parts %}<th class="gap">Samples</th>
+{% for title in figures.values() %}<th>{{ title }}</th>{% endfor %}{% endfor %}
 <th class="gap text">Taken for</th></tr>
 </thead>
 <tbody>

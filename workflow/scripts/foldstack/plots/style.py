@@ -23,10 +23,12 @@ ORANGES = LinearSegmentedColormap.from_list("oranges", ["#ffffff", "#fbe0cc", "#
 DIVERGING = LinearSegmentedColormap.from_list("diverging", [VERMILLION, "#f6c3a0", "#ffffff", "#9cc9e4", BLUE])
 
 PIXELS_PER_INCH = 96  # CSS pixels, so that sizes below are what the report shows
+MAX_HEIGHT = 760  # Snakemake's report centres a figure and cuts off the top of one that is taller than the window
 SMALL, NORMAL, LARGE = 8, 9, 11  # points
+PNG_FONTS = ["DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Droid Sans Fallback", "Arial Unicode MS"]
 SETTINGS = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "Noto Sans", "Noto Sans CJK SC", "Droid Sans Fallback"],
+    "font.sans-serif": ["DejaVu Sans", "Verdana"],
     "font.size": NORMAL,
     "axes.titlesize": NORMAL,
     "axes.titlelocation": "left",
@@ -68,11 +70,13 @@ def drawing(path, title: str, width: int, height: int):
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         matplotlib.rcdefaults()  # the user's own matplotlibrc must not change a result
         matplotlib.rcParams.update(SETTINGS)
+        svg = str(path).endswith(".svg")
+        if not svg:
+            matplotlib.rcParams["font.family"] = PNG_FONTS
         figure = Figure((width / PIXELS_PER_INCH, height / PIXELS_PER_INCH), PIXELS_PER_INCH, layout="constrained")
         figure.suptitle(title, x=12 / width, ha="left", fontsize=LARGE, fontweight="bold")
         yield figure
         with atomic(path) as temporary:
-            svg = temporary.suffix == ".svg"
             metadata = {"Creator": "Foldstack", "Date": None} if svg else {"Software": "Foldstack"}
             figure.savefig(temporary, metadata={**metadata, "Title": title})
 

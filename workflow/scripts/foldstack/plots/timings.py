@@ -1,5 +1,6 @@
 """When each run ran and what it cost, as a Gantt chart with idle time cut out."""
 
+import math
 from datetime import UTC, datetime
 
 import numpy as np
@@ -8,7 +9,8 @@ from matplotlib.patches import Patch
 
 from foldstack.plots import style
 
-LANES = 70  # rows of bars; more would make the figure taller than a screen
+LANE_HEIGHTS = (15, 11, 8, 6)  # px; the first with which the figure is not too tall
+LABEL_HEIGHT, MARGIN, FRAME = 28, 12, 150  # px: a model's two lines of text, between models, around the chart
 BREAK = 0.03  # width of a cut-out gap, as a share of the busy time
 DATED_STRETCHES = 5
 WIDTH = 980
@@ -17,10 +19,10 @@ SEED_COLOURS = [style.BLUE, style.SKY, style.GREEN, style.PURPLE, style.ORANGE]
 
 
 def run_times(runs: list[dict]) -> pd.DataFrame:
-    """One row a run: model, seed, fold, status, device, seconds, and start, end in seconds since 1970 (NaN if unknown)."""
+    """One row a run: model, seed, fold, status, seconds, and start, end in seconds since 1970 (NaN if unknown)."""
     rows = []
     for run in runs:
-        row = {key: run.get(key) for key in ("model", "seed", "fold", "status", "device")}
+        row = {key: run.get(key) for key in ("model", "seed", "fold", "status")}
         row["seconds"] = float(run.get("seconds") or 0)
         row["start"], row["end"] = _seconds(run.get("started")), _seconds(run.get("finished"))
         rows.append(row)
@@ -76,8 +78,11 @@ def draw_timings(runs: list[dict], path) -> None:
         for model in models:
             part = table[table["model"] == model]
             rows[model] = pd.Series(lanes(part["start"].to_numpy(), part["end"].to_numpy()), part.index)
-    if known and sum(row.max() + 1 for row in rows.values()) <= LANES:
-        _draw_gantt(table, rows, title, path)
+    for lane in LANE_HEIGHTS if known else ():
+        heights = {model: max(row.max() + 1, math.ceil(LABEL_HEIGHT / lane)) for model, row in rows.items()}
+        if lane * sum(heights.values()) + MARGIN * len(models) + FRAME <= style.MAX_HEIGHT:
+            _draw_gantt(table, rows, heights, lane, title, path)
+            break
     else:
         _draw_points(table, models, title, path)
 
@@ -87,7 +92,7 @@ def _label(model: str, part: pd.DataFrame) -> str:
     return f"{style.short(model, 20)}\n{len(part)} runs, {total}"
 
 
-def _draw_gantt(table: pd.DataFrame, rows: dict, title: str, path) -> None:
+def _draw_gantt(table: pd.DataFrame, rows: dict, heights: dict, lane: int, title: str, path) -> None:
     spans = stretches(table["start"].to_numpy(), table["end"].to_numpy())
     busy = sum(b - a for a, b in spans)
     gap = BREAK * busy
@@ -99,22 +104,22 @@ def _draw_gantt(table: pd.DataFrame, rows: dict, title: str, path) -> None:
         index = np.searchsorted(starts, moments, side="right") - 1
         return (moments - starts[index] + offsets[index]) / size
 
-    heights = {model: max(row.max() + 1, 2) for model, row in rows.items()}
-    lane = 15 if sum(heights.values()) <= 40 else 9
-    with style.drawing(path, title, WIDTH, 150 + lane * sum(heights.values()) + 12 * len(rows)) as figure:
+    height = FRAME + lane * sum(heights.values()) + MARGIN * len(rows)
+    with style.drawing(path, title, WIDTH, height) as figure:
         axes = figure.subplots()
         top, ticks, widest = 0.0, [], (busy + gap * len(spans)) / size
         for model, row in rows.items():
-            part = table.loc[row.index]
-            _draw_bars(axes, part, place(part["start"].to_numpy()), top + row, size, widest, lane)
+            part, spare = table.loc[row.index], (heights[model] - 1 - row.max()) / 2
+            _draw_bars(axes, part, place(part["start"].to_numpy()), top + row + spare, size, widest, lane)
             ticks.append((top + (heights[model] - 1) / 2, _label(model, part)))
-            top += heights[model] + 12 / lane
-            axes.axhline(top - 6 / lane - 0.5, color=style.FAINT, linewidth=0.8)
+            top += heights[model] + MARGIN / lane
+            axes.axhline(top - MARGIN / 2 / lane - 0.5, color=style.FAINT, linewidth=0.8)
         _mark_breaks(axes, spans, offsets / size, gap / size)
         axes.set_yticks(*zip(*ticks, strict=True))
         axes.tick_params(axis="y", length=0)
         axes.set(ylim=(top - 0.5, -0.8), xlim=(-0.005 * widest, widest))
-        axes.set_xlabel(f"{unit} in which runs were going on" + (" (idle time is cut out)" if len(spans) > 1 else ""))
+        idle = "in which runs were going on (idle time is cut out)"
+        axes.set_xlabel(f"{unit} {idle if len(spans) > 1 else 'since the first run started'}")
         axes.grid(axis="x")
         _legend(figure, table)
 
@@ -123,7 +128,7 @@ def _draw_bars(axes, part: pd.DataFrame, left: np.ndarray, y, size: int, widest:
     width = ((part["end"] - part["start"]) / size).clip(lower=0.002 * widest)
     axes.barh(y, width, left=left, height=0.82, color=part["colour"], edgecolor="white", linewidth=0.5)
     for x, w, row, run in zip(left, width, y, part.itertuples(), strict=True):
-        if lane >= 15 and w > 0.06 * widest:
+        if lane >= 15 and w > 0.042 * widest:
             colour = "white" if run.colour in (style.BLUE, style.GREEN, style.VERMILLION) else style.INK
             text = f"s{run.seed} f{run.fold}"
             axes.text(x + w / 2, row, text, ha="center", va="center", fontsize=6.5, color=colour, clip_on=True)
@@ -140,7 +145,7 @@ def _mark_breaks(axes, spans: list, offsets: np.ndarray, gap: float) -> None:
 
 
 def _draw_points(table: pd.DataFrame, models: list, title: str, path) -> None:
-    with style.drawing(path, f"{title} (run by run)", WIDTH, 120 + 42 * len(models)) as figure:
+    with style.drawing(path, f"{title} (run by run)", WIDTH, min(120 + 42 * len(models), style.MAX_HEIGHT)) as figure:
         axes = figure.subplots()
         for row, model in enumerate(models):
             part = table[table["model"] == model]

@@ -1,0 +1,65 @@
+"""The test split: cut off before anything else, or given and then checked."""
+
+import numpy as np
+import pandas as pd
+
+from foldstack.data.ties import components
+from foldstack.errors import FoldstackError
+
+
+def cut(frame: pd.DataFrame, classes: list[str], fraction: float, seed: int) -> list[str]:
+    """`train` or `test` for each sample: a stratified share that keeps tied samples together.
+
+    Components (see `ties`) are visited in random order; one goes to the test split if that brings the split's class
+    counts closer (in squares) to `fraction` of each class. Without ties this is exact to half a sample a class.
+
+    Args:
+        frame: columns `label`, `group`, `view_hashes`.
+
+    Raises:
+        FoldstackError: one of the splits would lack a class or hold nothing.
+    """
+    tied = components(frame["group"].tolist(), frame["view_hashes"].tolist())
+    labels = frame["label"].to_numpy()
+    by_component: dict[int, dict[int, int]] = {}
+    for component, label in zip(tied.tolist(), labels.tolist(), strict=True):
+        counts = by_component.setdefault(component, {})
+        counts[label] = counts.get(label, 0) + 1
+    wanted = (fraction * np.bincount(labels, minlength=len(classes))).tolist()
+    chosen = np.zeros(len(by_component), dtype=bool)
+    for component in np.random.default_rng(seed).permutation(len(chosen)).tolist():
+        counts = by_component[component]
+        if sum(n * n for n in counts.values()) < 2 * sum(n * wanted[label] for label, n in counts.items()):
+            chosen[component] = True
+            for label, n in counts.items():
+                wanted[label] -= n
+    test = chosen[tied]
+    _check_cut(test, labels, classes, len(chosen), fraction)
+    return np.where(test, "test", "train").tolist()
+
+
+def _check_cut(test: np.ndarray, labels: np.ndarray, classes: list[str], n_components: int, fraction: float) -> None:
+    if not test.any():
+        raise FoldstackError(
+            f"No test split of {fraction:g} can be cut off: the {len(test)} samples form {n_components} sets that must "
+            "stay together (same group or identical image), all too large; change data.test_fraction or give test data."
+        )
+    left = np.bincount(labels[~test], minlength=len(classes))
+    if not left.all():
+        raise FoldstackError(
+            f"Cutting off {fraction:g} of the samples as test split would leave no training sample of class "
+            f"{classes[int(left.argmin())]!r}; lower data.test_fraction, change data.seed or give a test split."
+        )
+
+
+def check_given(frame: pd.DataFrame) -> None:
+    """Raise FoldstackError where a group of the user's has samples in both splits."""
+    grouped = frame[frame["group"].notna()]
+    splits = grouped.groupby("group", sort=True)["split"].nunique()
+    if (splits > 1).any():
+        group = splits.index[splits > 1][0]
+        members = grouped[grouped["group"] == group].drop_duplicates("split").set_index("split")["sample_id"]
+        raise FoldstackError(
+            f"Group {group!r} has samples in the training split ({members['train']!r}) and in the test split "
+            f"({members['test']!r}); keep the group in one of them."
+        )

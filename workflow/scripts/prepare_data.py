@@ -1,0 +1,24 @@
+"""Read and decode the data, cut off a test split (rule prepare_data)."""
+
+import json
+
+from foldstack.data.prepare import prepare
+from foldstack.jobs import job
+
+
+def main(smk):
+    with job(smk):
+        config = json.loads(smk.params.config)["data"]
+        out = smk.output
+        prepare(
+            config,
+            samples=out.samples,
+            pixels=out.pixels,
+            dataset=out.dataset,
+            quarantine=out.quarantine,
+            threads=smk.threads,
+        )
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821
