@@ -22,6 +22,7 @@ except FoldstackError as error:
 MEMBERS = configuration.members(CONFIG)
 FOLDS = range(CONFIG["folds"]["n_splits"])
 RESULTS = f"results/{CONFIG['experiment']}"
+ON_CARDS = CONFIG["device"] == "cuda" or (CONFIG["device"] == "auto" and bool(devices.visible_gpus()))
 
 
 def slice_of(*sections):
@@ -29,6 +30,7 @@ def slice_of(*sections):
     return configuration.canonical({name: CONFIG[name] for name in sections})
 
 
+@functools.cache
 def code(script, model=None):
     """Digests of all first-party code that `script` can reach; with `model`, of its architecture too."""
     extra = (registry.module_name(CONFIG["models"][model]["architecture"]),) if model else ()
@@ -78,6 +80,4 @@ def member_files(stage):
 
 def run_gpus(wildcards):
     """Cards of a run: none where the config says cpu, or where `auto` finds no card on this machine."""
-    if CONFIG["device"] == "cpu" or (CONFIG["device"] == "auto" and not devices.visible_gpus()):
-        return 0
-    return CONFIG["models"][wildcards.model]["gpus"]
+    return CONFIG["models"][wildcards.model]["gpus"] if ON_CARDS else 0

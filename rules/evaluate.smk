@@ -67,7 +67,6 @@ rule plot_confusion:
     """The stack's confusion matrix."""
     input:
         metrics="<results>/evaluation/metrics.json",
-        dataset=ancient(prepared("data/dataset.json")),
     output:
         figure=report(
             "<results>/evaluation/confusion.svg",
@@ -87,7 +86,6 @@ rule render_per_class:
     """Precision, recall and F1 of each class."""
     input:
         metrics="<results>/evaluation/metrics.json",
-        dataset=ancient(prepared("data/dataset.json")),
     output:
         table=report(
             "<results>/evaluation/per_class.html",

@@ -3,20 +3,21 @@
 import copy
 from types import SimpleNamespace
 
+import numpy as np
+import torch
+from fake_runs import STACK, run_script
+from PIL import Image
+
 import assign_folds
 import collect_oof
 import export_model
 import export_stack
 import fit_stacker
-import numpy as np
-import torch
-from fake_runs import STACK, run_script
 from foldstack import folds as splits
 from foldstack import tables
 from foldstack.data.prepare import prepare
 from foldstack.jobs import read_json, write_json
 from foldstack.network import Classifier, save_classifier
-from PIL import Image
 
 CLASSES = ["cat", "dog", "owl"]
 MEMBERS = {"cnn": [0, 3], "vit": [0]}
@@ -31,19 +32,28 @@ FOLDS = {"strategy": "stratified", "n_splits": 2, "inner_splits": 3, "seed": 0}
 
 
 def classifier(name, seed, *, stored=(12, 12), size=(16, 16), channels=3, task="images"):
-    """A random network in which nothing is dead: normalisations scale and shift, their statistics are not neutral."""
+    """A random network in which nothing is dead: normalisations scale and shift, its answers follow the input."""
     architecture, options = ARCHITECTURES[name]
     torch.manual_seed(seed)
     spec = {"architecture": architecture, "options": options, "image_size": list(size), "store_size": list(stored)}
     network = Classifier(spec | {"channels": channels, "task": task, "classes": CLASSES})
     for key, value in network.state_dict().items():
-        if key.endswith("running_var") or key == "std" or (key.endswith("weight") and value.ndim == 1):
+        if key.endswith("weight") and value.ndim == 1:
             value.uniform_(0.5, 1.5)
-        elif key.endswith(("running_mean", "bias")) or key == "mean":
+        elif key.endswith("bias"):
             value.uniform_(-0.5, 0.5)
-        elif key.endswith("weight"):
-            value.mul_(2)
-    return network.eval()
+    views = (2,) if task == "pairs" else ()
+    pixels = torch.from_numpy(random_pixels(40, (*views, *stored, channels)))
+    network.set_statistics(pixels)
+    head = [module for module in network.modules() if isinstance(module, torch.nn.Linear)][-1]
+    with torch.inference_mode():
+        for _ in range(20):  # statistics of normalisations
+            network.train()(pixels)
+        logits = network.eval()(pixels)
+        scale = 1.5 / logits.std(dim=0)
+        head.weight.mul_(scale[:, None])
+        head.bias.sub_(logits.mean(dim=0)).mul_(scale)
+    return network
 
 
 def save_runs(root, name, seeds=(0, 1), n_splits=2, **kind):
@@ -63,7 +73,10 @@ def metadata(name, *, stored=(12, 12), channels=3, task="images", **_):
 
 
 def random_pixels(count, shape, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
+    """(count, *shape) uint8: noise around a colour of each image's own."""
+    rng = np.random.default_rng(seed)
+    colours = rng.uniform(0, 255, (count, *shape[:-3], 1, 1, shape[-1]))
+    return (colours + rng.normal(scale=50, size=(count, *shape))).clip(0, 255).astype(np.uint8)
 
 
 def write_images(folder, counts, size, seed):

@@ -119,7 +119,8 @@ def test_two_test_splits_are_refused(tmp_path):
 
 def test_csv_columns_and_odd_text(tmp_path):
     file = tmp_path / "x.csv"
-    text = '\ufeffpath,label,group,split,caption,fold,more\n./sub//1.png,NA,p1,val,"two\nlines",3,?\n"a ""b"".png",null,,test,,,\n'
+    text = '\ufeffpath,label,group,split,caption,fold,more\n./sub//1.png,NA,p1,val,"two\nlines",3,?\n'
+    text += '"a ""b"".png",null,,test,,,\n'
     file.write_text(text, encoding="utf-8")
     source = table.read(file)
     rows = source.rows.astype(object).where(source.rows.notna(), None)
@@ -143,7 +144,9 @@ def test_csv_test_path(tmp_path):
     ("text", "words"),
     [
         ("", "not a CSV file"),
-        ("path,label\na,b,c,d\na\n", "row 2: 'label' is empty"),
+        ("path,label\na,b,c,d\n", "not a CSV file"),
+        ("path,label\na,b\na,b,c\n", "not a CSV file"),
+        ("path,label\na,b\na\n", "row 2: 'label' is empty"),
         ("file,label\n1.png,a\n", "no column 'path'"),
         ("path\n1.png\n", "no column 'label'"),
         ("path,label\n1.png,a\n2.png,\n", "row 2: 'label' is empty"),

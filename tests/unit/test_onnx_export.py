@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+
 from foldstack import onnx_export
 from foldstack.errors import FoldstackError
 from foldstack.jobs import write_json
@@ -52,8 +53,8 @@ def test_equals_torch_for_every_kind_of_input(tmp_path, name):
     reference = expected(runs, pixels, 2, 2)
     np.testing.assert_allclose(folds, reference, atol=1e-5)
     np.testing.assert_allclose(mean, reference.mean(axis=1), atol=1e-5)
-    assert reference.std(axis=0).max() > 0.005, "networks that ignore their input prove nothing"
-    assert np.abs(reference[:, 0] - reference[:, 1]).max() > 0.01, "folds must differ to show their order"
+    assert reference.std(axis=0).max() > 0.05, "networks that ignore their input prove nothing"
+    assert np.abs(reference[:, 0] - reference[:, 1]).max() > 0.05, "folds must differ to show their order"
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 33])
@@ -200,7 +201,7 @@ def test_runs_of_something_else_are_refused(run_files, key):
 
 def test_files_that_are_no_export_are_refused(exported, tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"no model")
-    with pytest.raises(FoldstackError, match="broken.onnx cannot be opened"):
+    with pytest.raises(FoldstackError, match=r"broken\.onnx cannot be opened"):
         open_session(tmp_path / "broken.onnx")
     proto = onnx.load(exported[0])
     del proto.metadata_props[:]

@@ -8,9 +8,10 @@ from pathlib import Path
 import fake_nets
 import numpy as np
 import pandas as pd
-import predict_new
 import pytest
 from fake_runs import run_script
+
+import predict_new
 from foldstack import tables
 from foldstack.data.unlabelled import read_unlabelled
 from foldstack.errors import FoldstackError
@@ -146,7 +147,7 @@ def test_files_of_different_exports_are_refused(folder, key, value):
 def test_another_stacker_is_refused(folder):
     text = (folder / "stacker.txt").read_text()
     (folder / "stacker.txt").write_text(text + "\n")
-    with pytest.raises(FoldstackError, match="stacker.txt is not the stacker"):
+    with pytest.raises(FoldstackError, match=r"stacker\.txt is not the stacker"):
         open_ensemble(folder)
 
 

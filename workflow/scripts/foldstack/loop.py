@@ -171,7 +171,7 @@ class Loop:
                 weights = self.classifier.state_dict()
                 state.selected_weights = {key: value.detach().cpu().clone() for key, value in weights.items()}
         state.history.append(row)
-        state.epoch, state.step = state.epoch + 1, 0
+        state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
         self._loss.zero_()
         if self.report:
             self._tell()

@@ -87,9 +87,7 @@ class Ensemble:
         return members / members.sum(axis=-1, keepdims=True)
 
     def predict(self, sample_ids: Sequence[str], pixels: np.ndarray) -> pd.DataFrame:
-        """`sample_id`, `label` (the class's name), `probability`, `prob_<class>`..., sorted by `sample_id`, of at least one
-        sample.
-        """
+        """Label N >= 1 samples: `sample_id`, `label` (the class's name), `probability`, `prob_<class>`..., sorted."""
         values = predict_folds(self.spec["method"], self.spec, self.members(pixels), self.booster)
         classes = self.spec["classes"]
         columns = {

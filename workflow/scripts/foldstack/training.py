@@ -139,7 +139,9 @@ def read_subsets(samples, folds, fold: int, selection: str) -> dict[str, Subset]
 
 
 def _subset(rows: pd.DataFrame) -> Subset:
-    return Subset(list(rows.index), rows["row"].to_numpy(np.int64, copy=True), rows["label"].to_numpy(np.int64, copy=True))
+    return Subset(
+        list(rows.index), rows["row"].to_numpy(np.int64, copy=True), rows["label"].to_numpy(np.int64, copy=True)
+    )
 
 
 def open_pixels(path, device: str) -> Callable[[np.ndarray], torch.Tensor]:

@@ -41,12 +41,12 @@ def prepare(config: dict, *, samples, pixels, dataset, quarantine, threads: int 
         kept, hashes, reasons = write_pixels(decoded(items, wanted, threads), temporary, shape)
         left_out = _quarantine(source, rows, reasons, config["max_quarantined"])
         frame = _samples(rows, kept, hashes, classes)
+        _check_splits(frame, classes, source.test_given)
         if source.test_given:
             check_given(frame)
         else:
             frame["split"] = cut(frame, classes, config["test_fraction"], config["seed"])
         frame["fold"] = frame["fold"].where(frame["split"] == "train")
-        _check_classes(frame, classes)
         summary = _summary(frame, classes, source.task, wanted, len(left_out))
         write_samples(frame, samples)
         write_quarantine(left_out, quarantine)
@@ -138,15 +138,16 @@ def content_hash_of(views: list[str]) -> str:
     return content_hash(np.frombuffer("".join(views).encode(), np.uint8))
 
 
-def _check_classes(frame: pd.DataFrame, classes: list[str]) -> None:
+def _check_splits(frame: pd.DataFrame, classes: list[str], test_given: bool) -> None:
+    """What is left after quarantine: each class for training, and something to test on where the data says what."""
     left = set(frame.loc[frame["split"] == "train", "label"])
     missing = [name for i, name in enumerate(classes) if i not in left]
     if missing:
         raise FoldstackError(
             f"Class {missing[0]!r} has no readable training sample left; add samples or remove the class."
         )
-    if not (frame["split"] == "test").any():
-        raise FoldstackError("The test split is empty; raise data.test_fraction or add readable test samples.")
+    if test_given and not (frame["split"] == "test").any():
+        raise FoldstackError("No sample of the given test split can be read; repair it or leave it out.")
 
 
 def _summary(frame: pd.DataFrame, classes: list[str], task: str, wanted: Geometry, quarantined: int) -> dict:

@@ -1,5 +1,6 @@
 """`csv`: a table of image files with `path`, `label` and optional `group`, `split`, `caption`, `fold`."""
 
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -52,8 +53,14 @@ def _read(path: Path, key: str, required: list[str]) -> pd.DataFrame:
     """The known columns as text, empty cells null; ids and folds are checked."""
     require(path, "file", key)
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
-    except (ValueError, OSError) as error:  # pandas's parser errors and UnicodeDecodeError are ValueErrors
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would be cut
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+    except (
+        ValueError,
+        OSError,
+        pd.errors.ParserWarning,
+    ) as error:  # pandas's parser errors and UnicodeDecodeError are ValueErrors
         raise FoldstackError(f"{path} is not a CSV file in UTF-8 with a header ({error}); correct it.") from error
     for name in required:
         if name not in frame:

@@ -5,6 +5,7 @@ stem of strided 3x3 convolutions in place of patches is that of Xiao et al., "Ea
 Better", arXiv:2106.14881: without it, small data sets are learnt slowly or not at all.
 """
 
+import itertools
 import math
 
 import torch
@@ -41,7 +42,7 @@ class VisionTransformer(nn.Module):
         super().__init__()
         widths = [in_channels, *(width // 2 ** (halvings - step) for step in range(halvings)), width]
         stem = []
-        for step, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+        for step, (before, after) in enumerate(itertools.pairwise(widths)):
             stride = 2 if step < halvings else 1
             stem += [nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
         self.stem = nn.Sequential(*stem, nn.Conv2d(width, width, 1))

@@ -1,6 +1,7 @@
 """Any classification model of timm by its name."""
 
 import timm
+import torch
 
 from foldstack.errors import FoldstackError
 
@@ -19,9 +20,12 @@ def build(architecture: str, *, in_channels: int, n_classes: int, image_size: tu
     if timm.models.get_pretrained_cfg(architecture).fixed_input_size:
         arguments.setdefault("img_size", image_size)
     try:
-        return timm.create_model(architecture, **arguments)
+        network = timm.create_model(architecture, **arguments)
+        with torch.no_grad():  # a size that does not fit shows here, not in the middle of a run
+            network.eval()(torch.zeros(1, in_channels, *image_size))
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise FoldstackError(
             f"timm cannot build {architecture!r} for images of {image_size[0]}x{image_size[1]} with the options "
             f"{options} ({error}); change image_size or options of this model."
         ) from error
+    return network.train()

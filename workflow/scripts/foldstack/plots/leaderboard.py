@@ -15,7 +15,8 @@ DRAWN = 34  # contenders in the figure; the table holds all
 
 BODY = """
 <p>{{ verdict }}</p>
-<p>Sorted by out-of-fold accuracy, never by the test set. <span class="top">Underlined</span>: the best in its column.
+<p>Sorted by out-of-fold accuracy, never by the test set.
+<span class="top">Underlined</span>: the leading figure of its column.
 Accuracy, F1 and mAP in %, F1 and mAP averaged over classes; in brackets the 95 % interval.
 Blends and stacks are cross-fitted: no row was scored by weights that saw it.</p>
 {% macro board(rows) %}
@@ -121,7 +122,7 @@ def draw_intervals(board: pd.DataFrame, path) -> None:
         axes = figure.subplots()
         for part, colour, marker, shift in (("oof", style.BLUE, "o", -0.17), ("test", style.ORANGE, "D", 0.17)):
             _draw_part(axes, drawn, board[board["kind"] == "seed"], part, colour, marker, shift)
-        labels = [f"{style.short(name, 30)}  ({kind})" for name, kind in zip(drawn["name"], drawn["kind"], strict=True)]
+        labels = [f"{style.short(name, 30)} ({kind})" for name, kind in zip(drawn["name"], drawn["kind"], strict=True)]
         axes.set_yticks(range(len(drawn)), labels)
         axes.set(ylim=(len(drawn) - 0.4, -0.6), xlabel="accuracy (%)")
         axes.tick_params(axis="y", length=0)
