@@ -46,7 +46,7 @@ class Project:
 
     def run(self, *arguments, check=True, cores=2, env=None) -> subprocess.CompletedProcess:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
-        command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", "config.yaml", *arguments]
+        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", str(cores), "--configfile", "config.yaml"]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "FOLDSTACK_FAKE_GPUS": ""} | (env or {})
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         done = subprocess.run(

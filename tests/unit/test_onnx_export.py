@@ -52,8 +52,9 @@ def test_equals_torch_for_every_kind_of_input(tmp_path, name):
     pixels = fake_nets.random_pixels(70, input_shape(metadata))
     mean, folds = run_batches(session, pixels)
     reference = expected(runs, pixels, 2, len(seeds))
-    np.testing.assert_allclose(folds, reference, atol=1e-5)
-    np.testing.assert_allclose(mean, reference.mean(axis=1), atol=1e-5)
+    # float32 noise: torch itself is up to 1.1e-5 from float64 here, since random networks need a head of large weights
+    np.testing.assert_allclose(folds, reference, atol=3e-5)
+    np.testing.assert_allclose(mean, reference.mean(axis=1), atol=3e-5)
     assert reference.std(axis=0).max() > 0.05, "networks that ignore their input prove nothing"
     assert np.abs(reference[:, 0] - reference[:, 1]).max() > 0.05, "folds must differ to show their order"
 

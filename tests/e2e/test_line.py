@@ -1,0 +1,72 @@
+"""The whole line: reproducible bytes, an honest score on noise, the report, and failures that a person can read."""
+
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import TINY, Project
+
+from foldstack import tables
+
+pytestmark = pytest.mark.xdist_group("finished")
+SAME_BYTES = ["data/*.parquet", "data/pixels.npy", "folds/*", "oof/**/*.parquet", "test/**/*.parquet", "stack/*",
+              "evaluation/*.csv", "evaluation/*.json", "evaluation/*.txt", "models/**/weights.safetensors",
+              "models/**/history.csv", "export/models/*.onnx", "predictions/*"]  # fmt: skip
+
+
+def digests(results):
+    files = sorted(path for pattern in SAME_BYTES for path in results.glob(pattern))
+    return {str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_a_second_invocation_runs_nothing(finished):
+    done = finished.run()
+    assert "Nothing to be done" in done.stdout
+
+
+def test_the_same_config_gives_the_same_bytes_in_another_folder_with_other_cores(finished, tmp_path):
+    again = Project(tmp_path / "again", TINY)
+    again.run(cores=1)
+    assert digests(again.results) == digests(finished.results)
+    assert len(digests(again.results)) > 25
+
+
+def test_prediction_of_the_test_images_equals_the_pipelines_own(finished, copy_of_finished):
+    """The exported files alone give a test image the probabilities of stack/test.parquet."""
+    samples = tables.read_samples(finished.results / "data" / "samples.parquet")
+    test = samples[samples["split"] == "test"]
+    pixels = np.load(finished.results / "data" / "pixels.npy", allow_pickle=False)[test["row"]]
+    np.savez(copy_of_finished.folder / "new.npz", x=pixels, id=test["sample_id"].to_numpy(str))
+    copy_of_finished.config["predict"] = {"format": "npz", "path": "new.npz"}
+    assert copy_of_finished.planned("predict") == {"predict_new", "predict"}
+    copy_of_finished.run("predict")
+    classes = json.loads((finished.results / "data" / "dataset.json").read_text())["classes"]
+    stacked = tables.read_predictions(finished.results / "stack" / "test.parquet", classes, ("method", "sample_id"))
+    stacked = stacked[stacked["method"] == "lightgbm"].set_index("sample_id")
+    predicted = pd.read_csv(copy_of_finished.results / "predictions" / "predictions.csv").set_index("sample_id")
+    columns = [f"prob_{name}" for name in classes]
+    np.testing.assert_allclose(predicted.loc[stacked.index, columns], stacked[columns], atol=1e-5)
+    assert len(predicted) == 359
+
+
+def test_the_report_holds_every_section(finished):
+    finished.run("--report", "report.html")
+    page = (finished.folder / "report.html").read_text()
+    for title in ("Leaderboard", "Confusion matrix", "Learning curves", "Class counts", "Contact sheet of samples",
+                  "Folds", "Timings", "Classes"):  # fmt: skip
+        assert title in page, title
+
+
+def test_one_failing_run_stops_no_other_and_is_named_at_the_end(project):
+    config = json.loads(json.dumps(TINY)) | {"experiment": "failing"}
+    config["models"]["vit"] |= {"lr": 10.0, "optimizer": "sgd", "weight_decay": 1.0, "warmup_epochs": 0, "epochs": 9}
+    made = project(config)
+    done = made.run(check=False)
+    assert done.returncode != 0
+    assert "train_fold model vit seed 0 fold" in done.stderr
+    assert "diverged in epoch" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert (made.results / "oof" / "cnn" / "seed0.parquet").exists(), "the other model went on"
+    assert not (made.results / "models" / "vit" / "seed0" / "fold0" / "run.json").exists()

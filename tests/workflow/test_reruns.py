@@ -1,0 +1,211 @@
+"""Changing X reruns exactly Y: the plan after each change, on copies of a finished run."""
+
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.xdist_group("finished")
+
+FIGURES = {"plot_curves", "plot_timings", "plot_confusion", "render_leaderboard", "render_per_class"}
+SCORES = {"evaluate", "render_leaderboard", "render_per_class", "plot_confusion"}
+STACK = {"fit_stacker", "export_stack", "predict_new"} | SCORES
+
+
+def runs(*models, folds=(0, 1), seed=0):
+    return {f"train_fold {model} {seed} {fold}" for model in models for fold in folds}
+
+
+def after_runs(*models, seed=0):
+    """Everything that follows the runs of `models`."""
+    own = {f"{rule} {model}" for rule in ("export_model", "verify_export") for model in models}
+    return own | {f"collect_oof {model} {seed}" for model in models} | STACK | {"plot_curves", "plot_timings"}
+
+
+def edit(project, name, old, new):
+    path = project.folder / name
+    text = path.read_text()
+    assert old in text, f"{old!r} is no longer in {name}"
+    path.write_text(text.replace(old, new, 1))
+
+
+LIBRARY = "workflow/scripts/foldstack"
+
+
+def config_change(*keys, value):
+    def change(project):
+        node = project.config
+        for key in keys[:-1]:
+            node = node.setdefault(key, {})
+        node[keys[-1]] = value
+
+    return change
+
+
+def remove_model(project):
+    del project.config["models"]["vit"]
+
+
+def touch_everything(project):
+    for path in project.folder.rglob("*"):
+        if ".snakemake" not in path.parts and path.is_file():
+            os.utime(path)
+
+
+def move(project):
+    moved = project.folder.with_name("moved")
+    project.folder.rename(moved)
+    project.folder = moved
+
+
+def copy_into_fresh_clone(project):
+    clone = project.folder.with_name("clone")
+    shutil.copytree(project.folder, clone, copy_function=shutil.copy)  # all times are new
+    project.folder = clone
+
+
+ALL_RUNS = runs("cnn", "vit")
+TABLE = {
+    "nothing": (lambda project: None, set()),
+    "epochs of one model": (
+        config_change("models", "cnn", "epochs", value=3),
+        runs("cnn") | after_runs("cnn"),
+    ),
+    "a training default that one model overrides": (
+        lambda p: (
+            config_change("models", "cnn", "lr", value=0.001)(p),
+            config_change("training", "lr", value=0.002)(p),
+        ),
+        runs("vit") | after_runs("vit"),
+    ),
+    "a new model": (
+        config_change("models", "new", value={"architecture": "small_resnet"}),
+        runs("new") | after_runs("new"),
+    ),
+    "a new seed": (
+        config_change("seeds", value=[0, 1]),
+        runs("cnn", "vit", seed=1) | after_runs("cnn", "vit", seed=1),
+    ),
+    "a removed model": (remove_model, STACK | {"plot_curves", "plot_timings"}),
+    "the stacker's settings": (config_change("stack", "num_leaves", value=3), STACK),
+    "the evaluation": (config_change("evaluation", "bootstrap", value=200), SCORES),
+    "the export's gate": (
+        config_change("export", "samples", value=10),
+        {"verify_export cnn", "verify_export vit", "predict_new"},
+    ),
+    "the loss": (
+        lambda p: edit(p, f"{LIBRARY}/losses.py", "def build_loss(", "SPARE = 1\n\n\ndef build_loss("),
+        ALL_RUNS | after_runs("cnn", "vit"),
+    ),
+    "one architecture": (
+        lambda p: edit(p, f"{LIBRARY}/models/small_vit.py", "TASK =", "SPARE = 1\nTASK ="),
+        runs("vit") | after_runs("vit"),
+    ),
+    "a plot's colour": (
+        lambda p: edit(p, f"{LIBRARY}/plots/confusion.py", "import numpy as np\n", "import numpy as np\n\nSPARE = 1\n"),
+        {"plot_confusion"},
+    ),
+    "the report's text": (lambda p: edit(p, "workflow/report/folds.rst", "fold", "FOLD"), set()),
+    "a comment and the formatting": (
+        lambda p: edit(p, f"{LIBRARY}/losses.py", "def build_loss(", "# why\n\n\ndef build_loss("),
+        set(),
+    ),
+    "touch of everything": (touch_everything, set()),
+    "a moved folder": (move, set()),
+    "a fresh clone with results copied in": (copy_into_fresh_clone, set()),
+    "the order of the models": (
+        lambda p: p.config.__setitem__("models", dict(reversed(p.config["models"].items()))),
+        set(),
+    ),
+    "folds": (config_change("folds", "seed", value=1), {"assign_folds"}),  # the rest once the folds are known
+}
+
+
+@pytest.mark.parametrize("what", TABLE)
+def test_changing_x_reruns_exactly_y(copy_of_finished, what):
+    change, expected = TABLE[what]
+    change(copy_of_finished)
+    assert copy_of_finished.planned() == expected
+
+
+def test_cores_and_profile_change_nothing(copy_of_finished):
+    assert "Nothing to be done" in copy_of_finished.run("-n", cores=7).stdout
+    assert copy_of_finished.planned("--resources", "gpu=3") == set()
+
+
+def test_data_prep_that_writes_the_same_content_reruns_nothing_behind_it(copy_of_finished):
+    before = {path: path.read_bytes() for path in copy_of_finished.results.rglob("*.parquet")}
+    done = copy_of_finished.run("--forcerun", "prepare_data")
+    assert "runs 4/4" not in done.stderr.replace("runs 4/4   jobs 2", "")
+    executed = set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", newest_log(copy_of_finished), re.MULTILINE))
+    assert executed == {"prepare_data", "assign_folds"}
+    assert {path: path.read_bytes() for path in before} == before
+    assert copy_of_finished.planned() == set()
+
+
+def newest_log(project) -> str:
+    logs = (project.folder / ".snakemake" / "log").glob("*.log")
+    return max(logs, key=lambda path: path.stat().st_mtime).read_text()
+
+
+def image_folder(folder, n=24):
+    random = np.random.default_rng(0)
+    from PIL import Image
+
+    for label in ("cat", "dog"):
+        (folder / label).mkdir(parents=True)
+        for i in range(n):
+            pixels = random.integers(0, 120, (8, 8, 3), dtype=np.uint8) + np.uint8(100 * (label == "cat"))
+            Image.fromarray(pixels).save(folder / label / f"{i}.png")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A finished run on a folder of 48 images."""
+    from conftest import Project
+
+    folder = tmp_path_factory.mktemp("images")
+    image_folder(folder / "project" / "pictures")
+    config = {
+        "experiment": "pictures",
+        "data": {"format": "imagefolder", "path": "pictures"},
+        "folds": {"n_splits": 2, "inner_splits": 2},
+        "training": {"epochs": 1, "batch_size": 8},
+        "models": {"cnn": {"architecture": "small_cnn", "options": {"width": 4}}},
+        "stack": {"n_estimators": 2, "min_child_samples": 1},
+        "evaluation": {"bootstrap": 100},
+    }
+    made = Project(folder / "project", config)
+    made.run()
+    return made
+
+
+def replaced(pictures):
+    shutil.copy(pictures / "dog" / "1.png", pictures / "cat" / "1.png")
+
+
+IMAGE_CHANGES = {
+    "one image replaced": replaced,
+    "one image added": lambda pictures: shutil.copy(pictures / "dog" / "1.png", pictures / "dog" / "new.png"),
+    "a class renamed": lambda pictures: (pictures / "cat").rename(pictures / "lynx"),
+}
+
+
+@pytest.mark.parametrize("what", IMAGE_CHANGES)
+def test_a_change_of_the_images_reruns_everything_that_saw_them(images, tmp_path, what):
+    project = type(images).__new__(type(images))
+    project.config, project.folder = images.config, tmp_path / "copy"
+    shutil.copytree(images.folder, project.folder)
+    assert project.planned() == set()
+    IMAGE_CHANGES[what](project.folder / "pictures")
+    assert project.planned() == {"prepare_data", "assign_folds"}
+    project.run("--until", "assign_folds")
+    assert project.planned() >= {"plot_data", "plot_folds"} | runs("cnn") | after_runs("cnn") - {"predict_new"}
+
+
+def test_touching_the_images_reruns_nothing(images, tmp_path):
+    for path in (images.folder / "pictures").rglob("*.png"):
+        os.utime(path)
+    assert images.planned() == set()
