@@ -16,6 +16,7 @@ rule prepare_data:
         "<results>/logs/prepare_data.log",
     benchmark:
         "<results>/benchmarks/prepare_data.tsv"
+    threads: 4
     params:
         code=code("prepare_data.py"),
         config=slice_of("data"),

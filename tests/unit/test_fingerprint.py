@@ -72,3 +72,13 @@ def test_odd_file_names(folder):
 
 def test_built_in_data_has_no_files():
     assert fingerprint.digest({"format": "digits", "path": None, "test_path": None}) == ""
+
+
+def test_files_behind_a_linked_folder_count_and_loops_end(folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "1.png").write_bytes(b"x")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "cat" / "loop").symlink_to(folder)
+    before = digest(folder)
+    (tmp_path / "elsewhere" / "1.png").write_bytes(b"y")
+    assert digest(folder) != before

@@ -43,14 +43,25 @@ def digest(section: dict) -> str:
 def _files(root: Path, form: str) -> list[Path]:
     """Files below `root` in a fixed order; for a CSV, the file itself and the images that it lists."""
     if root.is_dir():
-        found = [Path(folder, name) for folder, _, names in os.walk(root) for name in names]
-        return sorted(path for path in found if path.is_file())
+        return sorted(path for path in _walk(root, seen=set()) if path.is_file())
     if form != "csv":
         return [root]
     with open(root, newline="", encoding="utf-8-sig", errors="replace") as stream:
         listed = {row.get("path") or "" for row in csv.DictReader(stream)}
     images = (root.parent / name for name in sorted(listed) if name and "\0" not in name)
     return [root, *(path for path in images if path.is_file())]
+
+
+def _walk(folder: Path, seen: set[Path]):
+    """Files below a folder, links to folders followed, each real folder once."""
+    if folder.resolve() in seen:
+        return
+    seen.add(folder.resolve())
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _walk(path, seen)
+        else:
+            yield path
 
 
 def _content(path: Path) -> str:

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from foldstack.errors import FoldstackError
 from foldstack.jobs import read_json
@@ -70,6 +70,8 @@ def _draw_loss(axes, pairs) -> None:
             values += history[key].dropna().tolist()
     if values and min(values) > 0 and max(values) > 50 * min(values):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     _dress(axes, pairs)
 
 
