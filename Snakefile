@@ -64,6 +64,7 @@ rule all:
 
 
 onstart:
+    hold_results()
     terminal.watch(logger, workflow.dag, Path(RESULTS), MEMBERS, CONFIG["folds"]["n_splits"])
 
 

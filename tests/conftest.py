@@ -65,8 +65,8 @@ class Project:
 
 def jobs_in(text: str) -> set[str]:
     found = set()
-    for block in re.split(r"\n\s*\n", text):
-        rule = re.search(r"^(?:local)?(?:rule|checkpoint) (\w+):", block, re.MULTILINE)
+    for block in re.split(r"^(?=(?:local)?(?:rule|checkpoint) \w+:)", text, flags=re.MULTILINE):
+        rule = re.match(r"(?:local)?(?:rule|checkpoint) (\w+):", block)
         if rule and rule[1] != "all":
             wildcards = re.search(r"^\s+wildcards: (.*)$", block, re.MULTILINE)
             values = [pair.split("=")[1] for pair in wildcards[1].split(", ")] if wildcards else []
