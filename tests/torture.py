@@ -25,8 +25,9 @@ from conftest import ROOT, Project
 
 RULES = ["train_fold", "prepare_data", "assign_folds", "collect_oof", "fit_stacker", "evaluate", "export_model",
          "verify_export", "export_stack", "predict_new", "plot_curves", "plot_data"]  # fmt: skip
-COMPARED = ["oof/**/*.parquet", "test/**/*.parquet", "stack/*", "evaluation/metrics.json", "evaluation/leaderboard.csv",
-            "evaluation/summary.txt", "models/**/weights.safetensors", "models/**/history.csv", "export/models/*.onnx",
+COMPARED = ["data/*.parquet", "data/pixels.npy", "folds/*", "oof/**/*.parquet", "test/**/*.parquet", "stack/*",
+            "evaluation/metrics.json", "evaluation/leaderboard.csv", "evaluation/summary.txt",
+            "models/**/weights.safetensors", "models/**/history.csv", "export/models/*.onnx",
             "predictions/*.csv"]  # fmt: skip
 WAYS = ("SIGKILL to everything", "SIGKILL to the job", "SIGTERM to everything", "Ctrl-C")
 

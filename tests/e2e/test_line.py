@@ -1,24 +1,13 @@
-"""The whole line: reproducible bytes, an honest score on noise, the report, and failures that a person can read."""
+"""The whole line: same bytes again, predictions from exported files, the report, failures that a person can read."""
 
-import hashlib
 import json
 
 import numpy as np
 import pandas as pd
-import pytest
 from conftest import TINY, Project
+from torture import digests
 
 from foldstack import tables
-
-pytestmark = pytest.mark.xdist_group("finished")
-SAME_BYTES = ["data/*.parquet", "data/pixels.npy", "folds/*", "oof/**/*.parquet", "test/**/*.parquet", "stack/*",
-              "evaluation/*.csv", "evaluation/*.json", "evaluation/*.txt", "models/**/weights.safetensors",
-              "models/**/history.csv", "export/models/*.onnx", "predictions/*"]  # fmt: skip
-
-
-def digests(results):
-    files = sorted(path for pattern in SAME_BYTES for path in results.glob(pattern))
-    return {str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def test_a_second_invocation_runs_nothing(finished):

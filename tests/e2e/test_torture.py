@@ -1,10 +1,7 @@
 """The short form of `make torture`: one kill of each kind, then the same bytes as a run that was left alone."""
 
-import pytest
 from conftest import TINY, Project
 from torture import digests, torture
-
-pytestmark = pytest.mark.xdist_group("finished")
 
 
 def test_killed_in_the_middle_and_started_again_gives_the_same_bytes(finished, tmp_path):

@@ -11,7 +11,6 @@ from PIL import Image
 
 from foldstack import tables
 
-pytestmark = pytest.mark.xdist_group("finished")
 RUN = "models/cnn/seed0/fold1"
 
 

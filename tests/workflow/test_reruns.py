@@ -7,8 +7,6 @@ import shutil
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.xdist_group("finished")
-
 FIGURES = {"plot_curves", "plot_timings", "plot_confusion", "render_leaderboard", "render_per_class"}
 SCORES = {"evaluate", "render_leaderboard", "render_per_class", "plot_confusion"}
 STACK = {"fit_stacker", "export_stack", "predict_new"} | SCORES
@@ -193,6 +191,7 @@ IMAGE_CHANGES = {
 }
 
 
+@pytest.mark.xdist_group("images")
 @pytest.mark.parametrize("what", IMAGE_CHANGES)
 def test_a_change_of_the_images_reruns_everything_that_saw_them(images, tmp_path, what):
     project = type(images).__new__(type(images))
@@ -205,6 +204,7 @@ def test_a_change_of_the_images_reruns_everything_that_saw_them(images, tmp_path
     assert project.planned() >= {"plot_data", "plot_folds"} | runs("cnn") | after_runs("cnn") - {"predict_new"}
 
 
+@pytest.mark.xdist_group("images")
 def test_touching_the_images_reruns_nothing(images, tmp_path):
     for path in (images.folder / "pictures").rglob("*.png"):
         os.utime(path)
