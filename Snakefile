@@ -64,7 +64,6 @@ rule all:
 
 
 onstart:
-    hold_results()
     terminal.watch(logger, workflow.dag, Path(RESULTS), MEMBERS, CONFIG["folds"]["n_splits"])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from foldstack import codedigest, devices, lock, terminal
+from foldstack import codedigest, devices, terminal
 from foldstack import config as configuration
 from foldstack.data import fingerprint
 from foldstack.errors import FoldstackError
@@ -81,11 +81,3 @@ def member_files(stage):
 def run_gpus(wildcards):
     """Cards of a run: none where the config says cpu, or where `auto` finds no card on this machine."""
     return CONFIG["models"][wildcards.model]["gpus"] if ON_CARDS else 0
-
-
-def hold_results():
-    """Refuse to start while another snakemake works on the same results."""
-    try:
-        lock.hold(Path(RESULTS))
-    except FoldstackError as error:
-        raise WorkflowError(str(error)) from None
