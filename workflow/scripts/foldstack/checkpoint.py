@@ -5,10 +5,9 @@ a folder that Snakemake does not know (declared outputs of an unfinished job are
 decides the run's result, so that a checkpoint of other code, data or settings is never picked up.
 """
 
-import contextlib
 import hashlib
 import io
-import json
+import shutil
 import signal
 import threading
 import time
@@ -16,7 +15,9 @@ from pathlib import Path
 
 import torch
 
+from foldstack import reuse
 from foldstack.jobs import atomic
+from foldstack.optimizers import OPEN_ENDED
 
 SECONDS_BETWEEN = 20.0
 SHARE_OF_TIME = 0.05  # at most this share of a run is spent on writing checkpoints
@@ -26,13 +27,13 @@ class Checkpoint:
     """The checkpoint of one run.
 
     Args:
-        work: folder for unfinished work.
+        folder: where checkpoints of this run live, each in a folder named by its identity.
         identity: JSON-serialisable dict of all that decides the run's result.
     """
 
-    def __init__(self, work, identity: dict):
-        self.key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        self.path = Path(work) / self.key[:16] / "checkpoint.pt"
+    def __init__(self, folder, identity: dict):
+        self.key = reuse.digest(identity)
+        self.path = Path(folder) / self.key[:16] / "checkpoint.pt"
         self.interval = SECONDS_BETWEEN
         self.saved_at = time.monotonic()
 
@@ -52,7 +53,7 @@ class Checkpoint:
         self.interval = max(SECONDS_BETWEEN, (self.saved_at - started) / SHARE_OF_TIME)
 
     def load(self) -> dict | None:
-        """The saved state with tensors on the CPU, or None; a damaged or foreign file is reported and ignored."""
+        """The saved state with tensors on the CPU, or None; a damaged or foreign file is reported and removed."""
         if not self.path.exists():
             return None
         try:
@@ -64,13 +65,35 @@ class Checkpoint:
                 raise ValueError("it belongs to another run")
             return saved["state"]
         except Exception as error:  # whatever is wrong with it, the run can start afresh
-            print(f"checkpoint {self.path} ignored ({error}); starting from the first epoch")
+            print(f"checkpoint {self.path} ignored ({error}) and removed")
+            self.remove()
             return None
 
+    def stale(self) -> list[Path]:
+        """Folders with checkpoints of the same run under another config, code or data."""
+        return sorted(path for path in self.path.parent.parent.glob("*") if path != self.path.parent)
+
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self.path.parent.rmdir()
+        """Remove it with its folder, where a process killed while writing may have left a part of one."""
+        shutil.rmtree(self.path.parent, ignore_errors=True)
+
+    def remove_all(self) -> None:
+        """Remove it and the stale ones."""
+        for path in self.stale():
+            print(f"removed the stale checkpoint {path}")
+        shutil.rmtree(self.path.parent.parent, ignore_errors=True)
+
+
+def of_run(work, identity: dict) -> tuple[Checkpoint, Checkpoint | None]:
+    """The run's own checkpoint, and the one at the end of training that runs with other `epochs` share."""
+    model, seed, fold = identity["run"]
+    checkpoint = Checkpoint(Path(work) / "checkpoints" / f"{model}.seed{seed}.fold{fold}", identity)
+    for path in checkpoint.stale():
+        print(f"stale checkpoint {path} ignored (another config, code or data); removed when this run completes")
+    if identity["config"]["schedule"] not in OPEN_ENDED:
+        return checkpoint, None
+    config = {key: value for key, value in identity["config"].items() if key != "epochs"}
+    return checkpoint, Checkpoint(reuse.shelf(work), identity | {"config": config})
 
 
 class StopSignal:

@@ -6,7 +6,6 @@ in `State`; so a run that was stopped after any step ends with the same bytes as
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,34 +13,14 @@ import torch
 from foldstack.augment import augment
 from foldstack.checkpoint import Checkpoint, StopSignal
 from foldstack.errors import FoldstackError
-from foldstack.losses import build_loss
+from foldstack.losses import build_loss, log_loss
+from foldstack.memory import Buffers, in_halves
 from foldstack.network import Classifier
 from foldstack.optimizers import build_optimizer, learning_rate, set_learning_rate
 from foldstack.seeding import epoch_order, seed_step
+from foldstack.state import State, Subset
 
 REPORT_SECONDS = 0.5
-
-
-@dataclass
-class Subset:
-    """Samples of one purpose: ids (N texts), rows in the stored pixels and labels (N,) int64."""
-
-    ids: list[str]
-    rows: np.ndarray
-    labels: np.ndarray
-
-
-@dataclass
-class State:
-    """Where a run stands, apart from its parameters and its optimizer."""
-
-    epoch: int = 0  # 0-based, the one at work
-    step: int = 0  # steps of this epoch that are done
-    loss_sum: float = 0.0  # over the samples seen in this epoch
-    history: list[dict] = field(default_factory=list)  # a row of history.csv for each finished epoch
-    selected_epoch: int = 0  # 1-based; 0 = none yet
-    selected_weights: dict | None = None
-    seconds: float = 0.0  # spent in earlier attempts
 
 
 class Diverged(FoldstackError):
@@ -57,6 +36,9 @@ class Loop:
         train, selection: samples to learn from, and to choose the epoch by (empty under `selection: final`).
         config: the run's resolved config.
         name: of the run, for messages.
+        checkpoint: of this very run.
+        ended: where the state at the end of training is kept for a run with more `epochs`, or None where the
+            learning rates depend on their number.
         report: receives progress, or None.
     """
 
@@ -72,19 +54,21 @@ class Loop:
         seed: int,
         fold: int,
         checkpoint: Checkpoint,
+        ended: Checkpoint | None = None,
         stop: StopSignal,
         report: Callable[..., None] | None = None,
     ):
         self.classifier, self.read, self.train, self.selection = classifier, read, train, selection
         self.config, self.name, self.seed, self.fold = config, name, seed, fold
-        self.checkpoint, self.stop, self.report = checkpoint, stop, report
+        self.checkpoint, self.ended, self.stop, self.report = checkpoint, ended, stop, report
         self.optimizer = build_optimizer(classifier, config)
         self.loss = build_loss(config)
         self.device = classifier.mean.device
         self.labels = torch.from_numpy(train.labels).to(self.device)
         # Batches of nearly equal size, so that no epoch ends in a batch too small for batch normalisation.
         self.steps_per_epoch = max(1, round(len(train.ids) / config["batch_size"]))
-        self.state = State()
+        self.state, self.trained = State(), False
+        self.buffers = Buffers(classifier)
         self._loss = torch.zeros((), dtype=torch.float64, device=self.device)
         self._started, self._reported, self._steps_here = time.monotonic(), time.monotonic(), 0
 
@@ -94,25 +78,36 @@ class Loop:
         while self.state.epoch < self.config["epochs"] and not self._stops_early():
             self._train_epoch()
             self._end_epoch()
+        # Once for the predictions to come: from here on the classifier may hold the weights of an earlier epoch.
+        (self.ended or self.checkpoint).save(self._snapshot())
+        self.trained = True
         if self.state.selected_weights is not None:
             self.classifier.load_state_dict(self.state.selected_weights)
         else:
             self.state.selected_epoch = len(self.state.history)
+        if not all(bool(torch.isfinite(value).all()) for value in self.classifier.state_dict().values()):
+            self._diverge()
         return self.state
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Logits (N, classes) float32 of stored pixels; raises Diverged where they are not finite."""
         self.classifier.eval()
-        size = max(256, self.config["batch_size"])
+        size = self.state.predict_batch or max(256, self.config["batch_size"])
+        logits, fitted = in_halves(lambda size: self._logits(rows, size), size)
+        if fitted < size:
+            self.state.predict_batch = fitted
+            print(f"memory ran out: predictions go on with {fitted} samples at a time instead of {size}")
+        if not np.isfinite(logits).all():
+            self._diverge()
+        return logits
+
+    def _logits(self, rows: np.ndarray, size: int) -> np.ndarray:
         with torch.inference_mode():
             parts = []
             for start in range(0, len(rows), size):
                 parts.append(self.classifier(self.read(rows[start : start + size])).float().cpu())
                 self._save_or_stop()
-        logits = torch.cat(parts).numpy()
-        if not np.isfinite(logits).all():
-            self._diverge()
-        return logits
+        return torch.cat(parts).numpy()
 
     def seconds(self) -> float:
         """Wall time of this run so far, earlier attempts included."""
@@ -130,22 +125,43 @@ class Loop:
             position = state.epoch * self.steps_per_epoch + state.step
             rate = learning_rate(self.config, position, self.steps_per_epoch, inner_losses)
             set_learning_rate(self.optimizer, rate)
-            seed_step(self.seed, self.fold, position)
-            self._train_step(batches[state.step])
+            self._train_step(batches[state.step], position)
             state.step += 1
             self._steps_here += 1
             if self.report and time.monotonic() - self._reported >= REPORT_SECONDS:
                 self._tell()
             self._save_or_stop()
 
-    def _train_step(self, positions: np.ndarray) -> None:
+    def _train_step(self, positions: np.ndarray, step: int) -> None:
+        """One optimizer step, in micro-batches where memory asks for it."""
+        size = self.state.micro_batch or len(positions)
+        self.buffers.remember()
+        loss, fitted = in_halves(lambda size: self._gradients(positions, step, size), size, undo=self.buffers.reset)
+        if fitted < size:
+            self.state.micro_batch = fitted
+            print(
+                f"memory ran out in step {step + 1}: batches of {len(positions)} samples now go through in "
+                f"micro-batches of {fitted}, their gradients summed"
+            )
+        self.optimizer.step()
+        self._loss += loss
+
+    def _gradients(self, positions: np.ndarray, step: int, size: int) -> torch.Tensor:
+        """Gradients of the batch's mean loss, at most `size` samples at a time; returns the summed loss (float64).
+
+        The batch is augmented as a whole, so that each of its samples changes as it would without micro-batches.
+        """
+        seed_step(self.seed, self.fold, step)
         images = augment(self.classifier.to_float(self.read(self.train.rows[positions])), self.config["augmentation"])
         targets = self.labels[torch.from_numpy(positions).to(self.device)]
-        loss = self.loss(self.classifier.classify(images), targets)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self._loss += loss.detach().double() * len(positions)
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        parts = -(-len(positions) // size)
+        for some, wanted in zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True):
+            loss = self.loss(self.classifier.classify(some), wanted)
+            (loss * (len(wanted) / len(positions))).backward()
+            total += loss.detach().double() * len(wanted)
+        return total
 
     def _end_epoch(self) -> None:
         """Evaluate on the inner split, note the epoch, keep its weights where they are the ones to choose so far."""
@@ -183,29 +199,40 @@ class Loop:
 
     def _save_or_stop(self) -> None:
         """Write the checkpoint where it is due; write it and exit where a signal asked for that."""
-        if self.stop.number is None and not self.checkpoint.due:
+        if self.stop.number is None and (self.trained or not self.checkpoint.due):
             return
-        self.state.loss_sum = float(self._loss)
-        if not np.isfinite(self.state.loss_sum):
-            self._diverge()
-        saved = vars(self.state) | {
-            "seconds": self.seconds(),
-            "classifier": self.classifier.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        self.checkpoint.save(saved)
+        if not self.trained:
+            self.checkpoint.save(self._snapshot())
         if self.stop.number is not None:
             print(f"stopped by signal {self.stop.number} in epoch {self.state.epoch + 1}; run again to go on")
             raise SystemExit(128 + self.stop.number)
 
+    def _snapshot(self) -> dict:
+        self.state.loss_sum = float(self._loss)
+        if not np.isfinite(self.state.loss_sum):
+            self._diverge()
+        return vars(self.state) | {
+            "seconds": self.seconds(),
+            "classifier": self.classifier.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
     def _resume(self) -> None:
-        saved = self.checkpoint.load()
-        if saved is None:
+        """Go on from this run's checkpoint, or from the end of one that was asked for no more epochs than this one."""
+        saved, ended = self.checkpoint.load(), self.ended.load() if self.ended else None
+        if ended is not None and ended["epoch"] > self.config["epochs"]:
+            self.ended, ended = None, None  # of a longer run: of no use to this one, and not to be replaced by it
+        if ended is not None and (saved is None or ended["epoch"] > saved["epoch"]):
+            saved = ended
+            print(f"continues a run of the same settings that ended after {saved['epoch']} epochs")
+        elif saved is not None:
+            done = f"{saved['step']} of {self.steps_per_epoch} steps"
+            print(f"resumed in epoch {saved['epoch'] + 1} after {done}")
+        else:
             return
         self.classifier.load_state_dict(saved.pop("classifier"))
         self.optimizer.load_state_dict(saved.pop("optimizer"))
         self.state = State(**saved)
-        print(f"resumed in epoch {self.state.epoch + 1} after {self.state.step} of {self.steps_per_epoch} steps")
 
     def _tell(self) -> None:
         state = self.state
@@ -230,15 +257,10 @@ class Loop:
 
     def _diverge(self) -> None:
         self.checkpoint.remove()
+        if self.ended and self.trained:
+            self.ended.remove()
         raise Diverged(
-            f"{self.name} diverged in epoch {min(self.state.epoch + 1, self.config['epochs'])}: its loss is not a "
-            f"finite number; lower lr (now {self.config['lr']:g}) or raise warmup_epochs for this model."
+            f"{self.name} diverged in epoch {min(self.state.epoch + 1, self.config['epochs'])}: its loss, weights "
+            f"or predictions are not finite numbers; lower lr (now {self.config['lr']:g}) or raise warmup_epochs for "
+            "this model."
         )
-
-
-def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean cross-entropy of logits (N, C) for labels (N,), in double precision."""
-    values = logits.astype(np.float64)
-    values -= values.max(axis=1, keepdims=True)
-    chosen = values[np.arange(len(labels)), labels]
-    return float((np.log(np.exp(values).sum(axis=1)) - chosen).mean())

@@ -1,8 +1,9 @@
-"""Training losses: functions of logits (N, C) and class indices (N,) that return the batch's mean."""
+"""Losses: functions of logits (N, C) and class indices (N,) that return the mean over the samples."""
 
 import functools
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -24,3 +25,11 @@ def focal(logits: torch.Tensor, targets: torch.Tensor, *, gamma: float, label_sm
     # 1 - p through the other classes' probabilities: log(1 - p) stays finite in value and gradient where p rounds to 1.
     others = F.softmax(logits, dim=1).scatter(1, targets[:, None], 0.0).sum(dim=1)
     return (others.clamp(min=1e-7) ** gamma * entropy).mean()
+
+
+def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean cross-entropy of logits (N, C) for labels (N,), in double precision."""
+    values = logits.astype(np.float64)
+    values -= values.max(axis=1, keepdims=True)
+    chosen = values[np.arange(len(labels)), labels]
+    return float((np.log(np.exp(values).sum(axis=1)) - chosen).mean())

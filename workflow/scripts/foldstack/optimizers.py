@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+# Schedules whose learning rates are the same whatever `epochs` is: runs can go on where a shorter one ended.
+OPEN_ENDED = ("constant", "step", "plateau")
 IMPROVEMENT = 1e-4  # relative, as in torch's ReduceLROnPlateau
 
 

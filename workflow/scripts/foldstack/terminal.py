@@ -176,6 +176,8 @@ class _View(logging.Handler):
         found = read_progress(self.results / "work" / "progress" / f"{model}.seed{seed}.fold{fold}.json")
         if not found:
             return ""
+        if found.get("reused"):
+            return "taken up from an earlier run"
         parts = [f"epoch {found['epoch']}/{found['epochs']}"]
         if found.get("train_loss") is not None:
             parts.append(f"loss {found['train_loss']:.3f}")

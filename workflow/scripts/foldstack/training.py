@@ -4,18 +4,20 @@ import csv
 import datetime
 import resource
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from foldstack import jobs, seeding, tables
-from foldstack.checkpoint import Checkpoint, StopSignal
+from foldstack import jobs, memory, reuse, seeding, tables
+from foldstack.checkpoint import StopSignal, of_run
 from foldstack.errors import FoldstackError
 from foldstack.flops import count_flops
 from foldstack.folds import split_ids
-from foldstack.loop import Loop, State, Subset
+from foldstack.loop import Loop
 from foldstack.network import Classifier, save_classifier
+from foldstack.state import State, Subset
 
 IN_MEMORY_BYTES = 512 * 2**20
 STATISTICS_ROWS = 2000
@@ -48,14 +50,16 @@ def train_fold(
         config: the model's resolved config.
         code: `path@digest` texts of the code, recorded and part of the checkpoint's name.
         outputs: paths by the names `weights`, `oof`, `test`, `history` and `run`.
-        work: folder for checkpoints; what is in it is never an output.
+        work: folder for checkpoints and for what is kept of finished runs; what is in it is never an output.
         device: "cpu" or "cuda".
         report: called as report(epoch=, epochs=, step=, steps=, train_loss=, inner_accuracy=, images_per_second=,
             seconds_left=), at every epoch's end and at most twice a second in between.
 
     Raises:
-        FoldstackError: a config that does not fit the protocol or the data, or a run that diverged.
-        SystemExit: 128 + signal after SIGTERM or SIGINT, with a checkpoint written.
+        FoldstackError: a config that does not fit the protocol or the data, or a run that diverged or does not fit
+            into memory.
+        SystemExit: 128 + signal after SIGTERM or SIGINT, with a checkpoint written. A signal that comes while the
+            outputs are written waits for them.
     """
     started = datetime.datetime.now(datetime.UTC)
     name = f"Model {model}, seed {seed}, fold {fold}"
@@ -67,23 +71,16 @@ def train_fold(
     subsets = read_subsets(samples, folds, fold, config["selection"])
     if len(subsets["train"].ids) < 2:
         raise FoldstackError(f"{name} has fewer than two samples to train on; lower n_splits or add data.")
-    read = open_pixels(pixels, device)
-
-    seeding.seed_weights(seed, fold)
-    classifier = Classifier(_spec(config, info))
-    chosen = seeding.statistics_sample(len(subsets["train"].ids), STATISTICS_ROWS, seed, fold)
-    classifier.set_statistics(read(subsets["train"].rows[chosen]).cpu())
-    classifier.to(device, memory_format=torch.channels_last)  # a tenth to a quarter faster than the default layout
-    identity = {
-        "config": config,
-        "code": sorted(code),
-        "data": info["digest"],
-        "folds": summary["digest"],
-        "run": [model, seed, fold],
-        "versions": [torch.__version__, np.__version__],
-    }
-    with StopSignal() as stop:
-        checkpoint = Checkpoint(work, identity)
+    decisive = {"code": code, "data": info["digest"], "folds": summary["digest"]}
+    identity = reuse.identity(config=config, model=model, seed=seed, fold=fold, **decisive)
+    checkpoint, ended = of_run(work, identity)
+    _sweep(outputs)
+    with StopSignal() as stop, memory.named(name):
+        read = open_pixels(pixels, device)
+        classifier = _network(name, config, info, seed, fold)
+        chosen = seeding.statistics_sample(len(subsets["train"].ids), STATISTICS_ROWS, seed, fold)
+        classifier.set_statistics(read(subsets["train"].rows[chosen]).cpu())
+        classifier.to(device, memory_format=torch.channels_last)  # a tenth to a quarter faster than the default layout
         loop = Loop(
             classifier,
             read,
@@ -94,36 +91,67 @@ def train_fold(
             seed=seed,
             fold=fold,
             checkpoint=checkpoint,
+            ended=ended,
             stop=stop,
             report=report,
         )
         state = loop.run()
         predicted = {key: loop.predict(subsets[key].rows) for key in ("oof", "test")}
+        record = {
+            "model": model,
+            "seed": seed,
+            "fold": fold,
+            "status": "completed",
+            "config": config,
+            "code": code,
+            "data_digest": info["digest"],
+            "folds_digest": summary["digest"],
+            "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+            "threads": threads,
+            "seconds": round(loop.seconds(), 3),
+            "peak_memory_mb": round(_peak_memory(device), 1),
+            "versions": jobs.versions(),
+            "started": started.isoformat(timespec="seconds"),
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+        record |= _digests(subsets) | _figures(state, classifier, read, subsets)
 
-    save_classifier(classifier, outputs["weights"])
-    write_history(state.history, outputs["history"])
-    for key, logits in predicted.items():
-        write_run_predictions(subsets[key].ids, logits, info["classes"], outputs[key])
-    finished = datetime.datetime.now(datetime.UTC)
-    record = {
-        "model": model,
-        "seed": seed,
-        "fold": fold,
-        "status": "completed",
-        "config": config,
-        "code": code,
-        "data_digest": info["digest"],
-        "folds_digest": summary["digest"],
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        "threads": threads,
-        "seconds": round(loop.seconds(), 3),
-        "peak_memory_mb": round(_peak_memory(device), 1),
-        "versions": jobs.versions(),
-        "started": started.isoformat(timespec="seconds"),
-        "finished": finished.isoformat(timespec="seconds"),
-    }
-    jobs.write_json(outputs["run"], record | _digests(subsets) | _figures(state, classifier, read, subsets))
-    checkpoint.remove()
+        save_classifier(classifier, outputs["weights"])
+        write_history(state.history, outputs["history"])
+        for key, logits in predicted.items():
+            write_run_predictions(subsets[key].ids, logits, info["classes"], outputs[key])
+        jobs.write_json(outputs["run"], record)
+        reuse.keep(work, identity, outputs)
+        checkpoint.remove_all()
+
+
+def _sweep(outputs: dict) -> None:
+    """Remove what a process killed while writing may have left beside the outputs."""
+    for path in map(Path, outputs.values()):
+        for part in path.parent.glob(f".{path.name}.*"):
+            part.unlink(missing_ok=True)
+
+
+def _network(name: str, config: dict, info: dict, seed: int, fold: int) -> Classifier:
+    """The network with its initial weights, on the CPU."""
+    seeding.seed_weights(seed, fold)
+    try:
+        classifier = Classifier(_spec(config, info))
+    except (FoldstackError, MemoryError):
+        raise
+    except Exception as error:  # a file of weights that is missing or broken shows in many ways
+        raise FoldstackError(
+            f"{name}: the architecture {config['architecture']!r} cannot be built with the options "
+            f"{config['options']} ({error}); change the options of this model."
+        ) from error
+    _check_finite(classifier, f"{name}: the weights that it starts from are not finite numbers; change its options.")
+    return classifier
+
+
+def _check_finite(classifier: Classifier, message: str) -> None:
+    for value in classifier.state_dict().values():
+        if not torch.isfinite(value).all():
+            raise FoldstackError(message)
 
 
 def read_subsets(samples, folds, fold: int, selection: str) -> dict[str, Subset]:
@@ -216,6 +244,7 @@ def _figures(state: State, classifier: Classifier, read, subsets: dict[str, Subs
     return {
         "epochs_run": len(state.history),
         "selected_epoch": state.selected_epoch,
+        "micro_batch": state.micro_batch,
         "parameters": sum(parameter.numel() for parameter in classifier.parameters()),
         "flops": count_flops(classifier, read(subsets["oof"].rows[:1])),
     }

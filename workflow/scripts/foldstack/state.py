@@ -1,0 +1,29 @@
+"""What a run works on, and how far it is."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Subset:
+    """Samples of one purpose: ids (N texts), rows in the stored pixels and labels (N,) int64."""
+
+    ids: list[str]
+    rows: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass
+class State:
+    """Where a run stands, apart from its parameters and its optimizer."""
+
+    epoch: int = 0  # 0-based, the one at work
+    step: int = 0  # steps of this epoch that are done
+    loss_sum: float = 0.0  # over the samples seen in this epoch
+    history: list[dict] = field(default_factory=list)  # a row of history.csv for each finished epoch
+    selected_epoch: int = 0  # 1-based; 0 = none yet
+    selected_weights: dict | None = None
+    micro_batch: int | None = None  # samples at a time where a whole batch does not fit into memory
+    predict_batch: int | None = None  # the same for predictions
+    seconds: float = 0.0  # spent in earlier attempts
