@@ -47,6 +47,7 @@ def test_any_damage_is_noticed(tmp_path_factory, data):
         content = content[:position]
     kept.path.write_bytes(content)
     assert kept.load() is None
+    assert not kept.path.exists()
 
 
 def test_a_checkpoint_of_another_run_under_this_name_is_ignored(tmp_path, capsys):

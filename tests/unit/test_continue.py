@@ -1,10 +1,13 @@
 """Raising `epochs` of a finished run: it goes on where the schedule allows that, and ends as a fresh run would."""
 
 import json
+import os
+import signal
 
 import pytest
 from training_inputs import read_bytes, train, write_inputs
 
+from foldstack import loop
 from foldstack.optimizers import OPEN_ENDED, learning_rate
 
 # The inner loss falls and rises again.
@@ -109,7 +112,7 @@ def test_a_damaged_state_is_reported_removed_and_not_used(inputs, tmp_path, caps
 
 
 def test_a_continued_run_that_is_interrupted_goes_on(inputs, tmp_path, monkeypatch):
-    from foldstack import checkpoint, loop
+    from foldstack import checkpoint
 
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0)
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0)
@@ -126,3 +129,24 @@ def test_a_continued_run_that_is_interrupted_goes_on(inputs, tmp_path, monkeypat
     outputs, steps = steps_of(inputs, tmp_path / "run", epochs=5, **config)
     assert min(steps) == 11
     same_results(outputs, train(inputs, tmp_path / "fresh", epochs=5, **config))
+
+
+def test_what_is_continued_are_the_last_weights_not_the_selected_ones(inputs, tmp_path, monkeypatch):
+    """A run that is stopped while it predicts holds the weights of an earlier epoch by then."""
+    predict = loop.Loop.predict
+
+    def interrupted(self, rows):
+        if self.trained:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return predict(self, rows)
+
+    config = {"schedule": "constant", **OVERSHOOTS}
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Loop, "predict", interrupted)
+        with pytest.raises(SystemExit):
+            train(inputs, tmp_path / "run", epochs=6, **config)
+    shorter = train(inputs, tmp_path / "run", epochs=6, **config)
+    assert json.loads(shorter["run"].read_text())["selected_epoch"] < 6
+    longer, steps = steps_of(inputs, tmp_path / "run", epochs=8, **config)
+    assert min(steps) > 6 * 3
+    same_results(longer, train(inputs, tmp_path / "fresh", epochs=8, **config))
