@@ -8,11 +8,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from foldstack import codedigest, devices, terminal
+from foldstack import codedigest, devices, reasons, terminal
 from foldstack import config as configuration
 from foldstack.data import fingerprint
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
+
+reasons.attach(logger)
 
 try:
     CONFIG = configuration.resolve(config)

@@ -65,7 +65,7 @@ class Project:
 
 def jobs_in(text: str) -> set[str]:
     found = set()
-    for block in re.split(r"\n\s*\n", text):
+    for block in re.split(r"\n\s*\n|^\[.*\]$", text, flags=re.MULTILINE):
         rule = re.search(r"^(?:local)?(?:rule|checkpoint) (\w+):", block, re.MULTILINE)
         if rule and rule[1] != "all":
             wildcards = re.search(r"^\s+wildcards: (.*)$", block, re.MULTILINE)
