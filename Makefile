@@ -9,7 +9,9 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 GPUS := $(shell nvidia-smi -L 2>/dev/null | wc -l)
 SOURCES := workflow tests docs
 
-.PHONY: help setup demo report test lint format docs lock clean
+CONFIG ?=
+
+.PHONY: help setup demo explain report bench-noop test lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,6 +28,9 @@ $(READY): envs/requirements.txt
 
 demo: $(READY) ## train, stack, evaluate, export and predict on scikit-learn's digits
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --resources gpu=$(if $(filter-out 0,$(GPUS)),$(GPUS),1)
+
+explain: $(READY) ## what would run, why, and about how long; CONFIG=my.yaml for your own
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python workflow/explain.py --cores $(CORES) --gpus $(if $(filter-out 0,$(GPUS)),$(GPUS),1) $(if $(CONFIG),--configfile $(CONFIG))
 
 report: $(READY) ## the demo's report, in report.html
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --report report.html
