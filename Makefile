@@ -7,14 +7,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 GPUS := $(shell nvidia-smi -L 2>/dev/null | wc -l)
-SOURCES := workflow tests docs
+SOURCES := workflow tests docs benchmarks
 
 CONFIG ?=
 
 .PHONY: help setup demo explain report bench-noop test lint format docs lock clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(READY) ## the environment, in .venv; then `source .venv/bin/activate`
 
@@ -53,6 +53,9 @@ format: $(READY) ## formatters, in place
 lock: ## renew envs/requirements.txt from pyproject.toml
 	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 		--group dev --custom-compile-command "make lock" pyproject.toml -o envs/requirements.txt
+
+bench-noop: $(READY) ## what an invocation with nothing to do costs with 500 finished runs
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/no_op.py
 
 docs: $(READY) ## pages that are made from the code
 	$(BIN)/python docs/make_config_reference.py

@@ -3,12 +3,13 @@
 import json
 
 from foldstack.devices import claim
+from foldstack.failures import failure_recorded
 from foldstack.jobs import job
 from foldstack.progress import run_reporter
 
 
 def main(smk):
-    with job(smk), claim(int(smk.resources.gpu)) as device:
+    with job(smk), failure_recorded(smk), claim(int(smk.resources.gpu)) as device:
         from foldstack.training import train_fold  # imports torch, which must see the claimed cards only
 
         train_fold(
