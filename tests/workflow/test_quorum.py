@@ -74,7 +74,9 @@ def test_below_the_quorum_the_stack_fails_with_a_sentence_and_a_kill_is_no_resul
     (made.folder / "fail").touch()
     done = made.run("--until", "fit_stacker", check=False)
     assert done.returncode != 0
-    assert "Only 1 of 2 members (model, seed) are complete, fewer than stack.quorum 0.8" in done.stderr
+    assert "Only 1 of 2 members (model, seed) are complete, fewer than stack.quorum 0.8" in " ".join(
+        done.stderr.split()
+    )
     assert not (made.results / "stack" / "stack.json").exists()
 
     made.config["stack"]["quorum"] = 0.5
@@ -82,8 +84,8 @@ def test_below_the_quorum_the_stack_fails_with_a_sentence_and_a_kill_is_no_resul
     (made.folder / "kill").touch()
     done = made.run("--until", "fit_stacker", check=False)
     assert done.returncode != 0
-    assert "train_fold model weak seed 0 fold" in done.stderr
-    assert "it was killed, or its log is empty" in done.stderr
+    assert "train_fold model weak seed 0 fold" in " ".join(done.stderr.split())
+    assert "it was killed, or its log is empty" in " ".join(done.stderr.split())
     assert not list(made.results.glob("models/weak/*/*/run.json"))
     assert not (made.results / "stack" / "stack.json").exists()
     assert "Traceback" not in done.stdout + done.stderr
