@@ -7,12 +7,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 GPUS := $(shell nvidia-smi -L 2>/dev/null | wc -l)
-SOURCES := workflow tests docs
+SOURCES := workflow tests docs benchmarks
 
-.PHONY: help setup demo report test torture lint format docs lock clean
+CONFIG ?=
+
+.PHONY: help setup demo explain report bench-noop test torture lint format docs lock clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(READY) ## the environment, in .venv; then `source .venv/bin/activate`
 
@@ -26,6 +28,9 @@ $(READY): envs/requirements.txt
 
 demo: $(READY) ## train, stack, evaluate, export and predict on scikit-learn's digits
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --resources gpu=$(if $(filter-out 0,$(GPUS)),$(GPUS),1)
+
+explain: $(READY) ## what would run, why, and about how long; CONFIG=my.yaml for your own
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python workflow/explain.py --cores $(CORES) --gpus $(if $(filter-out 0,$(GPUS)),$(GPUS),1) $(if $(CONFIG),--configfile $(CONFIG))
 
 report: $(READY) ## the demo's report, in report.html
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --report report.html
@@ -51,6 +56,9 @@ format: $(READY) ## formatters, in place
 lock: ## renew envs/requirements.txt from pyproject.toml
 	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 		--group dev --custom-compile-command "make lock" pyproject.toml -o envs/requirements.txt
+
+bench-noop: $(READY) ## what an invocation with nothing to do costs with 500 finished runs
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/no_op.py
 
 docs: $(READY) ## pages that are made from the code
 	$(BIN)/python docs/make_config_reference.py

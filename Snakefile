@@ -59,6 +59,7 @@ rule all:
         "<results>/evaluation/learning_curves.svg",
         "<results>/evaluation/timings.svg",
         "<results>/export/ensemble.json",
+        run_files("run.json"),  # of itself, so that a run that failed under stack.quorum is tried again
         expand("<results>/export/parity/{model}.json", model=MEMBERS),
         "<results>/predictions/predictions.csv" if CONFIG["predict"]["path"] else [],
 
@@ -68,8 +69,10 @@ onstart:
 
 
 onsuccess:
+    quorum.remove_failed(Path(RESULTS))
     terminal.finish(Path(RESULTS), failed=False)
 
 
 onerror:
+    quorum.remove_failed(Path(RESULTS))
     terminal.finish(Path(RESULTS), failed=True)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from foldstack import codedigest, devices, terminal
+from foldstack import codedigest, devices, quorum, reasons, terminal
 from foldstack import config as configuration
 from foldstack.data import fingerprint
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
+
+reasons.attach(logger)
 
 try:
     CONFIG = configuration.resolve(config)
@@ -22,6 +24,9 @@ except FoldstackError as error:
 MEMBERS = configuration.members(CONFIG)
 FOLDS = range(CONFIG["folds"]["n_splits"])
 RESULTS = f"results/{CONFIG['experiment']}"
+NOBODY_AT_WORK = not any(Path(".snakemake/locks").glob("*"))
+if CONFIG["stack"]["quorum"] < 1 and workflow.is_main_process and NOBODY_AT_WORK:
+    quorum.remove_failed(Path(RESULTS))  # those of an invocation that was killed; the others went at its end
 ON_CARDS = CONFIG["device"] == "cuda" or (CONFIG["device"] == "auto" and bool(devices.visible_gpus()))
 
 

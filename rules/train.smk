@@ -30,6 +30,8 @@ rule train_fold:
         code=lambda wildcards: code("train_fold.py", wildcards.model),
         config=lambda wildcards: configuration.canonical(configuration.training_slice(CONFIG, wildcards.model)),
         content=content,
+        # Takes `output` so that Snakemake does not track it: a change of the quorum reruns no run.
+        tolerate=lambda wildcards, output: CONFIG["stack"]["quorum"] < 1,
         # Checkpoints are not declared outputs, which Snakemake would delete before the job starts again.
         work=lambda wildcards: f"{RESULTS}/work",
         progress=lambda wildcards: f"{RESULTS}/work/progress/{wildcards.model}.seed{wildcards.seed}.fold{wildcards.fold}.json",

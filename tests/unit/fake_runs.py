@@ -13,6 +13,7 @@ from foldstack.jobs import write_json
 CLASSES = ["cat", "dog", "owl"]
 MEMBERS = {"small": [0, 1], "wide": [0]}
 STACK = {
+    "quorum": 1.0,
     "floor": 0.001,
     "n_estimators": 20,
     "learning_rate": 0.1,

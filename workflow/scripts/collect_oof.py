@@ -2,12 +2,17 @@
 
 from pathlib import Path
 
-from foldstack import oof, tables
-from foldstack.jobs import job, read_json
+from foldstack import oof, quorum, tables
+from foldstack.jobs import job, read_json, write_text
 
 
 def main(smk):
     with job(smk):
+        if lost := quorum.failed(smk.input.runs):
+            print(*(f"left out: fold {run['fold']} failed: {run['reason']}" for run in lost), sep="\n")
+            write_text(smk.output.oof, "")
+            write_text(smk.output.test, "")
+            return
         dataset = read_json(smk.input.dataset)
         classes = dataset["classes"]
         out_of_fold, test = oof.collect(

@@ -2,7 +2,7 @@
 
 import json
 
-from foldstack import evaluation, tables
+from foldstack import evaluation, quorum, tables
 from foldstack.jobs import atomic, job, read_json, write_json, write_text
 from foldstack.members import read_members, read_methods
 from foldstack.summary import summary
@@ -13,8 +13,10 @@ def main(smk):
         config = json.loads(smk.params.config)
         classes = read_json(smk.input.dataset)["classes"]
         samples = tables.read_samples(smk.input.samples)
-        members = read_members(smk.input.oof, smk.input.test, config["members"], samples, classes)
-        records = [read_json(path) for path in smk.input.runs]
+        left_out = read_json(smk.input.stack)["left_out"]
+        seeds = quorum.without(config["members"], left_out)
+        members = read_members(*quorum.present(smk.input.oof, smk.input.test), seeds, samples, classes)
+        records = [read_json(path) for path in quorum.whole_members(smk.input.runs)]
         rows = evaluation.contenders(
             members,
             read_methods(smk.input.stack_oof, members.sample_ids, classes),
@@ -23,6 +25,7 @@ def main(smk):
         )
         board = evaluation.leaderboard(rows, members, config["evaluation"])
         figures = evaluation.figures_by_name(rows, members, records, config["evaluation"])
+        figures |= {"left_out": quorum.described(left_out, smk.input.runs)}
 
         with atomic(smk.output.leaderboard) as temporary:
             board.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")

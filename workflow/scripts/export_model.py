@@ -1,14 +1,20 @@
 """Write one model's networks, averaged over folds and seeds, as one ONNX file (rule export_model)."""
 
-from foldstack.jobs import job, read_json
+from foldstack import quorum
+from foldstack.jobs import job, read_json, write_text
 
 
 def main(smk):
     with job(smk):
+        run_files = quorum.whole_members(smk.input.runs)
+        if not run_files:
+            print("left out: no seed of this model has all its runs")
+            write_text(smk.output.onnx, "")
+            return
         from foldstack.onnx_export import export_model, read_runs
 
         dataset = read_json(smk.input.dataset)
-        runs, metadata = read_runs(smk.input.runs, smk.wildcards.model, dataset)
+        runs, metadata = read_runs(run_files, smk.wildcards.model, dataset)
         stored = export_model(runs, smk.output.onnx, metadata)
         print(f"{metadata['model']}: {len(runs)} networks, seeds {stored['seeds']}, {stored['n_splits']} folds")
 

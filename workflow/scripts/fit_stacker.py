@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from foldstack import stacking, tables
+from foldstack import quorum, stacking, tables
 from foldstack.errors import FoldstackError
 from foldstack.jobs import job, read_json, write_json, write_text
 from foldstack.members import methods_table, read_members
@@ -15,7 +15,8 @@ def main(smk):
         config = json.loads(smk.params.config)
         dataset, summary = read_json(smk.input.dataset), read_json(smk.input.folds_summary)
         classes, samples = dataset["classes"], tables.read_samples(smk.input.samples)
-        members = read_members(smk.input.oof, smk.input.test, config["members"], samples, classes)
+        seeds, left_out = quorum.with_quorum(config["members"], smk.input.oof, config["stack"]["quorum"])
+        members = read_members(*quorum.present(smk.input.oof, smk.input.test), seeds, samples, classes)
         folds = tables.read_folds(smk.input.folds).set_index("sample_id")["fold"].reindex(members.sample_ids)
         if not np.array_equal(folds.to_numpy(), members.folds):
             raise FoldstackError(
@@ -25,7 +26,7 @@ def main(smk):
         inputs = members.seed_averaged_oof(), members.labels
         spec, booster = stacking.fit_stack(*inputs, members.models, classes, config["stack"])
         oof = stacking.cross_fit(*inputs, members.folds, members.models, classes, config["stack"])
-        spec |= {"n_splits": summary["n_splits"]}
+        spec |= {"n_splits": summary["n_splits"], "left_out": left_out}
         spec |= {"data_digest": dataset["digest"], "folds_digest": summary["digest"]}
         test_members = members.seed_averaged_test()
         test = {method: stacking.predict_folds(method, spec, test_members, booster) for method in stacking.METHODS}

@@ -4,6 +4,7 @@ import json
 
 from foldstack import reuse
 from foldstack.devices import claim
+from foldstack.failures import failure_recorded
 from foldstack.jobs import job, read_json
 from foldstack.progress import run_reporter
 
@@ -25,7 +26,7 @@ def main(smk):
             print(f"taken up again: this very run was finished on {kept['finished']}, nothing was trained")
             report(epoch=kept["epochs_run"], epochs=run["config"]["epochs"], seconds_left=0, reused=True)
             return
-        with claim(int(smk.resources.gpu)) as device:
+        with failure_recorded(smk), claim(int(smk.resources.gpu)) as device:
             from foldstack.training import train_fold  # imports torch, which must see the claimed cards only
 
             train_fold(

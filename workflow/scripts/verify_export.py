@@ -5,24 +5,28 @@ from pathlib import Path
 
 import numpy as np
 
-from foldstack import tables
+from foldstack import quorum, tables
 from foldstack.jobs import job, read_json, write_json
 
 
 def main(smk):
     with job(smk):
+        if quorum.is_empty(smk.input.onnx):
+            write_json(smk.output.parity, {"model": smk.wildcards.model, "left_out": True, "passed": None})
+            return
+        run_files = quorum.whole_members(smk.input.runs)
         from foldstack import parity
         from foldstack.onnx_export import read_runs
 
         config, dataset = json.loads(smk.params.config), read_json(smk.input.dataset)
-        runs, _ = read_runs(smk.input.runs, smk.wildcards.model, dataset)
+        runs, _ = read_runs(run_files, smk.wildcards.model, dataset)
         chosen = parity.choose_samples(tables.read_samples(smk.input.samples), config["samples"])
         pixels = np.load(smk.input.pixels, mmap_mode="r", allow_pickle=False)[chosen["row"].to_numpy()]
         pipeline = None
         if (chosen["split"] == "test").all():
             files = [(seed, fold, Path(weights).parent / "test.parquet") for seed, fold, weights in runs]
             pipeline = parity.read_pipeline(files, chosen["sample_id"].tolist(), dataset["classes"])
-        on_cpu = all(read_json(path)["device"] == "cpu" for path in smk.input.runs)
+        on_cpu = all(read_json(path)["device"] == "cpu" for path in run_files)
         report = parity.check(
             smk.input.onnx,
             runs,

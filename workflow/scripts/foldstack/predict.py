@@ -34,7 +34,8 @@ def describe_ensemble(stack: dict, dataset: dict, stacker: str) -> dict:
         raise FoldstackError(
             "stack.json was made from other data than dataset.json; delete the folder stack and run again."
         )
-    ensemble = {key: stack[key] for key in FROM_STACK} | {key: dataset[key] for key in PIXEL_FORMAT}
+    left_out = {"left_out": stack.get("left_out", [])}
+    ensemble = {key: stack[key] for key in FROM_STACK} | left_out | {key: dataset[key] for key in PIXEL_FORMAT}
     return ensemble | {"method": METHOD, "stacker_digest": _digest(stacker)}
 
 

@@ -4,6 +4,8 @@ import textwrap
 
 import numpy as np
 
+from foldstack.quorum import banner
+
 WIDTH = 96
 NAME_WIDTH = 22
 COLUMNS = {"map": "mAP", "precision": "precision", "recall": "recall", "f1": "F1", "accuracy": "accuracy"}
@@ -12,7 +14,9 @@ COLUMNS = {"map": "mAP", "precision": "precision", "recall": "recall", "f1": "F1
 def summary(figures: dict) -> str:
     """summary.txt from the contents of metrics.json."""
     counts = figures["samples"]
+    warning = banner(figures.get("left_out", []))
     paragraphs = [
+        *([_wrapped(warning)] if warning else []),
         f"{counts['train']} training and {counts['test']} test samples, {len(figures['classes'])} classes.",
         "Each network on the fold that it never saw (%, mean ± sd over folds and seeds):",
         _networks(figures),

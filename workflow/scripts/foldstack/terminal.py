@@ -99,11 +99,20 @@ class _View(logging.Handler):
                 self.jobs[record.jobid] = (record.rule_name, dict(record.wildcards or {}))
                 self._set(record.jobid, "running")
             elif event == "job_finished":
-                self._set(record.job_id, "done")
+                self._set(record.job_id, self._ended(record.job_id))
             elif event == "job_error":
                 self._fail(record)
             elif event == "progress":
                 self.finished_jobs, self.total_jobs = record.done, record.total
+
+    def _ended(self, jobid: int) -> str:
+        """A run that failed under `stack.quorum` ends as a job that succeeds; its weights are empty."""
+        rule, wildcards = self.jobs.get(jobid, ("", {}))
+        if rule != RUN_RULE:
+            return "done"
+        model, seed, fold = _run_of(wildcards)
+        weights = self.results / "models" / model / f"seed{seed}" / f"fold{fold}" / "weights.safetensors"
+        return "done" if weights.exists() and weights.stat().st_size else "failed"
 
     def _set(self, jobid: int, state: str) -> None:
         rule, wildcards = self.jobs.get(jobid, ("", {}))

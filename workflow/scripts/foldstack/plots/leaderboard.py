@@ -5,6 +5,7 @@ import pandas as pd
 
 from foldstack.errors import FoldstackError
 from foldstack.plots import page, style
+from foldstack.quorum import banner
 from foldstack.summary import human
 
 PARTS = {"oof": "Out of fold", "test": "Test set"}
@@ -14,6 +15,7 @@ DEPLOYED = ("stack", "lightgbm")
 DRAWN = 34  # contenders in the figure; the table holds all
 
 BODY = """
+{% if warning %}<p><strong>{{ warning }}</strong></p>{% endif %}
 <p>{{ verdict }}</p>
 <p>Sorted by out-of-fold accuracy, never by the test set.
 <span class="top">Underlined</span>: the leading figure of its column.
@@ -79,6 +81,7 @@ def render_leaderboard(board: pd.DataFrame, metrics: dict) -> str:
         title,
         BODY,
         verdict=metrics["verdict"],
+        warning=banner(metrics.get("left_out", [])),
         parts=PARTS,
         figures=FIGURES,
         rows=_rows(ranked(board), mark=True),
