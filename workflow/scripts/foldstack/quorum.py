@@ -87,7 +87,10 @@ def banner(left_out: Sequence[dict]) -> str:
 
 
 def remove_failed(results: Path) -> list[Path]:
-    """Remove the files of failed runs, so that Snakemake makes them again; a completed run is never touched."""
+    """Remove the files of failed runs, and the empty ones made of them, so that Snakemake makes them again.
+
+    A completed run is never touched.
+    """
     removed = []
     for path in sorted(results.glob("models/*/seed*/fold*/run.json")):
         with contextlib.suppress(FoldstackError):
@@ -95,4 +98,7 @@ def remove_failed(results: Path) -> list[Path]:
                 for name in ("weights.safetensors", "oof.parquet", "test.parquet", "history.csv", "run.json"):
                     (path.parent / name).unlink(missing_ok=True)
                 removed.append(path.parent)
+    for path in [path for stage in ("oof/*/*", "test/*/*", "export/models/*") for path in results.glob(stage)]:
+        if removed and is_empty(path):
+            path.unlink()
     return removed
