@@ -1,5 +1,6 @@
 """The validated config, and the few functions that rules share. Nothing here imports torch."""
 
+import contextlib
 import functools
 import json
 import re
@@ -14,10 +15,21 @@ from foldstack.data import fingerprint
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
 
-try:
+
+@contextlib.contextmanager
+def stopping_clearly():
+    """End with the sentence alone; Snakemake would add its own place in this file to an exception's text."""
+    try:
+        yield
+    except FoldstackError as error:
+        raise SystemExit(str(error)) from None
+
+
+with stopping_clearly():
+    for path in workflow.overwrite_configfiles or workflow.configfiles:
+        configuration.check_file(path)
     CONFIG = configuration.resolve(config)
-except FoldstackError as error:
-    raise WorkflowError(str(error)) from None
+    SOURCES = {section: fingerprint.digest(CONFIG[section]) for section in ("data", "predict")}
 
 MEMBERS = configuration.members(CONFIG)
 FOLDS = range(CONFIG["folds"]["n_splits"])

@@ -1,6 +1,7 @@
 """What every job shares: its log, its errors, atomic outputs, and the versions it ran with."""
 
 import contextlib
+import errno
 import importlib.metadata
 import json
 import os
@@ -39,9 +40,30 @@ def job(smk):
             codedigest.check_unchanged(code)
             yield
             codedigest.check_closure(code)
-        except Exception:
+        except Exception as error:
             traceback.print_exc()
+            sentence = _sentence(error)
+            if sentence:
+                print(sentence, file=sys.stderr)
             raise SystemExit(1) from None
+
+
+def _sentence(error: BaseException | None) -> str:
+    """What a person can do about a failure of the machine; "" for an error that speaks for itself."""
+    while error is not None and not isinstance(error, FoldstackError):
+        words, number = str(error), getattr(error, "errno", None)
+        where = f" ({error.filename})" if getattr(error, "filename", None) else ""
+        again = "then run the same command again: what is finished is kept."
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left on device" in words:
+            return f"The disk is full, or a file reached its size limit{where}; free some space, {again}"
+        if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return f"Not allowed to read or write{where or ' a file'}: {os.strerror(number)}; change that, {again}"
+        if number == errno.ENOENT:
+            return f"A file vanished while the workflow ran{where}; put it back, {again}"
+        if isinstance(error, MemoryError):
+            return f"The machine has too little memory for this job; give it more or lower --cores, {again}"
+        error = error.__cause__
+    return ""
 
 
 @contextlib.contextmanager
