@@ -11,7 +11,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from foldstack import codedigest
+from foldstack import codedigest, lock
 from foldstack.errors import FoldstackError
 
 RECORDED_PACKAGES = (
@@ -35,7 +35,9 @@ def job(smk):
     result would be filed under the wrong digest for good. Exits with 1 on any exception, its traceback in the log.
     """
     code = list(smk.params.get("code", []))
-    with _output_to(Path(smk.log[0])):
+    log = Path(smk.log[0])
+    results = next((folder.parent for folder in log.parents if folder.name == "logs"), log.parent)
+    with _output_to(log), lock.ending_with(results):
         try:
             codedigest.check_unchanged(code)
             yield

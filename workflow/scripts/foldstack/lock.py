@@ -4,13 +4,17 @@ Snakemake's own locks are files that a killed process leaves, and an instance th
 the same folder; so the profile switches them off (`nolock`), and this one is held from the start of the first job on.
 """
 
+import contextlib
 import fcntl
 import os
+import signal
+import threading
 import time
 from pathlib import Path
 
 from foldstack.errors import FoldstackError
 
+WATCH_EVERY = 1.0  # seconds
 PATIENCE = 3.0  # seconds: a snakemake that was just interrupted may need a moment to end
 _held: dict[Path, int] = {}
 
@@ -44,6 +48,45 @@ def hold(results: Path) -> None:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()} on {os.uname().nodename}\n".encode(), 0)
     _held[path] = descriptor
+
+
+@contextlib.contextmanager
+def ending_with(results: Path):
+    """End this process by SIGTERM once the snakemake that holds the lock of `results` is gone.
+
+    A job that outlived a `kill -9` of its snakemake would train beside the same job of the next one. Where nobody holds
+    the lock when the block starts (no lock file, or locks that other machines do not see), nothing is watched.
+    """
+    try:
+        descriptor = os.open(results / ".lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        yield
+        return
+    done = threading.Event()
+    if not _free(descriptor):
+        threading.Thread(target=_watch, args=(descriptor, done), daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def _watch(descriptor: int, done: threading.Event) -> None:
+    while not done.wait(WATCH_EVERY):
+        if _free(descriptor):
+            print("The snakemake that started this job is gone, so the job ends.", flush=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
+def _free(descriptor: int) -> bool:
+    """Whether nobody holds the lock; asks for a shared one, so that watchers do not see each other."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return True
 
 
 def _locked(descriptor: int) -> bool:
