@@ -9,7 +9,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 GPUS := $(shell nvidia-smi -L 2>/dev/null | wc -l)
 SOURCES := workflow tests docs
 
-.PHONY: help setup demo report test lint format docs lock clean
+.PHONY: help setup demo report test fuzz lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ report: $(READY) ## the demo's report, in report.html
 test: $(READY) ## the whole test suite
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest -n $(CORES) --dist loadgroup
+
+fuzz: $(READY) ## thousands of broken inputs; renews docs/benchmarks/fuzz.md (a few minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py
 
 lint: $(READY) ## formatters and linters, changing nothing
 	$(BIN)/ruff format --check $(SOURCES)

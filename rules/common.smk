@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from foldstack import codedigest, devices, terminal
+from foldstack import codedigest, devices, lock, terminal
 from foldstack import config as configuration
 from foldstack.data import fingerprint
 from foldstack.errors import FoldstackError
@@ -26,6 +26,7 @@ def stopping_clearly():
 
 
 with stopping_clearly():
+    lock.check_folder(Path.cwd())
     for path in workflow.overwrite_configfiles or workflow.configfiles:
         configuration.check_file(path)
     CONFIG = configuration.resolve(config)

@@ -19,6 +19,13 @@ PATIENCE = 3.0  # seconds: a snakemake that was just interrupted may need a mome
 _held: dict[Path, int] = {}
 
 
+def check_folder(folder: Path) -> None:
+    """Raise FoldstackError where snakemake could not keep its notes; its own words for that are a traceback."""
+    notes = folder / ".snakemake"
+    if not os.access(notes if notes.exists() else folder, os.W_OK | os.X_OK):
+        raise FoldstackError(f"{folder} cannot be written; change its permissions or start snakemake elsewhere.")
+
+
 def hold(results: Path) -> None:
     """Take the lock of a results folder until this process ends.
 
