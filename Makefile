@@ -11,7 +11,7 @@ SOURCES := workflow tests docs benchmarks
 
 CONFIG ?=
 
-.PHONY: help setup demo explain report bench-noop test torture lint format docs lock clean
+.PHONY: help setup demo explain report bench-noop test torture fuzz lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ test: $(READY) ## the whole test suite
 
 torture: $(READY) ## kill the demo 20 times; the results must not differ by a byte
 	PATH="$(CURDIR)/$(BIN):$$PATH" python tests/torture.py
+
+fuzz: $(READY) ## thousands of broken inputs; renews docs/benchmarks/fuzz.md (a few minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py
 
 lint: $(READY) ## formatters and linters, changing nothing
 	$(BIN)/ruff format --check $(SOURCES)

@@ -65,7 +65,8 @@ rule all:
 
 
 onstart:
-    terminal.watch(logger, workflow.dag, Path(RESULTS), MEMBERS, CONFIG["folds"]["n_splits"])
+    with stopping_clearly():
+        terminal.watch(logger, workflow.dag, Path(RESULTS), MEMBERS, CONFIG["folds"]["n_splits"])
 
 
 onsuccess:

@@ -1,5 +1,6 @@
 """The validated config, and the few functions that rules share. Nothing here imports torch."""
 
+import contextlib
 import functools
 import json
 import re
@@ -8,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from foldstack import codedigest, devices, quorum, reasons, terminal
+from foldstack import codedigest, devices, lock, quorum, reasons, terminal
 from foldstack import config as configuration
 from foldstack.data import fingerprint
 from foldstack.errors import FoldstackError
@@ -16,16 +17,27 @@ from foldstack.models import registry
 
 reasons.attach(logger)
 
-try:
+
+@contextlib.contextmanager
+def stopping_clearly():
+    """End with the sentence alone; Snakemake would add its own place in this file to an exception's text."""
+    try:
+        yield
+    except FoldstackError as error:
+        raise SystemExit(str(error)) from None
+
+
+with stopping_clearly():
+    lock.check_folder(Path.cwd())
+    for path in workflow.overwrite_configfiles or workflow.configfiles:
+        configuration.check_file(path)
     CONFIG = configuration.resolve(config)
-except FoldstackError as error:
-    raise WorkflowError(str(error)) from None
+    SOURCES = {section: fingerprint.digest(CONFIG[section]) for section in ("data", "predict")}
 
 MEMBERS = configuration.members(CONFIG)
 FOLDS = range(CONFIG["folds"]["n_splits"])
 RESULTS = f"results/{CONFIG['experiment']}"
-NOBODY_AT_WORK = not any(Path(".snakemake/locks").glob("*"))
-if CONFIG["stack"]["quorum"] < 1 and workflow.is_main_process and NOBODY_AT_WORK:
+if CONFIG["stack"]["quorum"] < 1 and workflow.is_main_process and lock.is_free(Path(RESULTS)):
     quorum.remove_failed(Path(RESULTS))  # those of an invocation that was killed; the others went at its end
 ON_CARDS = CONFIG["device"] == "cuda" or (CONFIG["device"] == "auto" and bool(devices.visible_gpus()))
 

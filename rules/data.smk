@@ -20,7 +20,7 @@ rule prepare_data:
     params:
         code=code("prepare_data.py"),
         config=slice_of("data"),
-        source=fingerprint.digest(CONFIG["data"]),
+        source=SOURCES["data"],
     script:
         "../workflow/scripts/prepare_data.py"
 

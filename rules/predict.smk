@@ -28,6 +28,6 @@ rule predict_new:
     params:
         code=code("predict_new.py"),
         config=slice_of("predict"),
-        source=fingerprint.digest(CONFIG["predict"]),
+        source=SOURCES["predict"],
     script:
         "../workflow/scripts/predict_new.py"

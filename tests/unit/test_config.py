@@ -82,6 +82,28 @@ MISTAKES = {
     "no path": (small(data={"format": "imagefolder"}), "needs data.path"),
     "path that is not there": (small(data={"format": "npz", "path": "no/such.npz"}), "'no/such.npz' does not exist"),
     "path for built-in data": (small(data={"path": "x"}), "has no meaning for the built-in format"),
+    "file for a folder": (
+        small(data={"format": "imagefolder", "path": __file__}),
+        "is not a folder, which",
+    ),
+    "folder for a file": (small(predict={"format": "csv", "path": "."}), "is not a file, which predict.format 'csv'"),
+    "path with NUL": (small(data={"format": "npz", "path": "a\0b"}), "does not exist"),
+    "path that is too long": (small(data={"format": "npz", "path": "x" * 5000}), "does not exist"),
+    "model name that is no text": (small(models={1: {"architecture": "small_cnn"}}), "the key 1 in models is no text"),
+    "key that is no text": (small(training={2: 1, "a": 1}), "the key 2 in training is no text"),
+    "not a number": (small(training={"lr": float("nan")}), "training.lr is nan; give a finite number"),
+    "infinite text": (small(training={"lr": "inf"}), "training.lr: 'inf' is not of type 'number'"),
+    "huge seed": (small(folds={"seed": 10**30}), "folds.seed: 10000"),
+    "huge number": (small(training={"lr": 10**400}), "is greater than the maximum of 10"),
+    "unknown option": (
+        small(models={"small_cnn": {"options": {"widht": 3}}}),
+        "models.small_cnn.options: 'small_cnn' has no option 'widht'; did you mean 'width'?",
+    ),
+    "option of a wrong type": (small(models={"small_cnn": {"options": {"width": "3"}}}), "needs a value of type int"),
+    "yes for a number": (
+        small(models={"small_cnn": {"options": {"width": True}}}),
+        "needs a value of type int",
+    ),
     "image size": (small(data={"image_size": "big"}), "data.image_size is 'big'; give one whole number"),
 }
 
@@ -93,6 +115,38 @@ def test_each_mistake_is_named_in_one_sentence(name):
         config.resolve(raw)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_options_of_the_right_type_pass():
+    config.resolve(
+        small(models={"small_cnn": {"options": {"width": 8, "dropout": 0}}, "resnet18": {"options": {"a": 1}}})
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("models:\n  a: {}\n  b: {}\n  a: {}\n", "line 4: the key 'a' already stands in line 2"),
+        ("x: [{a: 1,\n  a: 2}]\n", "line 2: the key 'a' already stands in line 1"),
+    ],
+)
+def test_a_key_that_occurs_twice_is_named_with_its_lines(tmp_path, text, words):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(FoldstackError, match=words):
+        config.check_file(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize("text", ["a: &x {b: 1}\nc: *x\nd: {b: 2}\n", "a: &x [*x]\n", "{", "", "- 1\n", "\0"])
+def test_what_is_not_for_this_check_passes_it(tmp_path, text):
+    (tmp_path / "c.yaml").write_text(text)
+    config.check_file(tmp_path / "c.yaml")
+
+
+def test_a_config_that_holds_itself_is_refused():
+    loop = {}
+    loop["x"] = loop
+    with pytest.raises(FoldstackError, match="nested more than 20 levels"):
+        config.resolve(small(training=loop))
 
 
 def test_an_empty_block_means_its_defaults():

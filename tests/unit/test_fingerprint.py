@@ -1,10 +1,13 @@
 """foldstack.data.fingerprint: content decides, not times."""
 
+import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from foldstack.data import fingerprint
+from foldstack.errors import FoldstackError
 
 
 @pytest.fixture
@@ -82,3 +85,40 @@ def test_files_behind_a_linked_folder_count_and_loops_end(folder, tmp_path):
     before = digest(folder)
     (tmp_path / "elsewhere" / "1.png").write_bytes(b"y")
     assert digest(folder) != before
+
+
+@pytest.mark.parametrize(
+    ("form", "content", "words"),
+    [
+        ("imagefolder", None, "holds no file"),
+        ("csv", "file,label\na.png,a\n", "no column 'path'"),
+        ("csv", "", "no column 'path'"),
+        ("csv", "path\n" + "x" * 200_000, "not a CSV file"),
+    ],
+)
+def test_what_names_nothing_is_refused_at_once(tmp_path, monkeypatch, form, content, words):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "data"
+    path.mkdir() if content is None else path.write_text(content)
+    with pytest.raises(FoldstackError, match=words):
+        digest(path, form)
+
+
+def test_names_that_are_too_long_are_no_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text("path\n" + "x" * 5000)
+    assert digest(tmp_path / "a.csv", "csv")
+
+
+def test_a_folder_that_may_not_be_read_is_named(folder, monkeypatch):
+    """Simulated, since root may read everything."""
+    listed = Path.iterdir
+
+    def iterdir(path):
+        if path.name == "cat":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(FoldstackError, match=r"images/cat cannot be read \(Permission denied\)"):
+        digest(folder)

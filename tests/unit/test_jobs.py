@@ -1,7 +1,9 @@
 """foldstack.jobs: logs, atomic writes."""
 
+import errno
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -84,3 +86,26 @@ def test_job_refuses_code_that_changed_since_planning(tmp_path):
     assert done.returncode == 1
     assert "from python" not in log
     assert log.splitlines()[-1].endswith("errors.py was edited while the workflow ran; run the same command again.")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "x.npy"), r"The disk is full.* \(x\.npy\); free some space"),
+        (PermissionError(errno.EACCES, "Permission denied", "x.npy"), r"Not allowed to read or write \(x\.npy\)"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "x.npy"), r"A file vanished.* \(x\.npy\); put it back"),
+        (MemoryError(), "too little memory"),
+    ],
+)
+def test_a_failure_of_the_machine_says_what_to_do(error, words):
+    wrapped = RuntimeError("writing failed")
+    wrapped.__cause__ = error
+    for raised in (error, wrapped):
+        assert re.search(words, jobs._sentence(raised))
+        assert "run the same command again" in jobs._sentence(raised)
+
+
+def test_errors_that_speak_for_themselves_are_left_alone():
+    told = FoldstackError("Row 3 is empty; fill it.")
+    told.__cause__ = FileNotFoundError(errno.ENOENT, "No such file", "x")
+    assert jobs._sentence(told) == jobs._sentence(ValueError("x")) == ""

@@ -6,6 +6,8 @@ Runs at Snakemake's parse time: standard library, PyYAML and jsonschema only.
 import copy
 import difflib
 import json
+import math
+import os
 from pathlib import Path
 
 import jsonschema
@@ -40,6 +42,7 @@ def resolve(raw: dict) -> dict:
         FoldstackError: naming the key, what is wrong with it, and the remedy.
     """
     schema = load_schema()
+    _check_readable(raw)
     config = _with_numbers(copy.deepcopy(dict(raw)), schema, schema)
     errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda error: list(error.path))
     if errors:
@@ -50,6 +53,32 @@ def resolve(raw: dict) -> dict:
         config["models"][name] = config["training"] | own | block
     _check_across(config)
     return config
+
+
+def check_file(path) -> None:
+    """Raise FoldstackError where a key stands twice in one block of a YAML file; YAML would drop the first silently."""
+    try:
+        root = yaml.compose(Path(path).read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError):
+        return  # Snakemake has read the file, or says what is wrong with it
+    pending, seen = [root], set()
+    while pending:
+        node = pending.pop()
+        if id(node) in seen:  # an alias may point to a block that holds it
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            pending += node.value
+        elif isinstance(node, yaml.MappingNode):
+            pending += [value for _, value in node.value]
+            lines: dict[str, int] = {}
+            for key, _ in node.value:
+                line = key.start_mark.line + 1
+                if isinstance(key, yaml.ScalarNode) and lines.setdefault(key.value, line) != line:
+                    raise FoldstackError(
+                        f"{path}, line {line}: the key {key.value!r} already stands in line {lines[key.value]}; "
+                        "rename or remove one of them."
+                    )
 
 
 def canonical(value) -> str:
@@ -67,6 +96,27 @@ def members(config: dict) -> dict[str, list[int]]:
     return {name: sorted(block["seeds"]) for name, block in sorted(config["models"].items())}
 
 
+def _check_readable(raw) -> None:
+    """Refuse what YAML can hold and no config means: keys that are no text, numbers that are not finite, loops."""
+    pending: list[tuple[str, object, int]] = [("", raw, 0)]
+    while pending:
+        where, value, depth = pending.pop()
+        if depth > 20:
+            raise FoldstackError(f"Config: {where[:80]}... is nested more than 20 levels deep; remove it.")
+        if isinstance(value, dict):
+            for key, item in value.items():
+                name = f"{where}.{key}".lstrip(".")
+                if not isinstance(key, str):
+                    raise FoldstackError(
+                        f"Config: the key {key!r} in {where or 'the top level'} is no text; put it in quotation marks."
+                    )
+                pending.append((name, item, depth + 1))
+        elif isinstance(value, list):
+            pending += [(f"{where}.{i}", item, depth + 1) for i, item in enumerate(value)]
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise FoldstackError(f"Config: {where} is {value}; give a finite number.")
+
+
 def _with_numbers(value, node: dict, schema: dict):
     """Read numbers that YAML 1.1 takes for text (`1e-3`), and give whole and real numbers one form each."""
     node = _deref(node, schema)
@@ -80,12 +130,15 @@ def _with_numbers(value, node: dict, schema: dict):
         return value
     if isinstance(value, str):
         try:
-            value = float(value)
+            number = float(value)
         except ValueError:
             return value
+        if not math.isfinite(number):
+            return value
+        value = number
     if isinstance(value, (int, float)):
         if "number" in kinds:
-            return float(value)
+            return float(value) if abs(value) < 1e300 else value
         if float(value).is_integer():
             return int(value)
     return value
@@ -150,9 +203,8 @@ def _check_across(config: dict) -> None:
         raise FoldstackError(f"Config: data.format {data['format']!r} needs data.path, the folder or file to read.")
     for key in ("data", "predict"):
         for name in ("path", "test_path"):
-            path = config[key].get(name)
-            if path and not Path(path).exists():
-                raise FoldstackError(f"Config: {key}.{name} {path!r} does not exist; give an existing file or folder.")
+            if config[key].get(name):
+                _check_path(f"{key}.{name}", config[key][name], key, config[key]["format"])
     task = "pairs" if data["format"] in PAIR_FORMATS else "images"
     if config["predict"]["path"] and (config["predict"]["format"] in PAIR_FORMATS) != (task == "pairs"):
         raise FoldstackError(f"Config: predict.format {config['predict']['format']!r} does not fit a model of {task}.")
@@ -164,6 +216,23 @@ def _check_across(config: dict) -> None:
             raise FoldstackError(
                 f"Config: models.{name} and models.{lower[name.lower()]} differ in case only; rename one."
             )
+
+
+def _check_path(where: str, path: str, section: str, form: str) -> None:
+    if not os.path.exists(path):
+        raise FoldstackError(
+            f"Config: {where} {path!r} does not exist or lies in a folder that you may not read; "
+            "give an existing file or folder."
+        )
+    folder = os.path.isdir(path)
+    # A folder with train.npz and test.npz is a data set; what is to be labelled is one file.
+    kind = "folder" if form == "imagefolder" else "file" if form == "csv" or section == "predict" else ""
+    if kind and folder != (kind == "folder"):
+        raise FoldstackError(
+            f"Config: {where} {path!r} is not a {kind}, which {section}.format {form!r} reads; correct one of the two."
+        )
+    if not os.access(path, os.R_OK | (os.X_OK if folder else 0)):
+        raise FoldstackError(f"Config: {where} {path!r} may not be read by this user; change its permissions.")
 
 
 def _check_model(name: str, block: dict, task: str, known: list[str]) -> None:
@@ -179,9 +248,28 @@ def _check_model(name: str, block: dict, task: str, known: list[str]) -> None:
         raise FoldstackError(
             f"Config: models.{name}: the architecture {architecture!r} is for {fits}, but data.format gives {task}."
         )
+    _check_options(name, architecture, block["options"])
     if block["selection"] == "final":
         for key, value in (("early_stopping", block["early_stopping"]), ("schedule", block["schedule"])):
             if value and (key != "schedule" or value == "plateau"):
                 raise FoldstackError(
                     f"Config: models.{name}: {key}: {value} needs an inner split; set selection: inner or drop {key}."
                 )
+
+
+def _check_options(name: str, architecture: str, options: dict) -> None:
+    """Own architectures show their options in their source; what timm takes is known only where it is imported."""
+    if architecture not in registry.own_architectures():
+        return
+    known = registry.own_options(architecture)
+    for option, value in options.items():
+        if option not in known:
+            near = difflib.get_close_matches(option, list(known), n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}."
+            raise FoldstackError(f"Config: models.{name}.options: {architecture!r} has no option {option!r}; {hint}")
+        wanted = registry.OPTION_TYPES.get(known[option])
+        if wanted and (not isinstance(value, wanted) or isinstance(value, bool) != (known[option] == "bool")):
+            raise FoldstackError(
+                f"Config: models.{name}.options.{option} is {value!r}; {architecture!r} needs a value of type "
+                f"{known[option]}."
+            )

@@ -1,6 +1,7 @@
 """What every job shares: its log, its errors, atomic outputs, and the versions it ran with."""
 
 import contextlib
+import errno
 import importlib.metadata
 import json
 import os
@@ -10,7 +11,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from foldstack import codedigest
+from foldstack import codedigest, lock
 from foldstack.errors import FoldstackError
 
 RECORDED_PACKAGES = (
@@ -34,14 +35,37 @@ def job(smk):
     result would be filed under the wrong digest for good. Exits with 1 on any exception, its traceback in the log.
     """
     code = list(smk.params.get("code", []))
-    with _output_to(Path(smk.log[0])):
+    log = Path(smk.log[0])
+    results = next((folder.parent for folder in log.parents if folder.name == "logs"), log.parent)
+    with _output_to(log), lock.ending_with(results):
         try:
             codedigest.check_unchanged(code)
             yield
             codedigest.check_closure(code)
-        except Exception:
+        except Exception as error:
             traceback.print_exc()
+            sentence = _sentence(error)
+            if sentence:
+                print(sentence, file=sys.stderr)
             raise SystemExit(1) from None
+
+
+def _sentence(error: BaseException | None) -> str:
+    """What a person can do about a failure of the machine; "" for an error that speaks for itself."""
+    while error is not None and not isinstance(error, FoldstackError):
+        words, number = str(error), getattr(error, "errno", None)
+        where = f" ({error.filename})" if getattr(error, "filename", None) else ""
+        again = "then run the same command again: what is finished is kept."
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left on device" in words:
+            return f"The disk is full, or a file reached its size limit{where}; free some space, {again}"
+        if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return f"Not allowed to read or write{where or ' a file'}: {os.strerror(number)}; change that, {again}"
+        if number == errno.ENOENT:
+            return f"A file vanished while the workflow ran{where}; put it back, {again}"
+        if isinstance(error, MemoryError):
+            return f"The machine has too little memory for this job; give it more or lower --cores, {again}"
+        error = error.__cause__
+    return ""
 
 
 @contextlib.contextmanager

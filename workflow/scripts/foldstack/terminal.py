@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from foldstack import lock
 from foldstack.progress import read_progress
 
 RUN_RULE = "train_fold"
@@ -26,8 +27,13 @@ _view = None
 
 
 def watch(logger: logging.Logger, dag, results: Path, members: dict[str, list[int]], n_splits: int) -> None:
-    """Start the display; Snakemake's `onstart` calls it with its logger and its DAG of jobs."""
+    """Start the display; Snakemake's `onstart` calls it with its logger and its DAG of jobs.
+
+    Raises:
+        FoldstackError: another snakemake works on these results, or they cannot be written.
+    """
     global _view
+    lock.hold(results)
     _view = _View(dag, results, members, n_splits)
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
@@ -88,6 +94,8 @@ class _View(logging.Handler):
         if event in QUIET_EVENTS or (record.levelno >= logging.ERROR and self.failures):
             return False
         text = (handler.format(record) or "").strip()
+        if "CalledProcessError in file" in text:
+            return False  # a job's script failed; what it said follows as the job's own error
         if text and not text.startswith(QUIET_TEXTS):
             self.console.print(Text(text, style="red" if record.levelno >= logging.ERROR else ""))
         return False
@@ -137,7 +145,7 @@ class _View(logging.Handler):
         self._set(record.jobid, "failed")
         self.failures.append((" ".join([rule, *(f"{k} {v}" for k, v in wildcards.items())]), _last_line(log), log))
         name, reason, log = self.failures[-1]
-        self.console.print(Text(f"✗ {name}: {reason}\n  log: {log}", style="red"))
+        self.console.print(Text(f"✗ {name}: {reason}\n  log: {log}", style="red"), soft_wrap=True)
 
     def failure_table(self) -> Table:
         table = Table(title="Failed", title_justify="left", title_style="bold red")

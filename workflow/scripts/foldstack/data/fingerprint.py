@@ -10,6 +10,8 @@ import json
 import os
 from pathlib import Path
 
+from foldstack.errors import FoldstackError
+
 CACHE_FOLDER = Path(".snakemake") / "foldstack"
 
 
@@ -17,6 +19,9 @@ def digest(section: dict) -> str:
     """Digest of the names and contents of the files that a `data` or `predict` section of the config names.
 
     Names count relative to the section's path, so moving the whole folder changes nothing. "" for built-in data.
+
+    Raises:
+        FoldstackError: a folder or table that cannot be read, or that names nothing.
     """
     paths = [Path(section[key]) for key in ("path", "test_path") if section.get(key)]
     if not paths:
@@ -25,8 +30,11 @@ def digest(section: dict) -> str:
     known = _load(cache_file)
     seen, total = {}, hashlib.sha256()
     for root in paths:
-        for path in _files(root, section["format"]):
-            status = path.stat()
+        for path in _readable_files(root, section["format"]):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue  # it vanished a moment ago
             stamp = [status.st_size, status.st_mtime_ns]
             name = os.path.relpath(path, root)
             key = f"{root}\n{name}"
@@ -40,16 +48,33 @@ def digest(section: dict) -> str:
     return total.hexdigest()
 
 
+def _readable_files(root: Path, form: str) -> list[Path]:
+    try:
+        files = _files(root, form)
+    except OSError as error:
+        raise FoldstackError(
+            f"{error.filename or root} cannot be read ({error.strerror}); change its permissions or remove it."
+        ) from error
+    except csv.Error as error:
+        raise FoldstackError(f"{root} is not a CSV file with a header ({error}); correct it.") from error
+    if not files:
+        raise FoldstackError(f"{root} holds no file; put the data there or correct the path in the config.")
+    return files
+
+
 def _files(root: Path, form: str) -> list[Path]:
     """Files below `root` in a fixed order; for a CSV, the file itself and the images that it lists."""
     if root.is_dir():
-        return sorted(path for path in _walk(root, seen=set()) if path.is_file())
+        return sorted(path for path in _walk(root, seen=set()) if os.path.isfile(path))
     if form != "csv":
         return [root]
     with open(root, newline="", encoding="utf-8-sig", errors="replace") as stream:
-        listed = {row.get("path") or "" for row in csv.DictReader(stream)}
+        table = csv.DictReader(stream)
+        if "path" not in (table.fieldnames or ()):
+            raise FoldstackError(f"{root} has no column 'path', only {list(table.fieldnames or ())[:20]}; add it.")
+        listed = {row.get("path") or "" for row in table}
     images = (root.parent / name for name in sorted(listed) if name and "\0" not in name)
-    return [root, *(path for path in images if path.is_file())]
+    return [root, *(path for path in images if os.path.isfile(path))]
 
 
 def _walk(folder: Path, seen: set[Path]):

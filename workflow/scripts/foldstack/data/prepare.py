@@ -98,8 +98,10 @@ def _sorted(source: Source) -> tuple[pd.DataFrame, list]:
         raise FoldstackError("data.path holds no sample; check the path and data.format.")
     repeated = rows["sample_id"].duplicated()
     if repeated.any():
+        name = rows.loc[repeated, "sample_id"].iloc[0]
+        first, second = rows.loc[rows["sample_id"] == name, "source"].iloc[:2]
         raise FoldstackError(
-            f"Sample id {rows.loc[repeated, 'sample_id'].iloc[0]!r} occurs more than once in the data; make ids unique."
+            f"Sample id {name!r} occurs more than once in the data ({first} and {second}); make ids unique."
         )
     if source.task == "pairs" and rows["label"].nunique() > 2:
         raise FoldstackError(

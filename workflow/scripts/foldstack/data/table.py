@@ -61,7 +61,8 @@ def _read(path: Path, key: str, required: list[str]) -> pd.DataFrame:
         OSError,
         pd.errors.ParserWarning,
     ) as error:  # pandas's parser errors and UnicodeDecodeError are ValueErrors
-        raise FoldstackError(f"{path} is not a CSV file in UTF-8 with a header ({error}); correct it.") from error
+        words = " ".join(str(error).split())  # pandas ends some messages with a newline
+        raise FoldstackError(f"{path} is not a CSV file in UTF-8 with a header ({words}); correct it.") from error
     for name in required:
         if name not in frame:
             raise FoldstackError(f"{path} has no column {name!r}, only {list(frame.columns)}; add it.")

@@ -6,10 +6,10 @@ maps float (N, C, H, W), or (N, 2, C, H, W) for pairs, to logits (N, n_classes).
 for; names are found in the source text, since the config is checked where neither torch nor timm may be imported.
 """
 
+import ast
 import functools
 import importlib
 import importlib.util
-import inspect
 import re
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from foldstack.errors import FoldstackError
 
 FOLDER = Path(__file__).resolve().parent
 NOT_ARCHITECTURES = {"__init__", "registry", "timm_model"}
+SHAPE = ("in_channels", "n_classes", "image_size")
+OPTION_TYPES = {"int": int, "float": (int, float), "bool": bool, "str": str}
 
 
 @functools.lru_cache(maxsize=1)
@@ -62,6 +64,25 @@ def task_of(architecture: str) -> str:
     return found[1]
 
 
+@functools.cache
+def own_options(architecture: str) -> dict[str, str]:
+    """Options of an architecture of this folder and the types that its source writes beside them ("" where none)."""
+    path = module_path(architecture)
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise FoldstackError(f"{path.name}, line {error.lineno}: {error.msg}; correct the architecture.") from error
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "build":
+            arguments = [*node.args.args, *node.args.kwonlyargs]
+            return {
+                argument.arg: ast.unparse(argument.annotation) if argument.annotation else ""
+                for argument in arguments
+                if argument.arg not in SHAPE
+            }
+    raise FoldstackError(f"{path.name} defines no function build; see docs/how-to/models.md.")
+
+
 def build(architecture: str, *, in_channels: int, n_classes: int, image_size: tuple[int, int], options: dict):
     """Build a network with freshly drawn weights.
 
@@ -80,14 +101,20 @@ def build(architecture: str, *, in_channels: int, n_classes: int, image_size: tu
     """
     shape = {"in_channels": in_channels, "n_classes": n_classes, "image_size": tuple(image_size)}
     if architecture in own_architectures():
-        module = importlib.import_module(module_name(architecture))
-        allowed = set(inspect.signature(module.build).parameters) - set(shape)
-        unknown = sorted(set(options) - allowed)
+        allowed = own_options(architecture)
+        unknown = sorted(set(options) - set(allowed))
         if unknown:
             raise FoldstackError(
                 f"The architecture {architecture!r} has no option {unknown[0]!r}; it has {', '.join(sorted(allowed))}."
             )
-        return module.build(**shape, **options)
+        module = importlib.import_module(module_name(architecture))
+        try:
+            return module.build(**shape, **options)
+        except (TypeError, ValueError, ArithmeticError, IndexError, AssertionError, RuntimeError) as error:
+            raise FoldstackError(
+                f"{architecture!r} cannot be built for images of {image_size[0]}x{image_size[1]} with the options "
+                f"{options} ({error}); change image_size or options of this model."
+            ) from error
     if architecture not in timm_architectures():
         raise FoldstackError(f"There is no architecture {architecture!r}; see docs/how-to/models.md.")
     return importlib.import_module(module_name(architecture)).build(architecture, **shape, options=options)
