@@ -12,7 +12,7 @@ from foldstack import tables
 
 def test_a_second_invocation_runs_nothing(finished):
     done = finished.run()
-    assert "Nothing to be done" in done.stdout
+    assert "Nothing to be done" in done.stdout + done.stderr
 
 
 def test_the_same_config_gives_the_same_bytes_in_another_folder_with_other_cores(finished, tmp_path):
