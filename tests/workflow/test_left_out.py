@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-SWITCH = "import os\nfrom pathlib import Path\n\nfrom foldstack import jobs, seeding, tables\n"
 FAIL = """    if model == "weak" and Path("fail").exists():
         raise FoldstackError("Model weak was told to fail.")
     if model == "weak" and Path("kill").exists():
@@ -34,9 +33,11 @@ def made(project):
             pixels = random.integers(0, 120, (8, 8, 3), dtype=np.uint8) + np.uint8(100 * (label == "cat"))
             Image.fromarray(pixels).save(made.folder / "pictures" / label / f"{i}.png")
     training = made.folder / "workflow" / "scripts" / "foldstack" / "training.py"
-    text = training.read_text().replace("from foldstack import jobs, seeding, tables\n", SWITCH, 1)
-    assert "    started =" in text
-    training.write_text(text.replace("    started =", FAIL, 1))
+    text = training.read_text()
+    for place, instead in (("import csv\n", "import csv\nimport os\n"), ("    started =", FAIL)):
+        assert place in text
+        text = text.replace(place, instead, 1)
+    training.write_text(text)
     return made
 
 
