@@ -16,6 +16,7 @@ container: "docker://python:3.11-slim"
 
 
 include: "rules/common.smk"
+include: "rules/gpus.smk"
 
 
 pathvars:
@@ -65,6 +66,8 @@ rule all:
 
 
 onstart:
+    if note_on_cards():
+        logger.info(note_on_cards())
     with stopping_clearly():
         terminal.watch(logger, workflow.dag, Path(RESULTS), MEMBERS, CONFIG["folds"]["n_splits"])
 

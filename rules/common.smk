@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from foldstack import codedigest, devices, lock, quorum, reasons, terminal
+from foldstack import cards, codedigest, costs, lock, quorum, reasons, terminal
 from foldstack import config as configuration
 from foldstack.data import fingerprint
 from foldstack.errors import FoldstackError
@@ -39,7 +39,6 @@ FOLDS = range(CONFIG["folds"]["n_splits"])
 RESULTS = f"results/{CONFIG['experiment']}"
 if CONFIG["stack"]["quorum"] < 1 and workflow.is_main_process and lock.is_free(Path(RESULTS)):
     quorum.remove_failed(Path(RESULTS))  # those of an invocation that was killed; the others went at its end
-ON_CARDS = CONFIG["device"] == "cuda" or (CONFIG["device"] == "auto" and bool(devices.visible_gpus()))
 
 
 def slice_of(*sections):
@@ -93,8 +92,3 @@ def run_files(name, models=None):
 def member_files(stage):
     """Paths of one table per (model, seed)."""
     return [f"{RESULTS}/{stage}/{model}/seed{seed}.parquet" for model, seeds in MEMBERS.items() for seed in seeds]
-
-
-def run_gpus(wildcards):
-    """Cards of a run: none where the config says cpu, or where `auto` finds no card on this machine."""
-    return CONFIG["models"][wildcards.model]["gpus"] if ON_CARDS else 0

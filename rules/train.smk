@@ -23,15 +23,19 @@ rule train_fold:
         "<results>/logs/train_fold/{model}/seed{seed}/fold{fold}.log",
     benchmark:
         "<results>/benchmarks/train_fold/{model}/seed{seed}/fold{fold}.tsv"
+    # Longest runs first, so that no card is left alone with the largest one at the end.
+    priority: lambda wildcards: run_costs()[wildcards.model]
     threads: lambda wildcards: CONFIG["models"][wildcards.model]["threads"]
     resources:
-        gpu=run_gpus,
+        gpu=whole_cards,
+        gpu_share=card_shares,
     params:
         code=lambda wildcards: code("train_fold.py", wildcards.model),
         config=lambda wildcards: configuration.canonical(configuration.training_slice(CONFIG, wildcards.model)),
         content=content,
-        # Takes `output` so that Snakemake does not track it: a change of the quorum reruns no run.
+        # They take `output` so that Snakemake does not track them: neither changes what a run gives.
         tolerate=lambda wildcards, output: CONFIG["stack"]["quorum"] < 1,
+        cards=lambda wildcards, output: card_plan(wildcards.model),
         # Checkpoints are not declared outputs, which Snakemake would delete before the job starts again.
         work=lambda wildcards: f"{RESULTS}/work",
         progress=lambda wildcards: f"{RESULTS}/work/progress/{wildcards.model}.seed{wildcards.seed}.fold{wildcards.fold}.json",

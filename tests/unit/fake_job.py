@@ -22,7 +22,7 @@ def training_job(inputs, folder: Path, **config):
         output=Named({key: folder / name for key, name in OUTPUTS.items()}),
         wildcards=Named(model="tiny", seed="0", fold="1"),
         params=Named(params, progress=str(folder / "progress.json")),
-        resources=Named(gpu=0),
+        resources=Named(gpu=0, gpu_share=0),
         threads=1,
         log=[str(folder / "log.txt")],
         rule="train_fold",

@@ -170,4 +170,4 @@ def test_any_config_is_resolved_or_refused_with_a_sentence(changes):
         outcome = config.canonical(config.resolve(small(**changes)))
     except FoldstackError as error:
         outcome = str(error)
-    assert outcome.startswith(("Config: ", '{"data": '))
+    assert outcome.startswith(("Config: ", '{"busy": '))

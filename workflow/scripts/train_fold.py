@@ -1,9 +1,10 @@
 """Train one model with one seed without one fold; predict that fold and the test set (rule train_fold)."""
 
 import json
+from pathlib import Path
 
-from foldstack import reuse
-from foldstack.devices import claim
+from foldstack import costs, reuse
+from foldstack.devices import claim, torch_device
 from foldstack.failures import failure_recorded
 from foldstack.jobs import job, read_json
 from foldstack.progress import run_reporter
@@ -26,7 +27,7 @@ def main(smk):
             print(f"taken up again: this very run was finished on {kept['finished']}, nothing was trained")
             report(epoch=kept["epochs_run"], epochs=run["config"]["epochs"], seconds_left=0, reused=True)
             return
-        with failure_recorded(smk), claim(int(smk.resources.gpu)) as device:
+        with failure_recorded(smk), claimed_cards(smk, report) as claimed:
             from foldstack.training import train_fold  # imports torch, which must see the claimed cards only
 
             train_fold(
@@ -38,10 +39,23 @@ def main(smk):
                 folds_summary=smk.input.folds_summary,
                 outputs=outputs,
                 work=smk.params.work,
-                device=device,
+                device=torch_device(claimed),
                 threads=int(smk.threads),
                 report=report,
             )
+
+
+def claimed_cards(smk, report):
+    """The run's cards, whole ones or a share of one; those who wait for it read its name."""
+    plan, wildcards = json.loads(smk.params.cards), smk.wildcards
+    results = Path(smk.params.work).parent
+    return claim(
+        int(smk.resources.gpu) or int(smk.resources.gpu_share > 0),
+        plan,
+        memory=costs.peak_memory(results, wildcards.model) if plan["share"] > 1 else 0,
+        what=f"{wildcards.model} seed {wildcards.seed} fold {wildcards.fold}",
+        say=lambda text: (print(text, flush=True), report(waiting=text)),
+    )
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from foldstack.models import registry
 SCHEMA_PATH = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
 PAIR_FORMATS = {"digits_pairs", "npz_pairs"}
 BUILT_IN_FORMATS = {"digits", "digits_pairs"}
+NOT_DECISIVE = {"seeds", "devices", "share"}  # keys of a model that change no run's result
 
 
 def load_schema() -> dict:
@@ -36,7 +37,7 @@ def resolve(raw: dict) -> dict:
 
     Returns:
         A dict with every key of the schema; each block of `models` holds every key of `training`, plus
-        `architecture`, `options` and `seeds`.
+        `architecture`, `options`, `seeds` and `devices`.
 
     Raises:
         FoldstackError: naming the key, what is wrong with it, and the remedy.
@@ -49,7 +50,7 @@ def resolve(raw: dict) -> dict:
         raise FoldstackError(_sentence(errors[0], schema))
     _fill(config, schema, schema)
     for name, block in config["models"].items():
-        own = {"architecture": name, "options": {}, "seeds": config["seeds"]}
+        own = {"architecture": name, "options": {}, "seeds": config["seeds"], "devices": config["devices"]}
         config["models"][name] = config["training"] | own | block
     _check_across(config)
     return config
@@ -88,7 +89,7 @@ def canonical(value) -> str:
 
 def training_slice(config: dict, model: str) -> dict:
     """What decides the result of a run of `model`, apart from its seed and fold."""
-    return {key: value for key, value in config["models"][model].items() if key != "seeds"}
+    return {key: value for key, value in config["models"][model].items() if key not in NOT_DECISIVE}
 
 
 def members(config: dict) -> dict[str, list[int]]:
@@ -249,6 +250,11 @@ def _check_model(name: str, block: dict, task: str, known: list[str]) -> None:
             f"Config: models.{name}: the architecture {architecture!r} is for {fits}, but data.format gives {task}."
         )
     _check_options(name, architecture, block["options"])
+    if block["share"] > 1 and block["gpus"] > 1:
+        raise FoldstackError(
+            f"Config: models.{name}: a run on {block['gpus']} cards cannot share one with others (share: "
+            f"{block['share']}); set one of the two to 1."
+        )
     if block["selection"] == "final":
         for key, value in (("early_stopping", block["early_stopping"]), ("schedule", block["schedule"])):
             if value and (key != "schedule" or value == "plateau"):

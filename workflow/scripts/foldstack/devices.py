@@ -1,126 +1,138 @@
-"""Real devices for Snakemake's count: `gpu: n` becomes n cards, leased under locks that the kernel frees.
+"""Real devices for Snakemake's count: `gpu: n` becomes n cards for one job, before torch is imported.
 
-Snakemake counts the resource `gpu` but tells no job which card it has (snakemake#281). A lease is an exclusive
-`flock` on one file a card; a process that dies, by `kill -9` too, frees its cards, and several Snakemakes on one host
-share them.
+Snakemake counts the resource `gpu` but tells no job which card it has (snakemake#281). Here a job leases its cards
+(leases.py) from those that the config and CUDA_VISIBLE_DEVICES leave it, and waits for cards that other people's work
+keeps busy. What Slurm assigned is taken as it is.
 """
 
 import contextlib
-import fcntl
 import os
-import sys
-import tempfile
 import time
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
-FAKE = "FOLDSTACK_FAKE_GPUS"
-POLL_SECONDS = 0.2
-SAY_AFTER_SECONDS = 10
+from foldstack import cards
+from foldstack.errors import FoldstackError
+from foldstack.leases import Ticket, lease
 
-
-def visible_gpus() -> list[str]:
-    """UUIDs of the cards that this process may use: all, or what CUDA_VISIBLE_DEVICES leaves; does not import torch.
-
-    The environment variable FOLDSTACK_FAKE_GPUS (comma-separated ids) replaces the hardware, for tests.
-    """
-    if FAKE in os.environ:
-        found = [name for name in os.environ[FAKE].split(",") if name]
-    else:
-        found = _nvml_uuids()
-    mask = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if mask is None:
-        return found
-    chosen = []
-    for entry in (part.strip() for part in mask.split(",")):
-        matches = [found[int(entry)]] if entry.isdigit() and int(entry) < len(found) else _by_prefix(entry, found)
-        if not matches:
-            break  # CUDA itself ignores everything after the first entry that it does not know
-        chosen += matches
-    return chosen
+SAY_AFTER_SECONDS = 3.0  # a card whose last job has just ended may look busy for a moment
+ALONE = {"devices": None, "others": None, "share": 1, "busy": None}
 
 
 @contextlib.contextmanager
-def claim(n_gpus: int):
-    """Lease `n_gpus` cards for the duration of the block; call it before torch is imported.
+def claim(
+    n_gpus: int, plan: dict | None = None, *, memory: float = 0, what: str = "", say: Callable[[str], None] = print
+) -> Iterator[str]:
+    """Lease `n_gpus` cards for the duration of the block; sets CUDA_VISIBLE_DEVICES to their UUIDs.
 
-    Sets CUDA_VISIBLE_DEVICES to the leased UUIDs. Yields "cuda", or "cpu" where `n_gpus` is 0 or no card is there.
-    Under Slurm the cards were assigned already and are taken as they are.
+    Args:
+        plan: `devices` (those of the model) and `others` (all that the config allows), lists of the config or None;
+            `share`, the runs that fit on one card; `busy`, the config's block, or None to take cards as they are.
+        memory: MiB that the run will use of each card; 0 = unknown. Looked at where cards are shared.
+        what: the job, in words, for those who wait for it.
+        say: told in one sentence why the job waits.
+
+    Yields:
+        "cuda", or "cpu" where `n_gpus` is 0 or this process may use no card.
+
+    Raises:
+        FoldstackError: a card of the plan does not exist, there are fewer than `n_gpus`, or those that would do were
+            busy with other people's work for too long.
     """
-    cards = visible_gpus()
-    if n_gpus == 0 or not cards:
+    plan = ALONE | (plan or {})
+    if n_gpus and "SLURM_JOB_ID" in os.environ:
+        yield "cuda"
+        return
+    first = cards.choose(plan["devices"], "devices") if n_gpus else []
+    if not first:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         yield "cpu"
         return
-    if "SLURM_JOB_ID" in os.environ:
-        yield "cuda"
-        return
-    with _lease(cards, min(n_gpus, len(cards))) as leased:
+    if len(first) < n_gpus:
+        raise FoldstackError(f"The run asks for {n_gpus} cards, but may use {len(first)}; lower gpus or add devices.")
+    usable = _Usable(n_gpus, first, cards.choose(plan["others"], "devices"), plan["busy"], memory, say)
+    with lease(n_gpus, 1 / plan["share"], usable, memory=memory, what=what) as leased:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(leased)
+        print(f"cards: {', '.join(leased)}")
         yield "cuda"
 
 
-@contextlib.contextmanager
-def _lease(cards: list[str], n: int):
-    """Hold exclusive locks on n of `cards`, all or none, waiting as long as it takes."""
-    started, said = time.monotonic(), False
-    while True:
-        held = _try_lock(cards, n)
-        if len(held) == n:
-            break
-        _unlock(held)
-        if not said and time.monotonic() - started > SAY_AFTER_SECONDS:
-            said = True
-            print(f"waiting for {n} free card(s) of {len(cards)}", file=sys.stderr)
-        time.sleep(POLL_SECONDS)
-    try:
-        yield list(held)
-    finally:
-        _unlock(held)
+def torch_device(claimed: str) -> str:
+    """What torch trains on behind `claim`: "cuda", or "cpu" where none was claimed or the cards are fake.
+
+    Raises:
+        FoldstackError: a card was claimed, and torch cannot use it.
+    """
+    import torch
+
+    if claimed == "cpu" or torch.cuda.is_available():
+        return claimed
+    if cards.FAKE in os.environ:
+        return "cpu"
+    raise FoldstackError(
+        f"torch {torch.__version__} cannot use the card {os.environ.get('CUDA_VISIBLE_DEVICES', '')!r} that this run "
+        "was given: its driver is missing or too old for this torch; update the driver, or set device: cpu."
+    )
 
 
-def _try_lock(cards: list[str], n: int) -> dict[str, int]:
-    held = {}
-    for card in cards:
-        if len(held) == n:
-            break
-        descriptor = os.open(_lock_file(card), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held[card] = descriptor
-        except BlockingIOError:
-            os.close(descriptor)
-    return held
+class _Usable:
+    """The cards that would do at this moment; called again and again while a job waits."""
 
+    def __init__(self, n: int, first: list[str], others: list[str], busy: dict | None, memory: float, say):
+        self.n, self.cards, self.busy, self.memory, self.say = n, first, busy, memory, say
+        self.others = [card for card in others if card not in first] if busy and busy["then"] == "next" else []
+        self.started = time.monotonic()
+        self.busy_since: float | None = None
+        self.said = ""
 
-def _unlock(held: dict[str, int]) -> None:
-    for descriptor in held.values():
-        os.close(descriptor)
+    def __call__(self, holders: Sequence[Ticket]) -> list[str]:
+        in_use: dict[str, cards.Reading] = {}
+        found = [card for card in self.cards if self._would_do(card, holders, in_use)]
+        if len(found) >= self.n or not in_use:
+            self.busy_since = None
+            self._say_who(holders)
+        else:
+            self._wait_for_others(in_use)
+        return found
 
+    def _would_do(self, card: str, holders: Sequence[Ticket], in_use: dict) -> bool:
+        ours = [ticket for ticket in holders if card in ticket.cards]
+        reading = cards.reading(card) if self.busy else None
+        if reading is None:
+            return True
+        if ours:  # what NVML sees is, at least in part, our own work
+            promised = sum(ticket.memory for ticket in ours)
+            return reading.total - max(reading.used, promised) >= self.memory
+        if reading.utilisation < self.busy["utilisation"] and reading.used < self.busy["memory"] * reading.total:
+            return True
+        in_use[card] = reading
+        return False
 
-def _lock_file(card: str) -> Path:
-    folder = Path(tempfile.gettempdir()) / "foldstack-gpu-leases"
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir()
-        folder.chmod(0o1777)  # other users of this host lease from the same folder
-    path = folder / f"{card}.lock"
-    if not path.exists():
-        path.touch()
-        with contextlib.suppress(PermissionError):
-            path.chmod(0o666)
-    return path
+    def _wait_for_others(self, in_use: dict) -> None:
+        """Other people's work is in the way: say so, and after a while go on to other cards or give up."""
+        now = time.monotonic()
+        self.busy_since = self.busy_since or now
+        waited = now - self.busy_since
+        which = "; ".join(f"card {card} is busy with other work ({reading})" for card, reading in in_use.items())
+        if waited >= self.busy["wait"] and self.others:
+            self._say(f"{which}; after {waited:.0f} s the other cards will do as well")
+            self.cards, self.others, self.busy_since = [*self.cards, *self.others], [], None
+        elif waited >= self.busy["wait"]:
+            raise FoldstackError(
+                f"For {waited:.0f} s {which}; free the card, name others under devices, or raise busy.wait."
+            )
+        elif waited >= min(SAY_AFTER_SECONDS, self.busy["wait"] / 2):
+            self._say(f"waiting at most {self.busy['wait']:g} s: {which}", once=True)
 
+    def _say_who(self, holders: Sequence[Ticket]) -> None:
+        if time.monotonic() - self.started < SAY_AFTER_SECONDS:
+            return
+        names = [ticket.what or f"process {ticket.pid}" for ticket in holders if set(ticket.cards) & set(self.cards)]
+        if names:
+            self._say(f"waiting for {', '.join(names)} to give back a card", once=True)
 
-def _by_prefix(entry: str, found: list[str]) -> list[str]:
-    return [name for name in found if entry and name.startswith(entry)][:1]
-
-
-def _nvml_uuids() -> list[str]:
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-    except Exception:  # no driver, no library: no card
-        return []
-    handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-    uuids = [pynvml.nvmlDeviceGetUUID(handle) for handle in handles]
-    return [name.decode() if isinstance(name, bytes) else name for name in uuids]
+    def _say(self, text: str, once: bool = False) -> None:
+        """`once`: figures change at every look; the kind of wait is what is news."""
+        kind = text.split(":")[0] if once else text
+        if kind != self.said:
+            self.said = kind
+            self.say(text)

@@ -195,6 +195,8 @@ class _View(logging.Handler):
             return ""
         if found.get("reused"):
             return "taken up from an earlier run"
+        if found.get("waiting"):
+            return found["waiting"]
         parts = [f"epoch {found['epoch']}/{found['epochs']}"]
         if found.get("train_loss") is not None:
             parts.append(f"loss {found['train_loss']:.3f}")

@@ -1,0 +1,61 @@
+"""Cards as Snakemake's resources, so that `--resources gpu=4` means four cards.
+
+A run of whole cards asks for `gpu: n`. Runs that share a card cannot ask for a part of one (Snakemake rounds), so every
+run asks for `gpu_share` too, in parts small enough for all of this config's shares; its limit follows from gpu's.
+"""
+
+import math
+
+PARTS = math.lcm(*(block["share"] for block in CONFIG["models"].values()))  # of one card
+ON_CLUSTER = workflow.non_local_exec or workflow.remote_exec  # the cluster assigns cards, whatever this machine has
+with stopping_clearly():
+    if not ON_CLUSTER and workflow.is_main_process:
+        cards.check(CONFIG, limit=getattr(workflow.global_resources.get("gpu"), "value", None))
+ON_CARDS = CONFIG["device"] == "cuda" or (CONFIG["device"] == "auto" and (ON_CLUSTER or bool(cards.visible_cards())))
+if workflow.remote_exec:
+    # This is one job on its node: the default profile's limit for one workstation would cut a run of two cards to one.
+    workflow.global_resources["gpu"] = None
+elif "gpu" in workflow.global_resources:
+    workflow.register_resource("gpu_share", workflow.global_resources["gpu"].value * PARTS)
+
+
+def note_on_cards():
+    """What a person should know before the runs start; "" where all is as the config asks."""
+    limit = getattr(workflow.global_resources.get("gpu"), "value", None)
+    if CONFIG["device"] == "auto" and any(block["gpus"] for block in CONFIG["models"].values()):
+        if not ON_CARDS:
+            return "No GPU found: runs train on the CPU, as many side by side as --cores allows."
+        if limit == 0:
+            return "--resources gpu=0: runs train on the CPU, as many side by side as --cores allows."
+    if ON_CLUSTER and any(block["devices"] for block in CONFIG["models"].values()):
+        return "devices is left unheeded: the cluster assigns the cards."
+    return ""
+
+
+def whole_cards(wildcards):
+    """Cards that a run has for itself: none where it shares one, trains on the CPU, or finds no card here."""
+    block = CONFIG["models"][wildcards.model]
+    return block["gpus"] if ON_CARDS and (block["share"] == 1 or ON_CLUSTER) else 0
+
+
+def card_shares(wildcards):
+    """The same in parts of a card."""
+    block = CONFIG["models"][wildcards.model]
+    return block["gpus"] * PARTS // block["share"] if ON_CARDS and not ON_CLUSTER else 0
+
+
+def card_plan(model):
+    """What a job needs to know to lease its cards, as JSON."""
+    block = CONFIG["models"][model]
+    plan = {"devices": block["devices"], "others": CONFIG["devices"], "share": block["share"], "busy": CONFIG["busy"]}
+    return configuration.canonical(plan)
+
+
+def run_costs():
+    """Seconds that a run of each model takes, about; known better once the data are prepared."""
+    return _run_costs(Path(RESULTS, "data", "dataset.json").exists())
+
+
+@functools.cache
+def _run_costs(prepared):
+    return costs.of_runs(Path(RESULTS), CONFIG)
