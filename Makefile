@@ -11,7 +11,7 @@ SOURCES := workflow tests docs benchmarks
 
 CONFIG ?=
 
-.PHONY: help setup demo explain report bench-noop test reruns torture fuzz lint format docs lock clean
+.PHONY: help setup demo explain report bench-noop bench-makespan test reruns torture stress fuzz lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ reruns: $(READY) ## "changing X reruns exactly Y", each row of the table execute
 torture: $(READY) ## kill the demo 20 times; the results must not differ by a byte
 	PATH="$(CURDIR)/$(BIN):$$PATH" python tests/torture.py
 
+stress: $(READY) ## leases of four fake cards under random kills; renews docs/benchmarks/leases.md (a minute)
+	@$(BIN)/python tests/leases_stress.py
+
 fuzz: $(READY) ## thousands of broken inputs; renews docs/benchmarks/fuzz.md (a few minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py
 
@@ -62,6 +65,9 @@ format: $(READY) ## formatters, in place
 lock: ## renew envs/requirements.txt from pyproject.toml
 	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 		--group dev --custom-compile-command "make lock" pyproject.toml -o envs/requirements.txt
+
+bench-makespan: $(READY) ## 60 runs of unequal length on four fake cards, against round robin (six minutes)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/makespan.py
 
 bench-noop: $(READY) ## what an invocation with nothing to do costs with 500 finished runs
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/no_op.py

@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,7 @@ def train_fold(
             "data_digest": info["digest"],
             "folds_digest": summary["digest"],
             "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+            "cards": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
             "threads": threads,
             "seconds": round(loop.seconds(), 3),
             "peak_memory_mb": round(_peak_memory(device), 1),

@@ -1,0 +1,118 @@
+"""60 runs of very different lengths on four fake cards: this project's way against round robin and the lower bound.
+
+    make bench-makespan     writes docs/benchmarks/makespan.md
+
+Runs are stand-ins that sleep while they hold a card. No order can end before the longest run does, nor before a quarter
+of all the seconds; that is the bound. Round robin is what the scripts with `GPUS=(0 1 2 3)` do: run i goes to card
+i mod 4, whatever is still going on there.
+"""
+
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CARDS = ["A", "B", "C", "D"]
+MODELS, FOLDS, MEDIAN, SPREAD = 12, 5, 2.5, 1.0  # seconds; sigma of the logarithm
+SEEDS = (0, 1, 2)
+SNAKEFILE = """
+import json
+LENGTHS = json.load(open("lengths.json"))
+
+rule all:
+    input: expand("done/{run}", run=range(len(LENGTHS)))
+
+rule run:
+    output: touch("done/{run}")
+    priority: lambda wildcards: LENGTHS[int(wildcards.run)] * LONGEST_FIRST
+    resources: gpu=1
+    params: seconds=lambda wildcards: LENGTHS[int(wildcards.run)]
+    shell: "{PYTHON} stand_in.py {params.seconds}"
+"""
+STAND_IN = """
+import sys, time
+sys.path.insert(0, SCRIPTS)
+from foldstack.devices import claim
+with claim(1):
+    time.sleep(float(sys.argv[1]))
+"""
+
+
+def lengths(seed: int) -> list[float]:
+    """Seconds of 12 models x 5 folds: models differ by a log-normal factor, folds of a model by a tenth."""
+    rng = random.Random(seed)
+    models = [MEDIAN * rng.lognormvariate(0, SPREAD) for _ in range(MODELS)]
+    return [round(model * rng.uniform(0.95, 1.05), 2) for model in models for _ in range(FOLDS)]
+
+
+def with_snakemake(seconds: list[float], longest_first: bool) -> float:
+    """Wall seconds of one `snakemake --resources gpu=4` with leases, less what Snakemake takes with nothing to do."""
+    with tempfile.TemporaryDirectory() as folder:
+        constants = f"LONGEST_FIRST = {int(longest_first)}\nPYTHON = {sys.executable!r}\n"
+        Path(folder, "Snakefile").write_text(constants + SNAKEFILE)
+        Path(folder, "stand_in.py").write_text(f"SCRIPTS = {str(ROOT / 'workflow' / 'scripts')!r}\n" + STAND_IN)
+        Path(folder, "lengths.json").write_text(str(seconds))
+        environment = os.environ | {"FOLDSTACK_FAKE_GPUS": ",".join(CARDS), "FOLDSTACK_LEASES": f"{folder}/leases"}
+        command = [sys.executable, "-m", "snakemake", "--cores", "16", "--resources", f"gpu={len(CARDS)}"]
+        command += ["--scheduler", "greedy", "--nolock", "--quiet", "all"]
+        timed = []
+        for _ in range(2):
+            started = time.monotonic()
+            subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+            timed.append(time.monotonic() - started)
+    return timed[0] - timed[1]
+
+
+def round_robin(seconds: list[float]) -> float:
+    """Wall seconds of one loop a card, each through its own runs."""
+
+    def loop(card: int) -> None:
+        for value in seconds[card :: len(CARDS)]:
+            subprocess.run([sys.executable, "-c", f"import time; time.sleep({value})"], check=True)
+
+    threads = [threading.Thread(target=loop, args=(card,)) for card in range(len(CARDS))]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.monotonic() - started
+
+
+def main() -> None:
+    ways = {
+        "longest first, leased cards": lambda seconds: with_snakemake(seconds, True),
+        "Snakemake's own order, leased cards": lambda seconds: with_snakemake(seconds, False),
+        "round robin": round_robin,
+    }
+    ratios: dict[str, list[float]] = {way: [] for way in ways}
+    bounds = []
+    for seed in SEEDS:
+        seconds = lengths(seed)
+        bounds.append(max(max(seconds), sum(seconds) / len(CARDS)))
+        for way, run in ways.items():
+            ratios[way].append(run(seconds) / bounds[-1])
+            print(f"lengths {seed}: {way}: {ratios[way][-1]:.3f} x the bound of {bounds[-1]:.1f} s", flush=True)
+    rows = "\n".join(
+        f"| {way} | {statistics.median(found):.2f} | {min(found):.2f} to {max(found):.2f} |"
+        for way, found in ratios.items()
+    )
+    text = (
+        "# Makespan: 60 unequal runs on four cards\n\n`make bench-makespan`: 12 models × 5 folds, whose lengths differ "
+        f"by a log-normal factor (median {MEDIAN} s, sigma {SPREAD}; sleeping stand-ins on fake cards), "
+        f"{len(SEEDS)} sets. The bound is the longest run or a quarter of all seconds, whichever is more: "
+        f"{min(bounds):.0f} to {max(bounds):.0f} s here. Snakemake's own start is taken off; what each job costs to "
+        f"start is not. {os.cpu_count()} cores, shared, no GPU.\n\n"
+        f"| | time ÷ bound, median | range |\n|---|---|---|\n{rows}\n"
+    )
+    (ROOT / "docs" / "benchmarks" / "makespan.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
