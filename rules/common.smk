@@ -39,7 +39,10 @@ FOLDS = range(CONFIG["folds"]["n_splits"])
 RESULTS = f"results/{CONFIG['experiment']}"
 if CONFIG["stack"]["quorum"] < 1 and workflow.is_main_process and lock.is_free(Path(RESULTS)):
     quorum.remove_failed(Path(RESULTS))  # those of an invocation that was killed; the others went at its end
-ON_CARDS = CONFIG["device"] == "cuda" or (CONFIG["device"] == "auto" and bool(devices.visible_gpus()))
+CARDS = devices.visible_gpus()
+if workflow.remote_exec:
+    # This is one job on its node: the default profile's limit for one workstation would cut a run of two cards to one.
+    workflow.global_resources["gpu"] = None
 
 
 def slice_of(*sections):
@@ -96,5 +99,10 @@ def member_files(stage):
 
 
 def run_gpus(wildcards):
-    """Cards of a run: none where the config says cpu, or where `auto` finds no card on this machine."""
-    return CONFIG["models"][wildcards.model]["gpus"] if ON_CARDS else 0
+    """Cards of a run: none where the config says cpu, or where `auto` finds no card on this machine.
+
+    A cluster has some, though not where this is asked. (Snakemake knows its executor only after parsing.)
+    """
+    elsewhere = workflow.remote_exec or workflow.non_local_exec
+    on_cards = CONFIG["device"] == "cuda" or (CONFIG["device"] == "auto" and (elsewhere or CARDS))
+    return CONFIG["models"][wildcards.model]["gpus"] if on_cards else 0
