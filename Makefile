@@ -11,7 +11,7 @@ SOURCES := workflow tests docs benchmarks
 
 CONFIG ?=
 
-.PHONY: help setup demo explain report bench-noop bench-makespan test reruns torture stress fuzz lint format docs lock clean
+.PHONY: help setup demo explain report bench-noop bench-makespan test test-slurm reruns torture stress fuzz lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ report: $(READY) ## the demo's report, in report.html
 test: $(READY) ## the whole test suite
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest -n $(CORES) --dist loadgroup
+
+test-slurm: $(READY) ## profiles/slurm on a real Slurm, installed (as root) where missing; ten minutes, in no other target
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -v tests/slurm/check_cluster.py
 
 reruns: $(READY) ## "changing X reruns exactly Y", each row of the table executed (half an hour)
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 FOLDSTACK_EXECUTE_RERUNS=1 python -m pytest -v tests/workflow/test_reruns.py

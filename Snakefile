@@ -66,8 +66,9 @@ rule all:
 
 
 onstart:
-    if note_on_cards():
-        logger.info(note_on_cards())
+    note = note_on_cards()
+    if note:
+        logger.info(note)
     with stopping_clearly():
         terminal.watch(logger, workflow.dag, Path(RESULTS), MEMBERS, CONFIG["folds"]["n_splits"])
 

@@ -1,6 +1,7 @@
 """Train one model with one seed without one fold; predict that fold and the test set (rule train_fold)."""
 
 import json
+import os
 from pathlib import Path
 
 from foldstack import costs, reuse
@@ -27,6 +28,7 @@ def main(smk):
             print(f"taken up again: this very run was finished on {kept['finished']}, nothing was trained")
             report(epoch=kept["epochs_run"], epochs=run["config"]["epochs"], seconds_left=0, reused=True)
             return
+        print(f"CUDA_VISIBLE_DEVICES as the job found it: {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}")
         with failure_recorded(smk), claimed_cards(smk, report) as claimed:
             from foldstack.training import train_fold  # imports torch, which must see the claimed cards only
 

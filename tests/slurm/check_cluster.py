@@ -1,0 +1,141 @@
+"""`make test-slurm`: the workflow through profiles/slurm on a real one-node Slurm with four placeholder GPUs.
+
+Not a part of `make test`, hence the name: it installs packages, starts daemons and takes minutes.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from cluster import Cluster, install
+from conftest import TINY, Project
+from torture import digests
+
+GPUS = 4
+MODELS = {name: {**model, "epochs": 30} for name, model in TINY["models"].items()}
+CONFIG = TINY | {"folds": {"n_splits": 3}, "models": MODELS}
+RUN = re.compile(r"rule_train_fold_wildcards_(\w+)_(\d+)_(\d+)")
+LIMIT = 900  # seconds
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    install()
+    with Cluster(tmp_path_factory.mktemp("slurm") / "cluster", GPUS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster, tmp_path_factory):
+    """The whole line, run once; with the states of its GPU jobs, asked from squeue the whole time."""
+    project = Project(tmp_path_factory.mktemp("undisturbed") / "project", CONFIG)
+    process = start(project, cluster)
+    project.seen = [states for _ in until_ended(process, 0.5) if (states := train_jobs(cluster))]
+    assert process.returncode == 0, output(project)
+    return project
+
+
+def test_the_whole_line_runs_through_the_cluster(undisturbed, cluster):
+    assert (undisturbed.results / "evaluation" / "summary.txt").stat().st_size
+    assert (undisturbed.results / "predictions" / "predictions.csv").stat().st_size
+    assert "Accuracy" in output(undisturbed) or "accuracy" in output(undisturbed)
+    rules = {line.removeprefix("rule_").split("_wildcards_")[0] for line in squeue(cluster, "%k")}
+    assert {"prepare_data", "assign_folds", "train_fold", "fit_stacker", "evaluate"} <= rules
+    assert "all" not in rules, "a rule without work of its own needs no job"
+
+
+def test_four_gpu_jobs_have_four_cards_and_the_fifth_waits(undisturbed):
+    cards = {run: cards_of(undisturbed, run) for run in runs()}
+    assert set(cards.values()) == {"0", "1", "2", "3"}, cards
+    full = 0
+    for states in undisturbed.seen:
+        running = [run for run, state in states if state == "RUNNING"]
+        assert len(running) <= GPUS
+        assert len({cards[run] for run in running}) == len(running), f"one card for two jobs: {running} {cards}"
+        full += len(running) == GPUS and any(state == "PENDING" for _, state in states)
+    assert full, f"never four running and a fifth waiting: {undisturbed.seen}"
+
+
+def test_a_cancelled_run_is_retried_to_the_same_bytes(undisturbed, cluster, tmp_path):
+    project = Project(tmp_path / "project", CONFIG)
+    run = ("cnn", "0", "1")
+    before = len(squeue(cluster, "%i"))
+    process = start(project, cluster, str(folder_of(project, run).relative_to(project.folder) / "run.json"))
+    log = log_of(project, run)
+    for _ in until_ended(process, 0.05):
+        if log.exists() and "CUDA_VISIBLE_DEVICES" in log.read_text():
+            time.sleep(2)  # into its epochs; at once, at its end or in between: the result is the same
+            ids = [line.split("|")[0] for line in squeue(cluster, "%i|%k|%T") if "train_fold" in line and "RUNNING" in line]
+            assert len(ids) == 1
+            cluster.ask("scancel", ids[0])
+            break
+    for _ in until_ended(process, 0.5):
+        pass
+    assert process.returncode == 0, output(project)
+    new = [line.split("|") for line in squeue(cluster, "%i|%k|%T")]
+    print(before, new, log.read_text())
+    made, expected = (
+        {name: folder_of(each, run).joinpath(name).read_bytes() for name in ("weights.safetensors", "oof.parquet", "test.parquet", "history.csv")}
+        for each in (project, undisturbed)
+    )
+    assert made == expected
+
+
+def start(project: Project, cluster: Cluster, *arguments) -> subprocess.Popen:
+    (project.folder / "config.yaml").write_text(yaml.safe_dump(project.config))
+    command = [sys.executable, "-m", "snakemake", *arguments, "--workflow-profile", "profiles/slurm"]
+    command += ["--configfile", "config.yaml", "--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "15"]
+    environment = cluster.environment | {"OMP_NUM_THREADS": "1", "FOLDSTACK_FAKE_GPUS": ""}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    with open(project.folder / "output.txt", "wb") as stream:
+        return subprocess.Popen(command, cwd=project.folder, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+
+
+def until_ended(process: subprocess.Popen, seconds: float):
+    """Yield every so many seconds while the process runs; it is killed after LIMIT."""
+    started = time.monotonic()
+    try:
+        while process.poll() is None:
+            assert time.monotonic() - started < LIMIT, f"snakemake did not end within {LIMIT} s"
+            yield
+            time.sleep(seconds)
+    except BaseException:
+        process.kill()
+        raise
+
+
+def squeue(cluster: Cluster, form: str) -> list[str]:
+    return cluster.ask("squeue", "--states=all", "--noheader", f"--format={form}").splitlines()
+
+
+def train_jobs(cluster: Cluster) -> list[tuple]:
+    """(run, state) of the GPU jobs that run or wait."""
+    found = [(RUN.search(line), line.split("|")[0]) for line in squeue(cluster, "%T|%k")]
+    return [(match.groups(), state) for match, state in found if match and state in ("RUNNING", "PENDING")]
+
+
+def runs() -> list[tuple]:
+    return [(model, "0", str(fold)) for model in MODELS for fold in range(CONFIG["folds"]["n_splits"])]
+
+
+def folder_of(project: Project, run: tuple) -> Path:
+    model, seed, fold = run
+    return project.results / "models" / model / f"seed{seed}" / f"fold{fold}"
+
+
+def log_of(project: Project, run: tuple) -> Path:
+    model, seed, fold = run
+    return project.results / "logs" / "train_fold" / model / f"seed{seed}" / f"fold{fold}.log"
+
+
+def cards_of(project: Project, run: tuple) -> str:
+    return re.search(r"CUDA_VISIBLE_DEVICES as the job found it: (\S+)", log_of(project, run).read_text())[1]
+
+
+def output(project: Project) -> str:
+    return (project.folder / "output.txt").read_text()
