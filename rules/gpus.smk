@@ -2,8 +2,6 @@
 
 A run of whole cards asks for `gpu: n`. Runs that share a card cannot ask for a part of one (Snakemake rounds), so every
 run asks for `gpu_share` too, in parts small enough for all of this config's shares; its limit follows from gpu's.
-
-Snakemake knows its executor only after parsing, so what depends on it stands in functions.
 """
 
 import math
@@ -15,30 +13,21 @@ if workflow.remote_exec:
     workflow.global_resources["gpu"] = None
 elif GPU_LIMIT is not None:
     workflow.register_resource("gpu_share", GPU_LIMIT * PARTS)
-
-
-def on_cluster():
-    """Whether the jobs run on other machines, whose cards are assigned there and unknown here."""
-    return workflow.remote_exec or workflow.non_local_exec
-
-
-@functools.cache
-def on_cards():
-    """Whether runs train on cards; stops where the config asks for cards that are not there."""
-    if on_cluster():
-        return CONFIG["device"] != "cpu"
+# The executor itself is known only after parsing, but a number of nodes is given for those that use other machines.
+ON_CLUSTER = workflow.remote_exec or workflow.nodes is not None  # cards are assigned there, and unknown here
+if not ON_CLUSTER:
     with stopping_clearly():
         cards.check(CONFIG, GPU_LIMIT)
-    return CONFIG["device"] != "cpu" and bool(cards.visible_cards())
+ON_CARDS = CONFIG["device"] != "cpu" and (ON_CLUSTER or bool(cards.visible_cards()))
 
 
 def note_on_cards():
     """What a person should know before the runs start; "" where all is as the config asks."""
     if CONFIG["device"] == "auto" and any(block["gpus"] for block in CONFIG["models"].values()):
-        if not on_cards() or GPU_LIMIT == 0:
-            found = "--resources gpu=0" if on_cards() else "No GPU found"
+        if not ON_CARDS or GPU_LIMIT == 0:
+            found = "--resources gpu=0" if ON_CARDS else "No GPU found"
             return f"{found}: runs train on the CPU, as many side by side as --cores allows."
-    if on_cluster() and any(block["devices"] for block in CONFIG["models"].values()):
+    if ON_CLUSTER and any(block["devices"] for block in CONFIG["models"].values()):
         return "devices is left unheeded: the cluster assigns the cards."
     return ""
 
@@ -46,13 +35,13 @@ def note_on_cards():
 def whole_cards(wildcards):
     """Cards that a run has for itself: none where it shares one, trains on the CPU, or finds no card here."""
     block = CONFIG["models"][wildcards.model]
-    return block["gpus"] if on_cards() and (block["share"] == 1 or on_cluster()) else 0
+    return block["gpus"] if ON_CARDS and (block["share"] == 1 or ON_CLUSTER) else 0
 
 
 def card_shares(wildcards):
     """The same in parts of a card."""
     block = CONFIG["models"][wildcards.model]
-    return block["gpus"] * PARTS // block["share"] if on_cards() and not on_cluster() else 0
+    return block["gpus"] * PARTS // block["share"] if ON_CARDS and not ON_CLUSTER else 0
 
 
 def card_plan(model):

@@ -14,7 +14,6 @@ import pytest
 import yaml
 from cluster import Cluster, install
 from conftest import TINY, Project
-from torture import digests
 
 GPUS = 4
 MODELS = {name: {**model, "epochs": 30} for name, model in TINY["models"].items()}
@@ -70,7 +69,9 @@ def test_a_cancelled_run_is_retried_to_the_same_bytes(undisturbed, cluster, tmp_
     for _ in until_ended(process, 0.05):
         if log.exists() and "CUDA_VISIBLE_DEVICES" in log.read_text():
             time.sleep(2)  # into its epochs; at once, at its end or in between: the result is the same
-            ids = [line.split("|")[0] for line in squeue(cluster, "%i|%k|%T") if "train_fold" in line and "RUNNING" in line]
+            ids = [
+                line.split("|")[0] for line in squeue(cluster, "%i|%k|%T") if "train_fold" in line and "RUNNING" in line
+            ]
             assert len(ids) == 1
             cluster.ask("scancel", ids[0])
             break
@@ -80,7 +81,10 @@ def test_a_cancelled_run_is_retried_to_the_same_bytes(undisturbed, cluster, tmp_
     new = [line.split("|") for line in squeue(cluster, "%i|%k|%T")]
     print(before, new, log.read_text())
     made, expected = (
-        {name: folder_of(each, run).joinpath(name).read_bytes() for name in ("weights.safetensors", "oof.parquet", "test.parquet", "history.csv")}
+        {
+            name: folder_of(each, run).joinpath(name).read_bytes()
+            for name in ("weights.safetensors", "oof.parquet", "test.parquet", "history.csv")
+        }
         for each in (project, undisturbed)
     )
     assert made == expected
