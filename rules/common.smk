@@ -96,5 +96,11 @@ def member_files(stage):
 
 
 def run_gpus(wildcards):
-    """Cards of a run: none where the config says cpu, or where `auto` finds no card on this machine."""
-    return CONFIG["models"][wildcards.model]["gpus"] if ON_CARDS else 0
+    """Cards of a run: none where the config says cpu, or where `auto` finds no card on this machine.
+
+    Snakemake cuts this to `--resources gpu`, and the run takes what is left.
+    """
+    if not ON_CARDS:
+        return 0
+    asked = CONFIG["models"][wildcards.model]["gpus"]
+    return max(1, len(devices.visible_gpus())) if asked == "auto" else asked
