@@ -7,6 +7,7 @@ evaluation, a request to stop) is the same number on all ranks. With one rank no
 
 import contextlib
 import datetime
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -48,8 +49,10 @@ class Group:
         """The function from images to logits to train with: gradients of its result are means over the ranks."""
         if self.size == 1:
             return classifier.classify
-        # Not every architecture of timm uses all its parameters. Buffers: see `average_statistics`.
-        return DistributedDataParallel(_Training(classifier), broadcast_buffers=False, find_unused_parameters=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # newer names of an option that every version knows
+            # Not every architecture of timm uses all its parameters. Buffers: see `average_statistics`.
+            return DistributedDataParallel(_Training(classifier), broadcast_buffers=False, find_unused_parameters=True)
 
     def exchange(self, network, *, last: bool) -> contextlib.AbstractContextManager:
         """A block with one pass forth and back; only the `last` of a step exchanges the gradients, which add up."""
