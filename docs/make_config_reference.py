@@ -62,6 +62,9 @@ def _values(node: dict) -> str:
         return ", ".join(f"`{choice}`" for choice in node["enum"])
     if "anyOf" in node:
         return " or ".join(_values(choice) for choice in node["anyOf"])
+    if "then" in node:  # one text beside the numbers
+        number = {key: value for key, value in node.items() if key not in ("if", "then")} | {"type": "integer"}
+        return f"`{node['then']['const']}` or {_values(number)}"
     kinds = node.get("type", "")
     names = {"null": "`null`", "string": "text", "integer": "whole number", "array": "list", "object": "mapping"}
     text = " or ".join(names.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds))

@@ -32,16 +32,23 @@ def note_on_cards():
     return ""
 
 
+def asked_cards(block):
+    """The cards of a model's run; `auto` is all that it may have here (Snakemake cuts it to the limit), 1 elsewhere."""
+    if block["gpus"] != "auto":
+        return block["gpus"]
+    return 1 if ON_CLUSTER else len(cards.choose(block["devices"], "devices"))
+
+
 def whole_cards(wildcards):
     """Cards that a run has for itself: none where it shares one, trains on the CPU, or finds no card here."""
     block = CONFIG["models"][wildcards.model]
-    return block["gpus"] if ON_CARDS and (block["share"] == 1 or ON_CLUSTER) else 0
+    return asked_cards(block) if ON_CARDS and (block["share"] == 1 or ON_CLUSTER) else 0
 
 
 def card_shares(wildcards):
     """The same in parts of a card."""
     block = CONFIG["models"][wildcards.model]
-    return block["gpus"] * PARTS // block["share"] if ON_CARDS and not ON_CLUSTER else 0
+    return asked_cards(block) * PARTS // block["share"] if ON_CARDS and not ON_CLUSTER else 0
 
 
 def card_plan(model):

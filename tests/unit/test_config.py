@@ -61,6 +61,8 @@ MISTAKES = {
     "out of range": (small(folds={"n_splits": 1}), "folds.n_splits: 1 is less than the minimum of 2"),
     "misspelt choice": (small(training={"optimizer": "adamww"}), "did you mean 'adamw'?"),
     "unknown architecture": (small(models={"resnet19": {}}), "near names are resnet18"),
+    "text for cards": (small(training={"gpus": "all"}), "training.gpus: 'auto' was expected"),
+    "too many cards": (small(training={"gpus": 65}), "training.gpus: 65 is greater than the maximum of 64"),
     "no models": (small(models={}), "models"),
     "missing key": ({"models": {"small_cnn": {}}}, "lacks the key 'experiment'"),
     "path in a name": (small(experiment="../up"), "must start with a letter or digit"),
@@ -115,6 +117,11 @@ def test_each_mistake_is_named_in_one_sentence(name):
         config.resolve(raw)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("given", "read"), [("auto", "auto"), (2, 2), ("2", 2), (0, 0)])
+def test_cards_are_a_number_or_auto(given, read):
+    assert config.resolve(small(training={"gpus": given}))["training"]["gpus"] == read
 
 
 def test_options_of_the_right_type_pass():

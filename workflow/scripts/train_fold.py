@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from foldstack import costs, reuse
-from foldstack.devices import claim, torch_device
+from foldstack.devices import claim, torch_device, world_size
 from foldstack.failures import failure_recorded
 from foldstack.jobs import job, read_json
 from foldstack.progress import run_reporter
@@ -30,9 +30,11 @@ def main(smk):
             return
         print(f"CUDA_VISIBLE_DEVICES as the job found it: {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}")
         with failure_recorded(smk), claimed_cards(smk, report) as claimed:
-            from foldstack.training import train_fold  # imports torch, which must see the claimed cards only
+            # Imports torch, which must see the claimed cards only.
+            from foldstack.launcher import train_on
 
-            train_fold(
+            train_on(
+                world_size(run["config"]["gpus"]),
                 **run,
                 samples=smk.input.samples,
                 pixels=smk.input.pixels,
@@ -43,7 +45,7 @@ def main(smk):
                 work=smk.params.work,
                 device=torch_device(claimed),
                 threads=int(smk.threads),
-                report=report,
+                progress=smk.params.progress,
             )
 
 

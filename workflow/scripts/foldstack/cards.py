@@ -101,7 +101,7 @@ def check(config: dict, limit: int | None) -> None:
     for name, block in config["models"].items():
         found = choose(block["devices"], f"models.{name}.devices") if block["gpus"] else []
         most = len(found) if limit is None else min(len(found), limit)
-        if 0 < most < block["gpus"]:
+        if block["gpus"] != "auto" and 0 < most < block["gpus"]:
             raise FoldstackError(
                 f"Config: models.{name}.gpus is {block['gpus']}, but it may use {most}: devices and "
                 "CUDA_VISIBLE_DEVICES leave "

@@ -250,7 +250,7 @@ def _check_model(name: str, block: dict, task: str, known: list[str]) -> None:
             f"Config: models.{name}: the architecture {architecture!r} is for {fits}, but data.format gives {task}."
         )
     _check_options(name, architecture, block["options"])
-    if block["share"] > 1 and block["gpus"] > 1:
+    if block["share"] > 1 and block["gpus"] not in (0, 1):
         raise FoldstackError(
             f"Config: models.{name}: a run on {block['gpus']} cards cannot share one with others (share: "
             f"{block['share']}); set one of the two to 1."

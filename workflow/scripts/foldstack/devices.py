@@ -56,6 +56,13 @@ def claim(
         yield "cuda"
 
 
+def world_size(gpus: int | str) -> int:
+    """Ranks of a run, behind `claim`: as many as the config's `gpus` says, on the CPU too, so that the machine does not
+    change what a run learns; for "auto", as many as it was given cards, at least one."""
+    given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return max(1, len(given) if gpus == "auto" else gpus)
+
+
 def torch_device(claimed: str) -> str:
     """What torch trains on behind `claim`: "cuda", or "cpu" where none was claimed or the cards are fake.
 

@@ -12,11 +12,12 @@ import torch
 
 from foldstack.augment import augment
 from foldstack.checkpoint import Checkpoint, StopSignal
+from foldstack.distributed import Group
 from foldstack.errors import FoldstackError
 from foldstack.losses import build_loss, log_loss
-from foldstack.memory import Buffers, in_halves
+from foldstack.memory import Buffers, at_once, in_halves
 from foldstack.network import Classifier
-from foldstack.optimizers import build_optimizer, learning_rate, set_learning_rate
+from foldstack.optimizers import build_optimizer, learning_rate, peak_rate, set_learning_rate
 from foldstack.seeding import epoch_order, seed_step
 from foldstack.state import State, Subset
 
@@ -40,6 +41,7 @@ class Loop:
         ended: where the state at the end of training is kept for a run with more `epochs`, or None where the
             learning rates depend on their number.
         report: receives progress, or None.
+        group: the ranks that train this run together, each with a Loop of its own.
     """
 
     def __init__(
@@ -57,17 +59,19 @@ class Loop:
         ended: Checkpoint | None = None,
         stop: StopSignal,
         report: Callable[..., None] | None = None,
+        group: Group,
     ):
         self.classifier, self.read, self.train, self.selection = classifier, read, train, selection
         self.config, self.name, self.seed, self.fold = config, name, seed, fold
         self.checkpoint, self.ended, self.stop, self.report = checkpoint, ended, stop, report
+        self.group, self.attempt = group, in_halves if group.size == 1 else at_once
+        self.network = group.network(classifier)
         self.optimizer = build_optimizer(classifier, config)
         self.loss = build_loss(config)
         self.device = classifier.mean.device
         self.labels = torch.from_numpy(train.labels).to(self.device)
-        # Batches of nearly equal size, so that no epoch ends in a batch too small for batch normalisation.
-        self.steps_per_epoch = max(1, round(len(train.ids) / config["batch_size"]))
-        self.state, self.trained = State(), False
+        self.state, self.trained = State(world_size=group.size), False
+        self._plan()
         self.buffers = Buffers(classifier)
         self._loss = torch.zeros((), dtype=torch.float64, device=self.device)
         self._started, self._reported, self._steps_here = time.monotonic(), time.monotonic(), 0
@@ -79,7 +83,8 @@ class Loop:
             self._train_epoch()
             self._end_epoch()
         # Once for the predictions to come: from here on the classifier may hold the weights of an earlier epoch.
-        (self.ended or self.checkpoint).save(self._snapshot())
+        if self.group.leads:
+            (self.ended or self.checkpoint).save(self._snapshot())
         self.trained = True
         if self.state.selected_weights is not None:
             self.classifier.load_state_dict(self.state.selected_weights)
@@ -92,8 +97,10 @@ class Loop:
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Logits (N, classes) float32 of stored pixels; raises Diverged where they are not finite."""
         self.classifier.eval()
-        size = self.state.predict_batch or max(256, self.config["batch_size"])
-        logits, fitted = in_halves(lambda size: self._logits(rows, size), size)
+        # Several ranks cannot go on in halves, so they take no more than a training step does.
+        most = max(256 if self.group.size == 1 else 1, self.config["batch_size"])
+        size = self.state.predict_batch or most
+        logits, fitted = self.attempt(lambda size: self._logits(rows, size), size)
         if fitted < size:
             self.state.predict_batch = fitted
             print(f"memory ran out: predictions go on with {fitted} samples at a time instead of {size}")
@@ -102,12 +109,15 @@ class Loop:
         return logits
 
     def _logits(self, rows: np.ndarray, size: int) -> np.ndarray:
+        own = self.group.part(rows)
+        logits = np.empty((len(own), len(self.classifier.spec["classes"])), np.float32)
         with torch.inference_mode():
-            parts = []
-            for start in range(0, len(rows), size):
-                parts.append(self.classifier(self.read(rows[start : start + size])).float().cpu())
+            for start in range(0, -(-len(rows) // self.group.size), size):  # as often on every rank
+                some = own[start : start + size]
+                if len(some):
+                    logits[start : start + size] = self.classifier(self.read(some)).float().cpu().numpy()
                 self._save_or_stop()
-        return torch.cat(parts).numpy()
+        return self.group.join(logits, len(rows))
 
     def seconds(self) -> float:
         """Wall time of this run so far, earlier attempts included."""
@@ -123,7 +133,7 @@ class Loop:
         self.classifier.train()
         while state.step < len(batches):
             position = state.epoch * self.steps_per_epoch + state.step
-            rate = learning_rate(self.config, position, self.steps_per_epoch, inner_losses)
+            rate = learning_rate(self.rates, position, self.steps_per_epoch, inner_losses)
             set_learning_rate(self.optimizer, rate)
             self._train_step(batches[state.step], position)
             state.step += 1
@@ -134,9 +144,9 @@ class Loop:
 
     def _train_step(self, positions: np.ndarray, step: int) -> None:
         """One optimizer step, in micro-batches where memory asks for it."""
-        size = self.state.micro_batch or len(positions)
+        size = self.state.micro_batch or -(-len(positions) // self.state.world_size)
         self.buffers.remember()
-        loss, fitted = in_halves(lambda size: self._gradients(positions, step, size), size, undo=self.buffers.reset)
+        loss, fitted = self.attempt(lambda size: self._gradients(positions, step, size), size, undo=self.buffers.reset)
         if fitted < size:
             self.state.micro_batch = fitted
             print(
@@ -144,23 +154,32 @@ class Loop:
                 f"micro-batches of {fitted}, their gradients summed"
             )
         self.optimizer.step()
-        self._loss += loss
+        self.group.average_statistics(self.classifier)
+        self._loss += self.group.sum(loss)
 
     def _gradients(self, positions: np.ndarray, step: int, size: int) -> torch.Tensor:
-        """Gradients of the batch's mean loss, at most `size` samples at a time; returns the summed loss (float64).
+        """Gradients of the batch's mean loss, at most `size` samples at a time.
 
         The batch is augmented as a whole, so that each of its samples changes as it would without micro-batches.
+
+        Returns:
+            The loss (float64) summed over this rank's part of the batch.
         """
-        seed_step(self.seed, self.fold, step)
-        images = augment(self.classifier.to_float(self.read(self.train.rows[positions])), self.config["augmentation"])
-        targets = self.labels[torch.from_numpy(positions).to(self.device)]
+        seed_step(self.seed, self.fold, step, self.group.rank)
+        own = self.group.part(positions)
+        # A rank without a sample takes part with one that counts nothing, since the others wait for its gradients.
+        weight, own = (1, own) if len(own) else (0, positions[:1])
+        images = augment(self.classifier.to_float(self.read(self.train.rows[own])), self.config["augmentation"])
+        targets = self.labels[torch.from_numpy(own).to(self.device)]
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        parts = -(-len(positions) // size)
-        for some, wanted in zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True):
-            loss = self.loss(self.classifier.classify(some), wanted)
-            (loss * (len(wanted) / len(positions))).backward()
-            total += loss.detach().double() * len(wanted)
+        parts = -(-len(own) // size)
+        for i, (some, wanted) in enumerate(zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True)):
+            with self.group.exchange(self.network, last=i == parts - 1):
+                loss = self.loss(self.network(some), wanted)
+                # The exchange takes the mean over the ranks, hence times their number.
+                (loss * (weight * self.group.size * len(wanted) / len(positions))).backward()
+            total += loss.detach().double() * (weight * len(wanted))
         return total
 
     def _end_epoch(self) -> None:
@@ -173,7 +192,7 @@ class Loop:
         earlier = [row["inner_loss"] for row in state.history]
         row = {
             "epoch": state.epoch + 1,
-            "lr": learning_rate(self.config, position, self.steps_per_epoch, earlier),
+            "lr": learning_rate(self.rates, position, self.steps_per_epoch, earlier),
             "train_loss": train_loss,
             "inner_loss": None,
             "inner_accuracy": None,
@@ -199,13 +218,14 @@ class Loop:
 
     def _save_or_stop(self) -> None:
         """Write the checkpoint where it is due; write it and exit where a signal asked for that."""
-        if self.stop.number is None and (self.trained or not self.checkpoint.due):
+        number = self.group.any_signal(self.stop.number)
+        if number is None and (self.trained or not self.checkpoint.due):
             return
-        if not self.trained:
+        if not self.trained and self.group.leads:
             self.checkpoint.save(self._snapshot())
-        if self.stop.number is not None:
-            print(f"stopped by signal {self.stop.number} in epoch {self.state.epoch + 1}; run again to go on")
-            raise SystemExit(128 + self.stop.number)
+        if number is not None:
+            print(f"stopped by signal {number} in epoch {self.state.epoch + 1}; run again to go on")
+            raise SystemExit(128 + number)
 
     def _snapshot(self) -> dict:
         self.state.loss_sum = float(self._loss)
@@ -217,22 +237,35 @@ class Loop:
             "optimizer": self.optimizer.state_dict(),
         }
 
+    def _plan(self) -> None:
+        """Steps and learning rates follow the number of ranks that the run began with, wherever it goes on."""
+        # Batches of nearly equal size, so that no epoch ends in a batch too small for batch normalisation.
+        batch = self.config["batch_size"] * self.state.world_size
+        self.steps_per_epoch = max(1, round(len(self.train.ids) / batch))
+        self.rates = self.config | {"lr": peak_rate(self.config, self.state.world_size)}
+
     def _resume(self) -> None:
         """Go on from this run's checkpoint, or from the end of one that was asked for no more epochs than this one."""
-        saved, ended = self.checkpoint.load(), self.ended.load() if self.ended else None
+        saved, ended = self.group.first_rank_first(
+            lambda: (self.checkpoint.load(), self.ended.load() if self.ended else None)
+        )
         if ended is not None and ended["epoch"] > self.config["epochs"]:
             self.ended, ended = None, None  # of a longer run: of no use to this one, and not to be replaced by it
-        if ended is not None and (saved is None or ended["epoch"] > saved["epoch"]):
-            saved = ended
-            print(f"continues a run of the same settings that ended after {saved['epoch']} epochs")
-        elif saved is not None:
-            done = f"{saved['step']} of {self.steps_per_epoch} steps"
-            print(f"resumed in epoch {saved['epoch'] + 1} after {done}")
-        else:
+        continues = ended is not None and (saved is None or ended["epoch"] > saved["epoch"])
+        saved = ended if continues else saved
+        if saved is None:
             return
         self.classifier.load_state_dict(saved.pop("classifier"))
         self.optimizer.load_state_dict(saved.pop("optimizer"))
         self.state = State(**saved)
+        self._plan()
+        epoch, step = self.state.epoch, self.state.step
+        if continues:
+            print(f"continues a run of the same settings that ended after {epoch} epochs")
+        else:
+            print(f"resumed in epoch {epoch + 1} after {step} of {self.steps_per_epoch} steps")
+        if self.state.world_size != self.group.size:
+            print(f"begun on {self.state.world_size} card(s): its batches and learning rates stay those")
 
     def _tell(self) -> None:
         state = self.state
@@ -256,8 +289,9 @@ class Loop:
         )
 
     def _diverge(self) -> None:
-        self.checkpoint.remove()
-        if self.ended and self.trained:
+        if self.group.leads:
+            self.checkpoint.remove()
+        if self.group.leads and self.ended and self.trained:
             self.ended.remove()
         raise Diverged(
             f"{self.name} diverged in epoch {min(self.state.epoch + 1, self.config['epochs'])}: its loss, weights "

@@ -48,16 +48,27 @@ def in_halves(compute: Callable[[int], T], size: int, *, undo: Callable[[], None
             undo()
 
 
+def at_once(compute: Callable[[int], T], size: int, *, undo: Callable[[], None] | None = None) -> tuple[T, int]:
+    """`compute(size)` in the shape of `in_halves`: ranks that wait for each other cannot repeat a step alone."""
+    return compute(size), size
+
+
 @contextlib.contextmanager
-def named(name: str):
+def named(name: str, world_size: int = 1):
     """Turn an out-of-memory error of the block into a FoldstackError that names the run and the remedy."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        if world_size > 1:
+            raise FoldstackError(
+                f"{name} does not fit into the memory of one of its {world_size} cards ({what}); lower batch_size, the "
+                "samples that each card takes in a step (with gpus: 1 it would be halved by itself)."
+            ) from error
         raise FoldstackError(
-            f"{name} does not fit into memory, however small its micro-batches ({str(error).splitlines()[0]}); "
+            f"{name} does not fit into memory, however small its micro-batches ({what}); "
             "lower image_size or choose a smaller architecture."
         ) from error
 

@@ -30,6 +30,15 @@ def build_optimizer(module: nn.Module, config: dict) -> torch.optim.Optimizer:
     return _eager(kind)(groups, lr=config["lr"], fused=True)
 
 
+def peak_rate(config: dict, world_size: int) -> float:
+    """The `lr` of a run whose effective batch is `world_size` times `batch_size`.
+
+    As timm's train.py: times the square root of that factor for adam and adamw (Krizhevsky, arXiv:1404.5997, section 5;
+    Granziol et al., arXiv:2006.09092), times the factor itself for sgd (Goyal et al., arXiv:1706.02677).
+    """
+    return config["lr"] * (world_size if config["optimizer"] == "sgd" else math.sqrt(world_size))
+
+
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate

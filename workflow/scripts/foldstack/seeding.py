@@ -14,9 +14,9 @@ def seed_weights(seed: int, fold: int) -> None:
     torch.manual_seed(_derive(seed, fold, WEIGHTS, 0))
 
 
-def seed_step(seed: int, fold: int, step: int) -> None:
-    """Seed torch for augmentation and dropout of one optimizer step, counted over the whole run."""
-    torch.manual_seed(_derive(seed, fold, STEP, step))
+def seed_step(seed: int, fold: int, step: int, rank: int = 0) -> None:
+    """Seed torch for augmentation and dropout of one optimizer step, counted over the whole run, on one rank."""
+    torch.manual_seed(_derive(seed, fold, STEP, step, *([rank] if rank else [])))
 
 
 def epoch_order(n: int, seed: int, fold: int, epoch: int) -> np.ndarray:

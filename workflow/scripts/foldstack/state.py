@@ -26,4 +26,5 @@ class State:
     selected_weights: dict | None = None
     micro_batch: int | None = None  # samples at a time where a whole batch does not fit into memory
     predict_batch: int | None = None  # the same for predictions
+    world_size: int = 1  # ranks that the run began with; each took `batch_size` samples of a step
     seconds: float = 0.0  # spent in earlier attempts

@@ -13,15 +13,18 @@ import torch
 
 from foldstack import jobs, memory, reuse, seeding, tables
 from foldstack.checkpoint import StopSignal, of_run
+from foldstack.distributed import Group
 from foldstack.errors import FoldstackError
 from foldstack.flops import count_flops
 from foldstack.folds import split_ids
 from foldstack.loop import Loop
 from foldstack.network import Classifier, save_classifier
+from foldstack.optimizers import peak_rate
 from foldstack.state import State, Subset
 
 IN_MEMORY_BYTES = 512 * 2**20
 STATISTICS_ROWS = 2000
+ALONE = Group()
 HISTORY = ("epoch", "lr", "train_loss", "inner_loss", "inner_accuracy")
 
 
@@ -42,6 +45,7 @@ def train_fold(
     device: str,
     threads: int,
     report: Callable[..., None] | None = None,
+    group: Group = ALONE,
 ) -> None:
     """Train, predict and write the files of a run (docs/reference/files.md, "runs").
 
@@ -55,6 +59,7 @@ def train_fold(
         device: "cpu" or "cuda".
         report: called as report(epoch=, epochs=, step=, steps=, train_loss=, inner_accuracy=, images_per_second=,
             seconds_left=), at every epoch's end and at most twice a second in between.
+        group: the ranks that do this together, each by a call of its own; rank 0 writes.
 
     Raises:
         FoldstackError: a config that does not fit the protocol or the data, or a run that diverged or does not fit
@@ -75,8 +80,9 @@ def train_fold(
     decisive = {"code": code, "data": info["digest"], "folds": summary["digest"]}
     identity = reuse.identity(config=config, model=model, seed=seed, fold=fold, **decisive)
     checkpoint, ended = of_run(work, identity)
-    _sweep(outputs)
-    with StopSignal() as stop, memory.named(name):
+    if group.leads:
+        _sweep(outputs)
+    with StopSignal() as stop, memory.named(name, group.size):
         read = open_pixels(pixels, device)
         classifier = _network(name, config, info, seed, fold)
         chosen = seeding.statistics_sample(len(subsets["train"].ids), STATISTICS_ROWS, seed, fold)
@@ -95,9 +101,12 @@ def train_fold(
             ended=ended,
             stop=stop,
             report=report,
+            group=group,
         )
         state = loop.run()
         predicted = {key: loop.predict(subsets[key].rows) for key in ("oof", "test")}
+        if not group.leads:
+            return
         record = {
             "model": model,
             "seed": seed,
@@ -116,7 +125,7 @@ def train_fold(
             "started": started.isoformat(timespec="seconds"),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
-        record |= _digests(subsets) | _figures(state, classifier, read, subsets)
+        record |= _digests(subsets) | _figures(state, classifier, read, subsets) | _scale(config, state.world_size)
 
         save_classifier(classifier, outputs["weights"])
         write_history(state.history, outputs["history"])
@@ -250,6 +259,12 @@ def _figures(state: State, classifier: Classifier, read, subsets: dict[str, Subs
         "parameters": sum(parameter.numel() for parameter in classifier.parameters()),
         "flops": count_flops(classifier, read(subsets["oof"].rows[:1])),
     }
+
+
+def _scale(config: dict, world_size: int) -> dict:
+    """What the number of cards made of `batch_size` and `lr`."""
+    effective = config["batch_size"] * world_size
+    return {"world_size": world_size, "effective_batch": effective, "peak_lr": peak_rate(config, world_size)}
 
 
 def _peak_memory(device: str) -> float:
