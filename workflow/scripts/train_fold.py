@@ -29,6 +29,8 @@ def main(smk):
             return
         print(f"CUDA_VISIBLE_DEVICES as the job found it: {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}")
         with failure_recorded(smk), claim(int(smk.resources.gpu)) as device:
+            if device == "cpu" and smk.resources.gpu:
+                print(f"asked for {smk.resources.gpu} card(s), but CUDA can use none here: trains on the CPU")
             from foldstack.training import train_fold  # imports torch, which must see the claimed cards only
 
             train_fold(
