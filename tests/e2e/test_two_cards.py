@@ -17,7 +17,8 @@ def test_a_run_takes_the_cards_that_it_is_given(project, tmp_path):
     }
     made = project(config)
     # Indices of stand-in cards, as a parent would set them; a lease turns them into names.
-    cards = {"FOLDSTACK_FAKE_GPUS": "A,B,C", "CUDA_VISIBLE_DEVICES": "0,2", "FOLDSTACK_LEASES": str(tmp_path / "leases")}
+    cards = {"FOLDSTACK_FAKE_GPUS": "A,B,C", "CUDA_VISIBLE_DEVICES": "0,2"}
+    cards["FOLDSTACK_LEASES"] = str(tmp_path / "leases")
     runs = {name: f"results/cards/models/{name}/seed0/fold0/run.json" for name in config["models"]}
     made.run(*runs.values(), "--resources", "gpu=2", env=cards)
     for name, size in {"all": 2}.items():

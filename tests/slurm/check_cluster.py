@@ -58,6 +58,9 @@ def test_four_gpu_jobs_have_four_cards_and_the_fifth_waits(undisturbed):
         assert len(running) <= GPUS
         assert len({cards[run] for run in running}) == len(running), f"one card for two jobs: {running} {cards}"
         full += len(running) == GPUS and any(state == "PENDING" for _, state in states)
+    assert all("trains on the CPU" in log_of(undisturbed, run).read_text() for run in cards), (
+        "placeholders compute nothing"
+    )
     assert full, f"never four running and a fifth waiting: {undisturbed.seen}"
 
 

@@ -74,6 +74,7 @@ def torch_device(claimed: str) -> str:
     if claimed == "cpu" or torch.cuda.is_available():
         return claimed
     if cards.FAKE in os.environ:
+        print("stand-in cards: trains on the CPU")
         return "cpu"
     raise FoldstackError(
         f"torch {torch.__version__} cannot use the card {os.environ.get('CUDA_VISIBLE_DEVICES', '')!r} that this run "
