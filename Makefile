@@ -39,7 +39,7 @@ test: $(READY) ## the whole test suite
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest -n $(CORES) --dist loadgroup
 
-test-slurm: $(READY) ## profiles/slurm on a real Slurm, installed (as root) where missing; ten minutes, in no other target
+test-slurm: $(READY) ## profiles/slurm on a real Slurm, installed (as root) where missing; a quarter of an hour, in no other target
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -v tests/slurm/check_cluster.py
 
 reruns: $(READY) ## "changing X reruns exactly Y", each row of the table executed (half an hour)
