@@ -200,6 +200,12 @@ def test_slurms_choice_is_taken_as_it_is(four, monkeypatch):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "2"
 
 
+def test_snakemake_in_one_allocation_leases_from_what_slurm_gave_it(four, child, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,3")
+    assert sorted(leased(child(1))[0] for _ in range(3)) == ["A", "B", "D"]
+
+
 class FakeNvml:
     """The part of pynvml that is used: two cards, the second in MIG mode with two slices."""
 

@@ -39,7 +39,9 @@ def claim(
             busy with other people's work for too long.
     """
     plan = ALONE | (plan or {})
-    if n_gpus and "SLURM_JOB_ID" in os.environ:
+    # Exactly what Slurm gave this job; a whole snakemake in one allocation leases from what that was given.
+    given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    if "SLURM_JOB_ID" in os.environ and 0 < len(given) <= n_gpus:
         yield "cuda"
         return
     first = cards.choose(plan["devices"], "devices") if n_gpus else []
