@@ -21,7 +21,7 @@ AXIS = """
     {p}out_end = Constant<value = double {{{out}}}>()
     {p}places = Range(zero, {p}out_end, one)
     {p}rows_flat = Sub({p}places, {p}before)
-    {p}rows = Unsqueeze({p}rows_flat, axis_1)
+    {p}rows = Unsqueeze({p}rows_flat, across_axis)
     {p}not_before = GreaterOrEqual({p}rows, zero)
     {p}not_after = Less({p}rows, {p}new)
     {p}seen = And({p}not_before, {p}not_after)
@@ -59,7 +59,7 @@ AXIS = """
     {p}is_near = Less({p}x, one)
     {p}anywhere = Where({p}is_near, {p}near, {p}far)
     {p}raw = Where({p}used, {p}anywhere, zero)
-    {p}sum = ReduceSum<keepdims = 1>({p}raw, axis_1)
+    {p}sum = ReduceSum<keepdims = 1>({p}raw, across_axis)
     {p}divisor = Where({p}seen, {p}sum, one)
     {p}share = Div({p}raw, {p}divisor)
     {p}size = Abs({p}share)
@@ -176,7 +176,7 @@ fit (uint8[batch, {views}height, width, {channels}] image) => (uint8[batch, {sha
 def _resize(height: int, width: int, channels: int, fit: str) -> str:
     numbers = "".join(f"{name} = Constant<value = double {{{value}}}>()\n" for name, value in NUMBERS.items())
     return f"""{numbers}
-    axis_1 = Constant<value = int64[1] {{1}}>()
+    across_axis = Constant<value = int64[1] {{1}}>()
     out_height = Constant<value = double {{{height}.0}}>()
     out_width = Constant<value = double {{{width}.0}}>()
     size_double = Cast<to = 11>(size)
