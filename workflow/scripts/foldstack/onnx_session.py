@@ -9,7 +9,8 @@ from foldstack.errors import FoldstackError
 
 OUTPUTS = ("probabilities", "fold_probabilities")  # of one model's file
 ENSEMBLE_OUTPUTS = (
-    "probabilities", "label", "class_name", "model_probabilities", "mean_probabilities", "fold_probabilities", "classes",
+    "probabilities", "label", "class_name",
+    "model_probabilities", "mean_probabilities", "fold_probabilities", "classes",
 )  # fmt: skip
 BATCH = 64
 
