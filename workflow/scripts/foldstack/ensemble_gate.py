@@ -19,6 +19,7 @@ from foldstack.stacking import meta_features, predict_folds
 
 SIZES = (1, 2, 7)  # batches
 TREE_TOLERANCE = 1e-12  # raw scores, which are sums of doubles
+ZERO = 2e-35  # LightGBM takes what is smaller for 0 before it looks at a threshold; no logarithm is so small
 MAX_TREE_ROWS = 20_000
 THRESHOLD_SHARE = 0.01  # of rows whose features rounding has moved across a tree's threshold
 
@@ -154,6 +155,7 @@ def _trees(path, proto, booster, found: np.ndarray, stack: dict) -> dict:
     extremes = np.stack([np.full(n_features, value) for value in (0.0, low, np.nan)])
     sparse = np.where(np.eye(n_features, dtype=bool), np.nan, real[np.arange(n_features) % len(real)])
     rows = np.concatenate([real[:1000], rows, extremes, sparse[:1000]])
+    rows[np.abs(rows) < ZERO] = 0
     part = session_of(cut(proto, {"features": (onnx.TensorProto.DOUBLE, ["n", n_features])}, "raw_scores"))
     scores = part.run(None, {"features": rows})[0]
     difference = _difference(scores, booster.predict(rows, raw_score=True, num_threads=1))
