@@ -13,6 +13,7 @@ import argparse
 import base64
 import csv
 import glob
+import io
 import json
 import os
 import sys
@@ -59,6 +60,11 @@ class Model:
         pixels = np.frombuffer(zlib.decompress(base64.b64decode(golden["pixels"])), np.uint8)
         found = self.run(pixels.reshape(golden["shape"]))["probabilities"]
         return float(np.abs(found - np.array(golden["probabilities"])).max())
+
+    def read(self, path) -> np.ndarray:
+        """An image file; from its bytes, since Pillow turns some TIFF files twice when it is given a path."""
+        with Image.open(io.BytesIO(Path(path).read_bytes())) as image:
+            return self.pixels(image)
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """An image of any kind and size to uint8 (H, W, C) of the stored size, as in training."""
@@ -159,8 +165,7 @@ def batches(model: Model, inputs: list, size: int, skipped: list):
                 views = [model.view(array) for array in source]
                 pixels = np.stack(views) if model.pairs else views[0]
             else:
-                with Image.open(source) as image:
-                    pixels = model.pixels(image)
+                pixels = model.read(source)
         except Exception as error:  # Pillow raises nearly every kind on broken files
             skipped.append((name, " ".join(str(error).split()) or type(error).__name__))
             continue

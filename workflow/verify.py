@@ -55,7 +55,8 @@ def predict(session, metadata: dict, items: list) -> tuple[np.ndarray, np.ndarra
             parts.append(run_ensemble(session, pixels)["probabilities"].astype(np.float64))
     if not kept:
         raise FoldstackError("None of the images can be read.")
-    return np.array(kept), np.concatenate(parts)
+    probabilities = np.concatenate(parts)
+    return np.array(kept), probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray, resamples: int) -> dict:

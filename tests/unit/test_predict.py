@@ -181,9 +181,7 @@ def test_the_command_reads_images_as_the_data_stage_does(tool, tmp_path, mode, f
     model = tool.Model.__new__(tool.Model)
     for channels in (1, 3):
         model.metadata = {"image_size": [12, 9], "channels": channels, "fit": fit}
-        with Image.open(path) as opened:
-            found = model.pixels(opened)
-        np.testing.assert_array_equal(found, decode(path, Geometry(12, 9, channels, fit)))
+        np.testing.assert_array_equal(model.read(path), decode(path, Geometry(12, 9, channels, fit)))
     array = noise[..., :3]
     np.testing.assert_array_equal(model.view(array), convert(array[None], Geometry(12, 9, 3, fit))[0])
 
