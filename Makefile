@@ -7,11 +7,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 GPUS := $(shell nvidia-smi -L 2>/dev/null | wc -l)
-SOURCES := workflow tests docs benchmarks
+SOURCES := workflow tests docs benchmarks predict.py
 
 CONFIG ?=
+FILE ?= results/digits/export/ensemble.onnx
+DATA ?=
 
-.PHONY: help setup demo explain report bench-noop bench-makespan test test-slurm reruns torture stress fuzz lint format docs lock clean
+.PHONY: help setup demo explain verify report bench-noop bench-makespan test test-slurm reruns torture stress fuzz lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +33,10 @@ demo: $(READY) ## train, stack, evaluate, export and predict on scikit-learn's d
 
 explain: $(READY) ## what would run, why, and about how long; CONFIG=my.yaml for your own
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python workflow/explain.py --cores $(CORES) --gpus $(if $(filter-out 0,$(GPUS)),$(GPUS),1) $(if $(CONFIG),--configfile $(CONFIG))
+
+verify: $(READY) ## score an exported file on labelled images: FILE=ensemble.onnx DATA=folder
+	@test -n "$(DATA)" || { echo "Say what to score it on: make verify FILE=ensemble.onnx DATA=folder-of-class-folders"; exit 1; }
+	@$(BIN)/python workflow/verify.py "$(FILE)" "$(DATA)"
 
 report: $(READY) ## the demo's report, in report.html
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --report report.html

@@ -59,9 +59,9 @@ rule all:
         "<results>/folds/folds.svg",
         "<results>/evaluation/learning_curves.svg",
         "<results>/evaluation/timings.svg",
-        "<results>/export/ensemble.json",
+        "<results>/export/ensemble.onnx",
+        "<results>/export/parity.json",
         run_files("run.json"),  # of itself, so that a run that failed under stack.quorum is tried again
-        expand("<results>/export/parity/{model}.json", model=MEMBERS),
         "<results>/predictions/predictions.csv" if CONFIG["predict"]["path"] else [],
 
 

@@ -1,7 +1,7 @@
-"""ONNX files, and the gate that they must pass.
+"""ONNX files, and the gates that they must pass.
 
-INPUTS   weights of all runs, stack/*
-OUTPUTS  export/models/{model}.onnx, export/parity/{model}.json, export/stacker.txt, export/ensemble.json
+INPUTS   weights of all runs, stack/*, evaluation/metrics.json
+OUTPUTS  export/ensemble.onnx, export/parity.json; on the way export/models/{model}.onnx, export/parity/{model}.json
 """
 
 
@@ -46,19 +46,50 @@ rule verify_export:
         "../workflow/scripts/verify_export.py"
 
 
-rule export_stack:
-    """What `predict` needs beside the ONNX files: the stacker and how to combine the models."""
+rule export_ensemble:
+    """All networks, their preprocessing and the stacker as one ONNX file: what a user deploys."""
     input:
+        models=expand("<results>/export/models/{model}.onnx", model=MEMBERS),
+        runs=run_files("run.json"),
         stacker="<results>/stack/stacker.txt",
         stack="<results>/stack/stack.json",
+        metrics="<results>/evaluation/metrics.json",
         dataset=ancient(prepared("data/dataset.json")),
     output:
-        stacker="<results>/export/stacker.txt",
-        ensemble="<results>/export/ensemble.json",
+        onnx="<results>/export/ensemble.onnx",
     log:
-        "<results>/logs/export_stack.log",
+        "<results>/logs/export_ensemble.log",
+    benchmark:
+        "<results>/benchmarks/export_ensemble.tsv"
     params:
-        code=code("export_stack.py"),
+        code=code("export_ensemble.py"),
         content=content,
     script:
-        "../workflow/scripts/export_stack.py"
+        "../workflow/scripts/export_ensemble.py"
+
+
+rule verify_ensemble:
+    """Compare the one file with the pipeline's own test predictions and with its parts; fail where they differ."""
+    input:
+        onnx="<results>/export/ensemble.onnx",
+        models=expand("<results>/export/models/{model}.onnx", model=MEMBERS),
+        verified=expand("<results>/export/parity/{model}.json", model=MEMBERS),
+        runs=run_files("run.json"),
+        oof=member_files("oof"),
+        test=member_files("test"),
+        stacker="<results>/stack/stacker.txt",
+        stack="<results>/stack/stack.json",
+        stack_test="<results>/stack/test.parquet",
+        samples=ancient(prepared("data/samples.parquet")),
+        pixels=ancient(prepared("data/pixels.npy")),
+        dataset=ancient(prepared("data/dataset.json")),
+    output:
+        parity="<results>/export/parity.json",
+    log:
+        "<results>/logs/verify_ensemble.log",
+    params:
+        code=code("verify_ensemble.py"),
+        config=configuration.canonical({"export": CONFIG["export"], "members": MEMBERS}),
+        content=content,
+    script:
+        "../workflow/scripts/verify_ensemble.py"

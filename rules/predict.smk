@@ -1,6 +1,6 @@
-"""Predictions on new data, from the exported files alone.
+"""Predictions on new data, from the exported file alone.
 
-INPUTS   export/*, the images named by `predict.path`
+INPUTS   export/ensemble.onnx, the images named by `predict.path`
 OUTPUTS  predictions/predictions.csv, predictions/quarantine.csv
 """
 
@@ -14,10 +14,8 @@ rule predict:
 rule predict_new:
     """Label every new image with the exported ensemble."""
     input:
-        onnx=expand("<results>/export/models/{model}.onnx", model=MEMBERS),
-        parity=expand("<results>/export/parity/{model}.json", model=MEMBERS),
-        stacker="<results>/export/stacker.txt",
-        ensemble="<results>/export/ensemble.json",
+        onnx="<results>/export/ensemble.onnx",
+        parity="<results>/export/parity.json",
     output:
         predictions="<results>/predictions/predictions.csv",
         quarantine="<results>/predictions/quarantine.csv",

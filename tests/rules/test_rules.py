@@ -125,15 +125,32 @@ def test_export_model_and_verify_export(results, classes, model):
     np.testing.assert_allclose(by_fold.mean(axis=1), mean, atol=1e-6)
     parity = json.loads((results / "export" / "parity" / f"{model}.json").read_text())
     assert parity["passed"] is True
-    assert parity["max_abs_difference"] <= parity["tolerance"] == 1e-4
+    assert parity["max_abs_difference"] <= parity["tolerance"] == 1e-5
     assert parity["label_flips"] == 0
 
 
-def test_export_stack(results, classes):
-    ensemble = json.loads((results / "export" / "ensemble.json").read_text())
-    assert ensemble["classes"] == classes
-    assert ensemble["models"] == ["cnn", "vit"]
-    assert (results / "export" / "stacker.txt").read_bytes() == (results / "stack" / "stacker.txt").read_bytes()
+def test_export_ensemble_and_verify_ensemble(results, classes):
+    session = onnxruntime.InferenceSession(results / "export" / "ensemble.onnx")
+    rows = np.load(results / "data" / "pixels.npy", allow_pickle=False)
+    samples = tables.read_samples(results / "data" / "samples.parquet")
+    test = samples[samples["split"] == "test"].set_index("sample_id")["row"]
+    stacked = tables.read_predictions(results / "stack" / "test.parquet", classes, keys=("method", "sample_id"))
+    stacked = stacked[stacked["method"] == "lightgbm"].set_index("sample_id").loc[test.index]
+    names = ["probabilities", "label", "class_name"]
+    probabilities, labels, class_names = session.run(names, {"image": rows[test.to_numpy()]})
+    expected = tables.probabilities(stacked, classes)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+    assert (labels == expected.argmax(axis=1)).all()
+    assert list(class_names) == [classes[label] for label in labels]
+    parity = json.loads((results / "export" / "parity.json").read_text())
+    assert parity["passed"] is True
+    assert parity["samples"] == 256
+    assert parity["pipeline"]["label_flips"] == parity["label_flips"] == 0
+    assert parity["pipeline"]["max_abs_difference"] <= parity["tolerance"] == 1e-5
+    metadata = json.loads(session.get_modelmeta().custom_metadata_map["foldstack"])
+    scores = json.loads((results / "evaluation" / "metrics.json").read_text())["stack"]["lightgbm"]
+    assert metadata["scores"]["test"]["accuracy"] == scores["test"]["accuracy"]
+    assert metadata["classes"] == classes
 
 
 def test_predict_new(results, classes):

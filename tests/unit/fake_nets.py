@@ -10,8 +10,8 @@ from PIL import Image
 
 import assign_folds
 import collect_oof
+import export_ensemble
 import export_model
-import export_stack
 import fit_stacker
 from foldstack import folds as splits
 from foldstack import tables
@@ -28,6 +28,7 @@ ARCHITECTURES = {
     "resnet": ("test_resnet", {}),
 }
 DATA = {"test_fraction": 0.2, "image_size": None, "channels": "auto", "fit": "crop", "max_quarantined": 0.05, "seed": 0}
+SCORES = {"oof": {"accuracy": 0.5, "accuracy_low": 0.4, "confusion": [[1]]}, "test": {"accuracy": 0.4}}
 FOLDS = {"strategy": "stratified", "n_splits": 2, "inner_splits": 3, "seed": 0}
 
 
@@ -132,12 +133,16 @@ def export(paths):
         paths.onnx[model] = str(paths.root / "export" / "models" / f"{model}.onnx")
         inputs, where = {"runs": runs, "dataset": paths.dataset}, {"model": model}
         run_script(export_model.main, paths.root, "export_model", inputs, {"onnx": paths.onnx[model]}, where)
-    paths.stacker, paths.ensemble = paths.root / "export" / "stacker.txt", paths.root / "export" / "ensemble.json"
-    inputs = {"stacker": paths.stack_stacker, "stack": paths.stack_stack, "dataset": paths.dataset}
-    run_script(
-        export_stack.main, paths.root, "export_stack", inputs, {"stacker": paths.stacker, "ensemble": paths.ensemble}
-    )
+    paths.metrics, paths.ensemble = paths.root / "evaluation" / "metrics.json", paths.root / "export" / "ensemble.onnx"
+    write_json(paths.metrics, {"stack": {"lightgbm": SCORES}})
+    run_script(export_ensemble.main, paths.root, "export_ensemble", inputs_of_ensemble(paths), {"onnx": paths.ensemble})
     return paths
+
+
+def inputs_of_ensemble(paths):
+    inputs = {"models": list(paths.onnx.values()), "runs": [run for runs in paths.runs.values() for run in runs]}
+    inputs |= {"stacker": paths.stack_stacker, "stack": paths.stack_stack, "metrics": paths.metrics}
+    return inputs | {"dataset": paths.dataset}
 
 
 def _run(paths, model, seed, fold):
@@ -158,6 +163,7 @@ def _run(paths, model, seed, fold):
         tables.write_predictions(frame, folder / f"{name}.parquet", CLASSES)
     ids = {"train_ids": train, "selection_ids": aside, "predicted_ids": held_out}
     record = {"model": model, "seed": seed, "fold": fold, "status": "completed", "device": "cpu"}
+    record |= {"config": {"architecture": ARCHITECTURES[model][0]}, "code": ["foldstack/network.py@0"]}
     record |= {"data_digest": dataset["digest"], "folds_digest": summary["digest"]}
     write_json(folder / "run.json", record | {key: tables.ids_digest(value) for key, value in ids.items()})
     return str(folder / "run.json")

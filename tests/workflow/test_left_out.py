@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
@@ -53,7 +54,8 @@ def test_the_stack_goes_on_without_a_failed_member_and_takes_it_back_in(made):
     for name in ("evaluation/summary.txt", "evaluation/leaderboard.html"):
         assert "INCOMPLETE" in (made.results / name).read_text(), name
         assert "weak was told to fail" in (made.results / name).read_text().replace("\n", " "), name
-    ensemble = json.loads((made.results / "export" / "ensemble.json").read_text())
+    session = onnxruntime.InferenceSession(made.results / "export" / "ensemble.onnx")
+    ensemble = json.loads(session.get_modelmeta().custom_metadata_map["foldstack"])
     assert (ensemble["models"], ensemble["left_out"]) == (["well"], [["weak", 0]])
     assert not list(made.results.glob("models/weak/*/*/run.json")), "a failed run never counts as made"
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 FIGURES = {"plot_curves", "plot_timings", "plot_confusion", "render_leaderboard", "render_per_class"}
 SCORES = {"evaluate", "render_leaderboard", "render_per_class", "plot_confusion"}
-STACK = {"fit_stacker", "export_stack", "predict_new"} | SCORES
+EXPORT = {"export_ensemble", "verify_ensemble", "predict_new"}  # the scores are in the exported file
+STACK = {"fit_stacker"} | EXPORT | SCORES
 
 
 def runs(*models, folds=(0, 1), seed=0):
@@ -90,10 +91,10 @@ TABLE = {
     ),
     "a removed model": (remove_model, STACK | {"plot_curves", "plot_timings"}),
     "the stacker's settings": (config_change("stack", "num_leaves", value=3), STACK),
-    "the evaluation": (config_change("evaluation", "bootstrap", value=200), SCORES),
+    "the evaluation": (config_change("evaluation", "bootstrap", value=200), SCORES | EXPORT),
     "the export's gate": (
         config_change("export", "samples", value=10),
-        {"verify_export cnn", "verify_export vit", "predict_new"},
+        {"verify_export cnn", "verify_export vit", "verify_ensemble", "predict_new"},
     ),
     "the loss": (
         lambda p: edit(p, f"{LIBRARY}/losses.py", "def build_loss(", "SPARE = 1\n\n\ndef build_loss("),

@@ -1,10 +1,9 @@
-"""Label new data with the exported files (rule predict_new)."""
+"""Label new data with the exported file (rule predict_new)."""
 
 import json
 
 from foldstack.errors import FoldstackError
 from foldstack.jobs import job
-from foldstack.quorum import present
 
 
 def main(smk):
@@ -15,7 +14,7 @@ def main(smk):
         config = json.loads(smk.params.config)["predict"]
         if config["path"] is None:
             raise FoldstackError("predict.path is not set: name the folder or file with the new data in the config.")
-        ensemble = Ensemble(smk.input.ensemble, smk.input.stacker, *present(smk.input.onnx))
+        ensemble = Ensemble(smk.input.onnx)
         ids, pixels, quarantined = read_unlabelled(config["format"], config["path"], **ensemble.pixel_format)
         write_tables(ensemble.predict(ids, pixels), quarantined, smk.output.predictions, smk.output.quarantine)
         print(f"{len(ids)} samples labelled, {len(quarantined)} quarantined")

@@ -1,4 +1,4 @@
-"""Open an exported model: the one place that says what its file holds. Needs onnxruntime only."""
+"""Open an exported file: the one place that says what it holds. Needs onnxruntime only."""
 
 import json
 
@@ -7,24 +7,41 @@ import onnxruntime
 
 from foldstack.errors import FoldstackError
 
-OUTPUTS = ("probabilities", "fold_probabilities")
+OUTPUTS = ("probabilities", "fold_probabilities")  # of one model's file
+ENSEMBLE_OUTPUTS = (
+    "probabilities", "label", "class_name",
+    "model_probabilities", "mean_probabilities", "fold_probabilities", "classes",
+)  # fmt: skip
 BATCH = 64
 
 
 def open_session(path, threads: int = 1) -> tuple[onnxruntime.InferenceSession, dict]:
-    """Open an exported model on the CPU; returns the session and its `foldstack` metadata."""
+    """Open an exported file on the CPU; returns the session and its `foldstack` metadata."""
+    try:
+        session = session_of(str(path), threads)
+    except Exception as error:  # onnxruntime has no public base class for what a broken file raises
+        raise FoldstackError(f"{path} cannot be opened ({error}); export it again.") from error
+    return session, _parsed(session.get_modelmeta().custom_metadata_map, path)
+
+
+def session_of(content: str | bytes, threads: int = 1) -> onnxruntime.InferenceSession:
+    """A session on the CPU of a path or of a file's bytes."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has no public base class for what a broken file raises
-        raise FoldstackError(f"{path} cannot be opened ({error}); export it again.") from error
-    properties = session.get_modelmeta().custom_metadata_map
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def metadata_of(proto, path) -> dict:
+    """The `foldstack` metadata of an `onnx.ModelProto`; `path` is for the message."""
+    return _parsed({item.key: item.value for item in proto.metadata_props}, path)
+
+
+def _parsed(properties: dict, path) -> dict:
     if "foldstack" not in properties:
-        raise FoldstackError(f"{path} holds no Foldstack metadata; export the model with Foldstack.")
-    return session, json.loads(properties["foldstack"])
+        raise FoldstackError(f"{path} holds no Foldstack metadata; export it with Foldstack.")
+    return json.loads(properties["foldstack"])
 
 
 def input_shape(metadata: dict) -> tuple[int, ...]:
@@ -34,10 +51,17 @@ def input_shape(metadata: dict) -> tuple[int, ...]:
 
 
 def run_batches(session: onnxruntime.InferenceSession, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of uint8 pixels, float64: the mean (N, C), and (N, n_splits, C) by fold."""
+    """Probabilities of uint8 pixels by one model's file, float64: the mean (N, C), and (N, n_splits, C) by fold."""
     outputs = [session.run(list(OUTPUTS), {"image": np.ascontiguousarray(batch)}) for batch in batches(pixels)]
     mean, folds = (np.concatenate(parts).astype(np.float64) for parts in zip(*outputs, strict=True))
     return mean, folds
+
+
+def run_ensemble(session: onnxruntime.InferenceSession, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    """The outputs of the ensemble's file by name, less `classes`, for uint8 pixels of one size."""
+    names = ENSEMBLE_OUTPUTS[:-1]
+    outputs = [session.run(list(names), {"image": np.ascontiguousarray(batch)}) for batch in batches(pixels)]
+    return {name: np.concatenate(parts) for name, parts in zip(names, zip(*outputs, strict=True), strict=True)}
 
 
 def batches(pixels: np.ndarray):

@@ -136,14 +136,30 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
 
 
 def _fit(image: Image.Image, geometry: Geometry) -> Image.Image:
-    size = geometry.width, geometry.height
+    """The image at the geometry's size; where `PIL.ImageOps` has the same, with the same numbers."""
+    (width, height), size = image.size, (geometry.width, geometry.height)
     if image.size == size:
         return image
-    if geometry.fit == "crop":
-        return ImageOps.fit(image, size, RESAMPLING)
     if geometry.fit == "stretch":
-        return image.resize(size, RESAMPLING)
-    return ImageOps.pad(image, size, RESAMPLING, color=0)
+        return _resize(image, size, (0, 0, width, height))
+    ratio, wanted = width / height, size[0] / size[1]
+    if geometry.fit == "crop":
+        seen = (wanted * height if ratio > wanted else width, width / wanted if ratio < wanted else height)
+        left, top = (width - seen[0]) * 0.5, (height - seen[1]) * 0.5
+        return _resize(image, size, (left, top, left + seen[0], top + seen[1]))
+    new_width = max(round(ratio * size[1]), 1) if ratio < wanted else size[0]
+    new_height = max(round(height / width * size[0]), 1) if ratio > wanted else size[1]
+    padded = Image.new(image.mode, size)
+    place = round((size[0] - new_width) * 0.5), round((size[1] - new_height) * 0.5)
+    padded.paste(_resize(image, (new_width, new_height), (0, 0, width, height)), place)
+    return padded
+
+
+def _resize(image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]) -> Image.Image:
+    """First across, then down: some versions of Pillow swap the passes of tall images, and each pass rounds."""
+    left, top, right, bottom = box
+    across = image.resize((size[0], image.height), RESAMPLING, (left, 0, right, image.height))
+    return across.resize(size, RESAMPLING, (0, top, size[0], bottom))
 
 
 def _to_array(image: Image.Image) -> np.ndarray:

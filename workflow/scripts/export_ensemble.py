@@ -1,0 +1,23 @@
+"""Write the whole ensemble as one ONNX file (rule export_ensemble)."""
+
+from foldstack import quorum
+from foldstack.jobs import job, read_json
+
+
+def main(smk):
+    with job(smk):
+        import lightgbm
+
+        from foldstack.onnx_ensemble import describe, export_ensemble
+
+        stack = read_json(smk.input.stack)
+        records = [read_json(path) for path in quorum.whole_members(smk.input.runs)]
+        described = describe(records, stack, read_json(smk.input.metrics))
+        (models,) = quorum.present(smk.input.models)
+        booster = lightgbm.Booster(model_file=str(smk.input.stacker))
+        metadata = export_ensemble(models, booster, stack, read_json(smk.input.dataset), described, smk.output.onnx)
+        print(f"{len(records)} networks of the models {metadata['models']}, {metadata['n_splits']} folds")
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821

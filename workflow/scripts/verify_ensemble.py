@@ -1,0 +1,46 @@
+"""Compare export/ensemble.onnx with the pipeline and with its parts; fail where they differ (rule verify_ensemble)."""
+
+import json
+
+import numpy as np
+
+from foldstack import quorum, tables
+from foldstack.jobs import job, read_json, write_json
+from foldstack.members import read_members, read_methods
+
+
+def main(smk):
+    with job(smk):
+        import lightgbm
+
+        from foldstack import ensemble_gate
+        from foldstack.onnx_ensemble import METHOD
+        from foldstack.parity import choose_samples
+
+        config, stack, dataset = json.loads(smk.params.config), read_json(smk.input.stack), read_json(smk.input.dataset)
+        samples = tables.read_samples(smk.input.samples)
+        chosen = choose_samples(samples, config["export"]["samples"])
+        pixels = np.load(smk.input.pixels, mmap_mode="r", allow_pickle=False)[chosen["row"].to_numpy()]
+        pipeline = None
+        if (chosen["split"] == "test").all():
+            seeds = quorum.without(config["members"], stack["left_out"])
+            members = read_members(*quorum.present(smk.input.oof, smk.input.test), seeds, samples, dataset["classes"])
+            ensemble = read_methods(smk.input.stack_test, members.test_ids, dataset["classes"])[METHOD]
+            rows = np.searchsorted(members.test_ids.astype(str), chosen["sample_id"].to_numpy(str))
+            pipeline = members.seed_averaged_test()[:, :, rows], ensemble[rows]
+        runs = [read_json(path) for path in quorum.whole_members(smk.input.runs)]
+        report = ensemble_gate.check(
+            smk.input.onnx,
+            *quorum.present(smk.input.models),
+            lightgbm.Booster(model_file=str(smk.input.stacker)),
+            stack,
+            pixels,
+            tolerance=config["export"]["tolerance"],
+            pipeline=pipeline,
+            on_cpu=all(run["device"] == "cpu" for run in runs),
+        )
+        write_json(smk.output.parity, report)
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821
