@@ -55,6 +55,7 @@ rule all:
         "<results>/evaluation/confusion.svg",
         "<results>/evaluation/per_class.html",
         "<results>/data/class_counts.svg",
+        "<results>/data/duplicates.png",
         "<results>/folds/folds.svg",
         "<results>/evaluation/learning_curves.svg",
         "<results>/evaluation/timings.svg",

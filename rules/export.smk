@@ -11,6 +11,7 @@ rule export_model:
         weights=lambda wildcards: run_files("weights.safetensors", [wildcards.model]),
         runs=lambda wildcards: run_files("run.json", [wildcards.model]),
         dataset=ancient(prepared("data/dataset.json")),
+        folds_summary=ancient(prepared("folds/folds.json")),
     output:
         onnx="<results>/export/models/{model}.onnx",
     log:
@@ -52,6 +53,7 @@ rule export_stack:
         stacker="<results>/stack/stacker.txt",
         stack="<results>/stack/stack.json",
         dataset=ancient(prepared("data/dataset.json")),
+        folds_summary=ancient(prepared("folds/folds.json")),
     output:
         stacker="<results>/export/stacker.txt",
         ensemble="<results>/export/ensemble.json",
