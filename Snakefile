@@ -30,6 +30,7 @@ include: "rules/stack.smk"
 include: "rules/evaluate.smk"
 include: "rules/export.smk"
 include: "rules/predict.smk"
+include: "rules/leakcheck.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -44,6 +45,7 @@ wildcard_constraints:
 localrules:
     all,
     predict,
+    leakcheck,
 
 
 rule all:
