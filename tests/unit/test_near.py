@@ -14,6 +14,7 @@ from foldstack.data.prepare import prepare
 from foldstack.data.ties import components, links
 from foldstack.errors import FoldstackError
 from foldstack.fold_assignment import assign
+from foldstack.plots.duplicates import draw_duplicates
 
 DATA = {"test_fraction": 0.2, "image_size": None, "channels": "auto", "fit": "crop", "max_quarantined": 0.05}
 
@@ -128,6 +129,22 @@ def test_pairs_across_given_splits_are_counted_and_named(tmp_path):
     off = prepared(tmp_path, near_duplicates=0)
     assert off[0]["near_duplicates"] == {"train": 0, "train_test": 0}
     assert len(off[2]) == 1
+
+
+def test_the_picture_of_the_pairs(tmp_path):
+    x = photos(24)
+    np.savez(tmp_path / "train.npz", x=np.concatenate([x, [jpeg(image) for image in x[:9]]]), y=np.arange(33) % 2)
+    np.savez(tmp_path / "test.npz", x=x[3:5], y=[1, 0])
+    summary, samples, pairs = prepared(tmp_path)
+    pixels = np.load(tmp_path / "out" / "pixels.npy")
+    sizes = []
+    for shown in (pairs, pairs.iloc[:0]):
+        draw_duplicates(shown, samples, pixels, summary, tmp_path / "pairs.png")
+        with Image.open(tmp_path / "pairs.png") as picture:
+            sizes.append(picture.size)
+            colours = len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0))
+        assert colours > 2000 if len(shown) else colours < 1000
+    assert sizes[0][1] > sizes[1][1]
 
 
 def test_pairs_of_images_are_tied_by_a_shared_and_by_a_nearly_equal_image(tmp_path):
