@@ -4,19 +4,6 @@ INPUTS   data/samples.parquet, dataset.json, duplicates.parquet, pixels.npy
 OUTPUTS  leakcheck/data/*, leakcheck/folds/* ... leakcheck/stack/*, as those of the line itself; leakcheck/leakcheck.json
 """
 
-LEAKCHECK = f"{RESULTS}/leakcheck"
-
-
-def leakcheck_slice(wildcards):
-    """A model's slice of the config, with at most `leakcheck.epochs` epochs."""
-    block, most = configuration.training_slice(CONFIG, wildcards.model), CONFIG["leakcheck"]["epochs"]
-    return configuration.canonical(block | {"epochs": min(block["epochs"], most or block["epochs"])})
-
-
-def of_leakcheck(paths):
-    """The same files in the folder of the permutation check."""
-    return [path.replace(RESULTS, LEAKCHECK, 1) for path in paths]
-
 
 rule leakcheck:
     """The target to ask for: `snakemake leakcheck`."""
@@ -86,8 +73,8 @@ use rule collect_oof as leakcheck_collect_oof with:
 
 use rule fit_stacker as leakcheck_fit_stacker with:
     input:
-        oof=of_leakcheck(member_files("oof")),
-        test=of_leakcheck(member_files("test")),
+        oof=member_files("oof", LEAKCHECK),
+        test=member_files("test", LEAKCHECK),
         samples="<results>/data/samples.parquet",
         dataset="<results>/data/dataset.json",
         duplicates=ancient(prepared("data/duplicates.parquet")),
@@ -100,8 +87,8 @@ use rule fit_stacker as leakcheck_fit_stacker with:
 rule check_chance:
     """Fail where anything scores above chance on shuffled labels."""
     input:
-        oof=of_leakcheck(member_files("oof")),
-        test=of_leakcheck(member_files("test")),
+        oof=member_files("oof", LEAKCHECK),
+        test=member_files("test", LEAKCHECK),
         stack="<results>/leakcheck/stack/stack.json",
         stack_oof="<results>/leakcheck/stack/oof.parquet",
         samples="<results>/leakcheck/data/samples.parquet",

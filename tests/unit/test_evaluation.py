@@ -205,7 +205,7 @@ def test_folds_that_changed_since_are_refused(made, tmp_path, capfd):
     config = {"stack": STACK, "members": MEMBERS}
     with pytest.raises(SystemExit):
         run_script(fit_stacker.main, tmp_path, "fit_stacker", inputs, outputs, config=config)
-    assert "made with other folds" in capfd.readouterr().err
+    assert "folds.parquet was changed after folds.json" in capfd.readouterr().err
     assert not outputs["stacker"].exists()
 
 
