@@ -31,6 +31,7 @@ include: "rules/stack.smk"
 include: "rules/evaluate.smk"
 include: "rules/export.smk"
 include: "rules/predict.smk"
+include: "rules/leakcheck.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -45,6 +46,7 @@ wildcard_constraints:
 localrules:
     all,
     predict,
+    leakcheck,
 
 
 rule all:
@@ -56,6 +58,7 @@ rule all:
         "<results>/evaluation/confusion.svg",
         "<results>/evaluation/per_class.html",
         "<results>/data/class_counts.svg",
+        "<results>/data/duplicates.png",
         "<results>/folds/folds.svg",
         "<results>/evaluation/learning_curves.svg",
         "<results>/evaluation/timings.svg",

@@ -37,6 +37,7 @@ with stopping_clearly():
 MEMBERS = configuration.members(CONFIG)
 FOLDS = range(CONFIG["folds"]["n_splits"])
 RESULTS = f"results/{CONFIG['experiment']}"
+LEAKCHECK = f"{RESULTS}/leakcheck"
 if CONFIG["stack"]["quorum"] < 1 and workflow.is_main_process and lock.is_free(Path(RESULTS)):
     quorum.remove_failed(Path(RESULTS))  # those of an invocation that was killed; the others went at its end
 
@@ -89,6 +90,12 @@ def run_files(name, models=None):
     ]
 
 
-def member_files(stage):
+def member_files(stage, results=RESULTS):
     """Paths of one table per (model, seed)."""
-    return [f"{RESULTS}/{stage}/{model}/seed{seed}.parquet" for model, seeds in MEMBERS.items() for seed in seeds]
+    return [f"{results}/{stage}/{model}/seed{seed}.parquet" for model, seeds in MEMBERS.items() for seed in seeds]
+
+
+def leakcheck_slice(wildcards):
+    """A model's slice of the config, with at most `leakcheck.epochs` epochs."""
+    block, most = configuration.training_slice(CONFIG, wildcards.model), CONFIG["leakcheck"]["epochs"]
+    return configuration.canonical(block | {"epochs": min(block["epochs"], most or block["epochs"])})

@@ -1,7 +1,8 @@
 """Data stage.
 
 INPUTS   the images named by `data.path`
-OUTPUTS  data/samples.parquet, data/pixels.npy, data/dataset.json, data/quarantine.csv; two pictures of them
+OUTPUTS  data/samples.parquet, data/pixels.npy, data/dataset.json, data/duplicates.parquet,
+         data/quarantine.csv; three pictures of them
 """
 
 
@@ -11,6 +12,7 @@ rule prepare_data:
         samples="<results>/data/samples.parquet",
         pixels="<results>/data/pixels.npy",
         dataset="<results>/data/dataset.json",
+        duplicates="<results>/data/duplicates.parquet",
         quarantine="<results>/data/quarantine.csv",
     log:
         "<results>/logs/prepare_data.log",
@@ -51,3 +53,27 @@ rule plot_data:
         content=content,
     script:
         "../workflow/scripts/plot_data.py"
+
+
+rule plot_duplicates:
+    """Picture the pairs of identical and nearly equal samples."""
+    input:
+        samples=ancient(prepared("data/samples.parquet")),
+        pixels=ancient(prepared("data/pixels.npy")),
+        dataset=ancient(prepared("data/dataset.json")),
+        duplicates=ancient(prepared("data/duplicates.parquet")),
+    output:
+        figure=report(
+            "<results>/data/duplicates.png",
+            category="2 Data and folds",
+            labels={"figure": "Duplicates"},
+            caption="../workflow/report/duplicates.rst",
+        ),
+    log:
+        "<results>/logs/plot_duplicates.log",
+    params:
+        code=code("plot_duplicates.py"),
+        config=configuration.canonical(CONFIG["data"]["near_duplicates"]),
+        content=content,
+    script:
+        "../workflow/scripts/plot_duplicates.py"

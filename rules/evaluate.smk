@@ -16,6 +16,9 @@ rule evaluate:
         runs=run_files("run.json"),
         samples=ancient(prepared("data/samples.parquet")),
         dataset=ancient(prepared("data/dataset.json")),
+        duplicates=ancient(prepared("data/duplicates.parquet")),
+        folds=ancient(prepared("folds/folds.parquet")),
+        folds_summary=ancient(prepared("folds/folds.json")),
     output:
         leaderboard="<results>/evaluation/leaderboard.csv",
         metrics="<results>/evaluation/metrics.json",
@@ -31,7 +34,13 @@ rule evaluate:
         "<results>/benchmarks/evaluate.tsv"
     params:
         code=code("evaluate.py"),
-        config=configuration.canonical({"evaluation": CONFIG["evaluation"], "members": MEMBERS}),
+        config=configuration.canonical(
+            {
+                "evaluation": CONFIG["evaluation"],
+                "members": MEMBERS,
+                "near_duplicates": CONFIG["data"]["near_duplicates"],
+            }
+        ),
         content=content,
     script:
         "../workflow/scripts/evaluate.py"

@@ -11,6 +11,7 @@ rule export_model:
         weights=lambda wildcards: run_files("weights.safetensors", [wildcards.model]),
         runs=lambda wildcards: run_files("run.json", [wildcards.model]),
         dataset=ancient(prepared("data/dataset.json")),
+        folds_summary=ancient(prepared("folds/folds.json")),
     output:
         onnx="<results>/export/models/{model}.onnx",
     log:
@@ -55,6 +56,7 @@ rule export_ensemble:
         stack="<results>/stack/stack.json",
         metrics="<results>/evaluation/metrics.json",
         dataset=ancient(prepared("data/dataset.json")),
+        folds_summary=ancient(prepared("folds/folds.json")),
     output:
         onnx="<results>/export/ensemble.onnx",
     log:

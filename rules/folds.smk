@@ -1,6 +1,6 @@
 """Fold splits, shared by every model, seed and the stacker.
 
-INPUTS   data/samples.parquet, data/dataset.json
+INPUTS   data/samples.parquet, data/dataset.json, data/duplicates.parquet
 OUTPUTS  folds/folds.parquet, folds/folds.json; a picture of them
 """
 
@@ -10,6 +10,7 @@ checkpoint assign_folds:
     input:
         samples="<results>/data/samples.parquet",
         dataset="<results>/data/dataset.json",
+        duplicates="<results>/data/duplicates.parquet",
     output:
         folds="<results>/folds/folds.parquet",
         summary="<results>/folds/folds.json",

@@ -13,6 +13,7 @@ rule collect_oof:
         test=expand("<results>/models/{{model}}/seed{{seed}}/fold{fold}/test.parquet", fold=FOLDS),
         samples=ancient(prepared("data/samples.parquet")),
         dataset=ancient(prepared("data/dataset.json")),
+        duplicates=ancient(prepared("data/duplicates.parquet")),
         folds=ancient(prepared("folds/folds.parquet")),
         folds_summary=ancient(prepared("folds/folds.json")),
     output:

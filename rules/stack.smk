@@ -12,6 +12,7 @@ rule fit_stacker:
         test=member_files("test"),
         samples=ancient(prepared("data/samples.parquet")),
         dataset=ancient(prepared("data/dataset.json")),
+        duplicates=ancient(prepared("data/duplicates.parquet")),
         folds=ancient(prepared("folds/folds.parquet")),
         folds_summary=ancient(prepared("folds/folds.json")),
     output:

@@ -32,7 +32,15 @@ from foldstack.errors import FoldstackError  # noqa: E402
 
 SEED = 0
 TIME_LIMIT = 20  # seconds for one input
-DATA = {"test_path": None, "test_fraction": 0.3, "image_size": None, "channels": "auto", "fit": "crop", "seed": 0}
+DATA = {
+    "test_path": None,
+    "test_fraction": 0.3,
+    "image_size": None,
+    "channels": "auto",
+    "fit": "crop",
+    "near_duplicates": 0.1,
+    "seed": 0,
+}
 NAMES = [
     "a b",
     "it's",
@@ -127,7 +135,7 @@ def whole_stage(rng: random.Random, folder: Path) -> str:
             total += 1
     data = DATA | {"format": "imagefolder", "path": str(folder / "in"), "max_quarantined": 0.6}
     fingerprint.digest(data)
-    out = {name: folder / name for name in ("samples", "pixels", "dataset", "quarantine")}
+    out = {name: folder / name for name in ("samples", "pixels", "dataset", "quarantine", "pairs")}
     summary = prepare.prepare(data, **out)
     samples, left_out = tables.read_samples(out["samples"]), pd.read_csv(out["quarantine"])
     pixels = np.load(out["pixels"], allow_pickle=False)

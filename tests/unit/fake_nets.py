@@ -27,7 +27,10 @@ ARCHITECTURES = {
     "pair": ("siamese", {"width": 4, "features": 8}),
     "resnet": ("test_resnet", {}),
 }
-DATA = {"test_fraction": 0.2, "image_size": None, "channels": "auto", "fit": "crop", "max_quarantined": 0.05, "seed": 0}
+DATA = {
+    "test_fraction": 0.2, "image_size": None, "channels": "auto", "fit": "crop", "max_quarantined": 0.05,
+    "near_duplicates": 0.1, "seed": 0,
+}  # fmt: skip
 SCORES = {"oof": {"accuracy": 0.5, "accuracy_low": 0.4, "confusion": [[1]]}, "test": {"accuracy": 0.4}}
 FOLDS = {"strategy": "stratified", "n_splits": 2, "inner_splits": 3, "seed": 0}
 
@@ -99,8 +102,10 @@ def experiment(root, size=(12, 12), **data):
     for name in ("samples.parquet", "pixels.npy", "dataset.json", "quarantine.csv"):
         setattr(paths, name.split(".")[0], root / "data" / name)
     given = {"samples": paths.samples, "pixels": paths.pixels, "dataset": paths.dataset}
+    duplicates = root / "data" / "duplicates.parquet"
     config = DATA | {"format": "imagefolder", "path": str(paths.images), "test_path": None} | data
-    prepare(config, quarantine=paths.quarantine, **given)
+    prepare(config, quarantine=paths.quarantine, pairs=duplicates, **given)
+    given |= {"duplicates": duplicates}
     paths.folds, paths.folds_summary = root / "folds" / "folds.parquet", root / "folds" / "folds.json"
     out = {"folds": paths.folds, "summary": paths.folds_summary}
     run_script(assign_folds.main, root, "assign_folds", given, out, config={"folds": FOLDS})
@@ -131,7 +136,7 @@ def export(paths):
     paths.onnx = {}
     for model, runs in paths.runs.items():
         paths.onnx[model] = str(paths.root / "export" / "models" / f"{model}.onnx")
-        inputs, where = {"runs": runs, "dataset": paths.dataset}, {"model": model}
+        inputs, where = {"runs": runs, "dataset": paths.dataset, "folds_summary": paths.folds_summary}, {"model": model}
         run_script(export_model.main, paths.root, "export_model", inputs, {"onnx": paths.onnx[model]}, where)
     paths.metrics, paths.ensemble = paths.root / "evaluation" / "metrics.json", paths.root / "export" / "ensemble.onnx"
     write_json(paths.metrics, {"stack": {"lightgbm": SCORES}})
@@ -142,7 +147,7 @@ def export(paths):
 def inputs_of_ensemble(paths):
     inputs = {"models": list(paths.onnx.values()), "runs": [run for runs in paths.runs.values() for run in runs]}
     inputs |= {"stacker": paths.stack_stacker, "stack": paths.stack_stack, "metrics": paths.metrics}
-    return inputs | {"dataset": paths.dataset}
+    return inputs | {"dataset": paths.dataset, "folds_summary": paths.folds_summary}
 
 
 def _run(paths, model, seed, fold):

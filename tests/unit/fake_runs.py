@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from foldstack import folds as splits
-from foldstack import tables
+from foldstack import proof, tables
 from foldstack.jobs import write_json
 
 CLASSES = ["cat", "dog", "owl"]
@@ -65,11 +65,16 @@ def experiment(root, n_train=120, n_test=30, n_splits=3, selection="inner", stre
     data, folds_dir = root / "data", root / "folds"
     tables.write_samples(samples, data / "samples.parquet")
     tables.write_folds(folds, folds_dir / "folds.parquet")
-    write_json(data / "dataset.json", {"classes": CLASSES, "digest": "data-1"})
-    summary = {"n_splits": n_splits, "inner_splits": 4, "data_digest": "data-1", "digest": "folds-1"}
+    tables.write_duplicates(duplicates(), data / "duplicates.parquet")
+    dataset = {"task": "images", "classes": CLASSES, "image_size": [8, 8], "channels": 1, "fit": "crop"}
+    dataset |= {"duplicates": {"train": 0, "train_test": 0}, "near_duplicates": {"train": 0, "train_test": 0}}
+    dataset |= {"digest": proof.data_digest(samples, dataset)}
+    write_json(data / "dataset.json", dataset)
+    summary = {"n_splits": n_splits, "inner_splits": 4, "data_digest": dataset["digest"]}
+    summary |= {"digest": proof.folds_digest(folds)}
     write_json(folds_dir / "folds.json", summary)
     runs = [
-        _run(root, samples, folds, model, seed, fold, selection, strength if informative else 0)
+        _run(root, samples, folds, summary, model, seed, fold, selection, strength if informative else 0)
         for model, seeds in MEMBERS.items()
         for seed in seeds
         for fold in range(n_splits)
@@ -77,7 +82,13 @@ def experiment(root, n_train=120, n_test=30, n_splits=3, selection="inner", stre
     return SimpleNamespace(root=root, samples=samples, folds=folds, summary=summary, runs=runs)
 
 
-def _run(root, samples, folds, model, seed, fold, selection, strength):
+def duplicates(*rows):
+    """duplicates.parquet: one (first, second, distance) a row, all in the training split."""
+    frame = pd.DataFrame(rows, columns=["first", "second", "distance"])
+    return frame.assign(first_split="train", second_split="train", first_view=0, second_view=0)
+
+
+def _run(root, samples, folds, summary, model, seed, fold, selection, strength):
     folder = root / "models" / model / f"seed{seed}" / f"fold{fold}"
     rng = np.random.default_rng([len(model), seed, fold])
     train, aside, held_out = splits.split_ids(folds, fold, selection)
@@ -92,8 +103,8 @@ def _run(root, samples, folds, model, seed, fold, selection, strength):
         "seed": seed,
         "fold": fold,
         "status": "completed",
-        "data_digest": "data-1",
-        "folds_digest": "folds-1",
+        "data_digest": summary["data_digest"],
+        "folds_digest": summary["digest"],
         "train_ids": tables.ids_digest(train),
         "selection_ids": tables.ids_digest(aside) if selection == "inner" else None,
         "predicted_ids": tables.ids_digest(held_out),

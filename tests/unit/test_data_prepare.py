@@ -27,6 +27,7 @@ DEFAULTS = {
     "channels": "auto",
     "fit": "crop",
     "max_quarantined": 0.05,
+    "near_duplicates": 0.1,
     "seed": 0,
 }
 FILES = {
@@ -34,6 +35,7 @@ FILES = {
     "pixels": "pixels.npy",
     "dataset": "dataset.json",
     "quarantine": "quarantine.csv",
+    "pairs": "duplicates.parquet",
 }
 
 

@@ -25,6 +25,7 @@ def run_all(root, **options):
     shared = {
         "samples": root / "data/samples.parquet",
         "dataset": root / "data/dataset.json",
+        "duplicates": root / "data/duplicates.parquet",
         "folds": root / "folds/folds.parquet",
         "folds_summary": root / "folds/folds.json",
     }
@@ -72,7 +73,11 @@ def test_the_stack_files_keep_their_contract(made):
     spec = json.loads((made.root / "stack/stack.json").read_text())
     assert spec["models"] == ["small", "wide"]
     assert spec["meta_features"][:4] == ["small__cat", "small__dog", "small__owl", "wide__cat"]
-    assert (spec["n_splits"], spec["data_digest"], spec["folds_digest"]) == (3, "data-1", "folds-1")
+    assert (spec["n_splits"], spec["data_digest"], spec["folds_digest"]) == (
+        3,
+        made.summary["data_digest"],
+        made.summary["digest"],
+    )
     oof = tables.read_predictions(made.root / "stack/oof.parquet", CLASSES, keys=("method", "sample_id"))
     test = tables.read_predictions(made.root / "stack/test.parquet", CLASSES, keys=("method", "sample_id"))
     assert oof.groupby("method").size().to_dict() == dict.fromkeys(METHODS, 120)
@@ -192,6 +197,7 @@ def test_folds_that_changed_since_are_refused(made, tmp_path, capfd):
     inputs |= {
         "samples": root / "data/samples.parquet",
         "dataset": root / "data/dataset.json",
+        "duplicates": root / "data/duplicates.parquet",
         "folds": tmp_path / "folds.parquet",
         "folds_summary": root / "folds/folds.json",
     }
@@ -199,7 +205,7 @@ def test_folds_that_changed_since_are_refused(made, tmp_path, capfd):
     config = {"stack": STACK, "members": MEMBERS}
     with pytest.raises(SystemExit):
         run_script(fit_stacker.main, tmp_path, "fit_stacker", inputs, outputs, config=config)
-    assert "made with other folds" in capfd.readouterr().err
+    assert "folds.parquet was changed after folds.json" in capfd.readouterr().err
     assert not outputs["stacker"].exists()
 
 

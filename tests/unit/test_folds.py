@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from fake_runs import duplicates
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from foldstack.data.ties import components
 from foldstack.errors import FoldstackError
 from foldstack.fold_assignment import assign
 from foldstack.folds import split_ids
+from foldstack.proof import data_digest
 
 
 def samples(labels, groups=None, views=None, fold=None, split="train") -> pd.DataFrame:
@@ -141,7 +143,7 @@ FOLD = np.arange(N) % 2
         (
             {"fold": FOLD, "views": [["same"], ["same"], *([f"h{i}"] for i in range(18))]},
             {"strategy": "predefined", "n_splits": 2},
-            "identical image",
+            "an identical image",
         ),
         (
             {"fold": FOLD, "labels": FOLD},
@@ -175,8 +177,11 @@ def test_split_ids_follows_the_protocol():
 
 
 def test_script_writes_the_contract(tmp_path):
-    tables.write_samples(samples(np.arange(60) % 3), tmp_path / "samples.parquet")
-    dataset = {"classes": ["a", "b", "c"], "digest": "d"}
+    frame = samples(np.arange(60) % 3)
+    tables.write_samples(frame, tmp_path / "samples.parquet")
+    tables.write_duplicates(duplicates(), tmp_path / "duplicates.parquet")
+    dataset = {"task": "images", "classes": ["a", "b", "c"], "image_size": [8, 8], "channels": 1, "fit": "crop"}
+    dataset |= {"digest": data_digest(frame, dataset)}
     (tmp_path / "dataset.json").write_text(json.dumps(dataset))
     config = {"strategy": "stratified", "n_splits": 5, "inner_splits": 4, "seed": 0}
     digests = []
@@ -185,7 +190,11 @@ def test_script_writes_the_contract(tmp_path):
             params=SimpleNamespace(
                 config=json.dumps({"folds": config | {"seed": seed}}), get=lambda key, default: default
             ),
-            input=SimpleNamespace(samples=tmp_path / "samples.parquet", dataset=tmp_path / "dataset.json"),
+            input=SimpleNamespace(
+                samples=tmp_path / "samples.parquet",
+                dataset=tmp_path / "dataset.json",
+                duplicates=tmp_path / "duplicates.parquet",
+            ),
             output=SimpleNamespace(folds=tmp_path / "folds.parquet", summary=tmp_path / "folds.json"),
             log=[str(tmp_path / "log")],
             rule="assign_folds",
@@ -196,6 +205,6 @@ def test_script_writes_the_contract(tmp_path):
         digests.append(summary["digest"])
         assert len(tables.read_folds(tmp_path / "folds.parquet")) == 60
     assert digests[0] == digests[1] != digests[2]
-    assert summary["data_digest"] == "d"
+    assert summary["data_digest"] == dataset["digest"]
     assert summary["components"] == 60
     assert summary["counts"] == {str(fold): dict.fromkeys("abc", 4) for fold in range(5)}

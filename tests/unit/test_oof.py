@@ -11,7 +11,7 @@ from foldstack.members import read_members
 
 def collect(made, model="small", seed=0):
     runs = [folder for folder in made.runs if folder.parts[-3:-1] == (model, f"seed{seed}")]
-    return oof.collect(runs, made.folds, made.samples, CLASSES, made.summary, "data-1", model, seed)
+    return oof.collect(runs, made.folds, made.samples, CLASSES, made.summary, made.summary["data_digest"], model, seed)
 
 
 @pytest.mark.parametrize("selection", ["inner", "final"])
@@ -75,7 +75,7 @@ def test_runs_that_swapped_their_folds_are_refused(tmp_path):
 def test_a_missing_fold_is_refused(tmp_path):
     made = experiment(tmp_path)
     with pytest.raises(FoldstackError, match=r"folds \[0, 1\], expected 0 to 2"):
-        oof.collect(made.runs[:2], made.folds, made.samples, CLASSES, made.summary, "data-1")
+        oof.collect(made.runs[:2], made.folds, made.samples, CLASSES, made.summary, made.summary["data_digest"])
 
 
 def test_folds_of_another_data_set_are_refused(tmp_path):

@@ -2,7 +2,7 @@
 
 import json
 
-from foldstack import fold_assignment, tables
+from foldstack import fold_assignment, proof, tables
 from foldstack.jobs import job, read_json, write_json
 
 
@@ -11,7 +11,9 @@ def main(smk):
         config = json.loads(smk.params.config)["folds"]
         samples = tables.read_samples(smk.input.samples)
         dataset = read_json(smk.input.dataset)
-        assigned, n_components = fold_assignment.assign(samples, dataset["classes"], **config)
+        proof.check_data(samples, dataset)
+        duplicates = tables.read_duplicates(smk.input.duplicates)
+        assigned, n_components = fold_assignment.assign(samples, dataset["classes"], duplicates, **config)
         summary = fold_assignment.summarise(assigned, samples, dataset, config, n_components)
         tables.write_folds(assigned, smk.output.folds)
         write_json(smk.output.summary, summary)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from foldstack import oof, quorum, tables
+from foldstack import oof, proof, quorum, tables
 from foldstack.jobs import job, read_json, write_text
 
 
@@ -14,19 +14,26 @@ def main(smk):
             write_text(smk.output.test, "")
             return
         dataset = read_json(smk.input.dataset)
-        classes = dataset["classes"]
-        out_of_fold, test = oof.collect(
-            [Path(path).parent for path in smk.input.runs],
+        classes, folds, samples = (
+            dataset["classes"],
             tables.read_folds(smk.input.folds),
             tables.read_samples(smk.input.samples),
+        )
+        summary = read_json(smk.input.folds_summary)
+        proof.check_prepared(samples, dataset, tables.read_duplicates(smk.input.duplicates), folds, summary)
+        out_of_fold, test = oof.collect(
+            [Path(path).parent for path in smk.input.runs],
+            folds,
+            samples,
             classes,
-            read_json(smk.input.folds_summary),
+            summary,
             dataset["digest"],
             model=smk.wildcards.model,
             seed=int(smk.wildcards.seed),
         )
-        tables.write_predictions(out_of_fold, smk.output.oof, classes)
-        tables.write_predictions(test, smk.output.test, classes, keys=("fold", "sample_id"))
+        made_from = proof.of_runs([read_json(path) for path in smk.input.runs])
+        tables.write_predictions(out_of_fold, smk.output.oof, classes, proof=made_from)
+        tables.write_predictions(test, smk.output.test, classes, keys=("fold", "sample_id"), proof=made_from)
 
 
 if __name__ == "__main__":

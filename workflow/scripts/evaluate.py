@@ -2,7 +2,7 @@
 
 import json
 
-from foldstack import evaluation, quorum, tables
+from foldstack import evaluation, proof, quorum, tables
 from foldstack.jobs import atomic, job, read_json, write_json, write_text
 from foldstack.members import read_members, read_methods
 from foldstack.summary import summary
@@ -11,11 +11,13 @@ from foldstack.summary import summary
 def main(smk):
     with job(smk):
         config = json.loads(smk.params.config)
-        classes = read_json(smk.input.dataset)["classes"]
-        samples = tables.read_samples(smk.input.samples)
+        dataset = read_json(smk.input.dataset)
+        classes, samples = dataset["classes"], tables.read_samples(smk.input.samples)
         left_out = read_json(smk.input.stack)["left_out"]
         seeds = quorum.without(config["members"], left_out)
-        members = read_members(*quorum.present(smk.input.oof, smk.input.test), seeds, samples, classes)
+        oof_paths, test_paths = quorum.present(smk.input.oof, smk.input.test)
+        made_from = proof.check_all(smk.input, oof_paths, test_paths, samples, dataset)
+        members = read_members(oof_paths, test_paths, seeds, samples, classes)
         records = [read_json(path) for path in quorum.whole_members(smk.input.runs)]
         rows = evaluation.contenders(
             members,
@@ -25,6 +27,7 @@ def main(smk):
         )
         board = evaluation.leaderboard(rows, members, config["evaluation"])
         figures = evaluation.figures_by_name(rows, members, records, config["evaluation"])
+        figures |= {"proof": made_from, **{key: dataset[key] for key in ("duplicates", "near_duplicates")}}
         figures |= {"left_out": quorum.described(left_out, smk.input.runs)}
 
         with atomic(smk.output.leaderboard) as temporary:

@@ -1,6 +1,6 @@
 """Write the whole ensemble as one ONNX file (rule export_ensemble)."""
 
-from foldstack import quorum
+from foldstack import proof, quorum
 from foldstack.jobs import job, read_json
 
 
@@ -10,12 +10,13 @@ def main(smk):
 
         from foldstack.onnx_ensemble import describe, export_ensemble
 
-        stack = read_json(smk.input.stack)
+        stack, dataset = read_json(smk.input.stack), read_json(smk.input.dataset)
+        proof.check_versions(stack, smk.input.stack, dataset, read_json(smk.input.folds_summary))
         records = [read_json(path) for path in quorum.whole_members(smk.input.runs)]
         described = describe(records, stack, read_json(smk.input.metrics))
         (models,) = quorum.present(smk.input.models)
         booster = lightgbm.Booster(model_file=str(smk.input.stacker))
-        metadata = export_ensemble(models, booster, stack, read_json(smk.input.dataset), described, smk.output.onnx)
+        metadata = export_ensemble(models, booster, stack, dataset, described, smk.output.onnx)
         print(f"{len(records)} networks of the models {metadata['models']}, {metadata['n_splits']} folds")
 
 

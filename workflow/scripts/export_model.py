@@ -1,6 +1,6 @@
 """Write one model's networks, averaged over folds and seeds, as one ONNX file (rule export_model)."""
 
-from foldstack import quorum
+from foldstack import proof, quorum
 from foldstack.jobs import job, read_json, write_text
 
 
@@ -15,6 +15,9 @@ def main(smk):
 
         dataset = read_json(smk.input.dataset)
         runs, metadata = read_runs(run_files, smk.wildcards.model, dataset)
+        proof.check_versions(
+            metadata, f"The runs of {smk.wildcards.model}", dataset, read_json(smk.input.folds_summary)
+        )
         stored = export_model(runs, smk.output.onnx, metadata)
         print(f"{metadata['model']}: {len(runs)} networks, seeds {stored['seeds']}, {stored['n_splits']} folds")
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from foldstack import quorum, stacking, tables
+from foldstack import proof, quorum, stacking, tables
 from foldstack.errors import FoldstackError
 from foldstack.jobs import job, read_json, write_json, write_text
 from foldstack.members import methods_table, read_members
@@ -16,8 +16,13 @@ def main(smk):
         dataset, summary = read_json(smk.input.dataset), read_json(smk.input.folds_summary)
         classes, samples = dataset["classes"], tables.read_samples(smk.input.samples)
         seeds, left_out = quorum.with_quorum(config["members"], smk.input.oof, config["stack"]["quorum"])
-        members = read_members(*quorum.present(smk.input.oof, smk.input.test), seeds, samples, classes)
-        folds = tables.read_folds(smk.input.folds).set_index("sample_id")["fold"].reindex(members.sample_ids)
+        assigned = tables.read_folds(smk.input.folds)
+        proof.check_prepared(samples, dataset, tables.read_duplicates(smk.input.duplicates), assigned, summary)
+        oof_paths, test_paths = quorum.present(smk.input.oof, smk.input.test)
+        for path in [*oof_paths, *test_paths]:
+            proof.check_member(path, dataset, assigned, summary)
+        members = read_members(oof_paths, test_paths, seeds, samples, classes)
+        folds = assigned.set_index("sample_id")["fold"].reindex(members.sample_ids)
         if not np.array_equal(folds.to_numpy(), members.folds):
             raise FoldstackError(
                 "The folder oof was made with other folds than folds.parquet; delete it and run again."
@@ -25,7 +30,8 @@ def main(smk):
 
         inputs = members.seed_averaged_oof(), members.labels
         spec, booster = stacking.fit_stack(*inputs, members.models, classes, config["stack"])
-        oof = stacking.cross_fit(*inputs, members.folds, members.models, classes, config["stack"])
+        fitted_on = {}
+        oof = stacking.cross_fit(*inputs, members.folds, members.models, classes, config["stack"], fitted_on)
         spec |= {"n_splits": summary["n_splits"], "left_out": left_out}
         spec |= {"data_digest": dataset["digest"], "folds_digest": summary["digest"]}
         test_members = members.seed_averaged_test()
@@ -34,9 +40,13 @@ def main(smk):
         write_text(smk.output.stacker, booster.model_to_string())
         write_json(smk.output.stack, spec)
         keys = ("method", "sample_id")
+        crossed = {str(fold): members.sample_ids[rows] for fold, rows in fitted_on.items()}
+        made_from = proof.of_stack(oof_paths, crossed, dataset, summary)
+        deployed = proof.of_stack(oof_paths, {"all": members.sample_ids}, dataset, summary)
         oof_table = methods_table(oof, members.sample_ids, classes, members.folds)
-        tables.write_predictions(oof_table, smk.output.oof, classes, keys)
-        tables.write_predictions(methods_table(test, members.test_ids, classes), smk.output.test, classes, keys)
+        tables.write_predictions(oof_table, smk.output.oof, classes, keys, made_from)
+        test_table = methods_table(test, members.test_ids, classes)
+        tables.write_predictions(test_table, smk.output.test, classes, keys, deployed)
 
 
 if __name__ == "__main__":

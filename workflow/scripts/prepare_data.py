@@ -16,6 +16,7 @@ def main(smk):
             pixels=out.pixels,
             dataset=out.dataset,
             quarantine=out.quarantine,
+            pairs=out.duplicates,
             threads=smk.threads,
         )
 

@@ -1,27 +1,36 @@
 """Cut the training samples into folds and inner buckets; samples that belong together never straddle a fold.
 
-Tied samples (same group, or an identical image in any view) form a component; a component is given to a fold whole,
-and within its fold to one inner bucket whole. `data/ties.py` finds the components.
+Tied samples (same group, or an identical or nearly identical image in any view) form a component; a component is given
+to a fold whole, and within its fold to one inner bucket whole. `data/ties.py` finds the components.
 """
 
-import hashlib
-import json
 import warnings
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
-from foldstack.data.ties import components
+from foldstack.data.ties import components, links
 from foldstack.errors import FoldstackError
+from foldstack.proof import folds_digest
 
 
-def assign(samples: pd.DataFrame, classes: list[str], *, strategy: str, n_splits: int, inner_splits: int, seed: int):
+def assign(
+    samples: pd.DataFrame,
+    classes: list[str],
+    duplicates: pd.DataFrame | None = None,
+    *,
+    strategy: str,
+    n_splits: int,
+    inner_splits: int,
+    seed: int,
+):
     """Folds and inner buckets of the training samples.
 
     Args:
         samples: the samples table; rows of the test split are left out.
         classes: names, for messages.
+        duplicates: duplicates.parquet; None where no search for nearly equal images was made.
         strategy: `stratified` and `plain` split the components by scikit-learn's (Stratified)KFold, `group` and
             `stratified_group` by (Stratified)GroupKFold; `predefined` takes the column `fold`. All keep groups whole.
         inner_splits: number of inner buckets; stratified within each fold and over the whole.
@@ -36,7 +45,8 @@ def assign(samples: pd.DataFrame, classes: list[str], *, strategy: str, n_splits
     training = samples[samples["split"] == "train"].sort_values("sample_id", ignore_index=True)
     if training.empty:
         raise FoldstackError("The data set has no training sample to assign to folds; check data.path.")
-    tied = components(training["group"].tolist(), training["view_hashes"].tolist())
+    linked = () if duplicates is None else links(training["sample_id"], duplicates)
+    tied = components(training["group"].tolist(), training["view_hashes"].tolist(), linked)
     if strategy == "predefined":
         fold = _predefined(training, tied, n_splits)
     else:
@@ -57,11 +67,10 @@ def summarise(folds: pd.DataFrame, samples: pd.DataFrame, dataset: dict, config:
         str(fold): dict(zip(dataset["classes"], map(int, row), strict=True))
         for fold, row in zip(table.index, table.to_numpy(), strict=True)
     }
-    rows = [folds["sample_id"].tolist(), folds["fold"].tolist(), folds["inner"].tolist()]
     return {
         **{key: config[key] for key in ("strategy", "n_splits", "inner_splits", "seed")},
         "data_digest": dataset["digest"],
-        "digest": hashlib.sha256(json.dumps(rows).encode()).hexdigest(),
+        "digest": folds_digest(folds),
         "components": n_components,
         "counts": counts,
     }
@@ -111,7 +120,7 @@ def _predefined(training: pd.DataFrame, tied: np.ndarray, n_splits: int) -> np.n
         why = (
             f"are both of group {training['group'][i]!r}"
             if not pd.isna(training["group"][i]) and training["group"][i] == training["group"][j]
-            else "are tied by a group or an identical image"
+            else "are tied by a group, an identical image or a nearly identical one"
         )
         raise FoldstackError(
             f"Predefined folds: samples {training['sample_id'][j]!r} (fold {fold[j]}) and "
@@ -128,8 +137,9 @@ def _check_possible(training: pd.DataFrame, tied: np.ndarray, classes: list[str]
         )
     if n_components < n_splits:
         raise FoldstackError(
-            f"The {len(labels)} training samples form only {n_components} sets that must stay together (same group or "
-            f"identical image), fewer than folds.n_splits {n_splits}; lower folds.n_splits or correct the groups."
+            f"The {len(labels)} training samples form only {n_components} sets that must stay together (same group, or "
+            f"the same or nearly the same image), fewer than folds.n_splits {n_splits}; lower folds.n_splits or "
+            "data.near_duplicates, or correct the groups."
         )
     if strategy.startswith("stratified"):
         counts = np.bincount(labels, minlength=len(classes))

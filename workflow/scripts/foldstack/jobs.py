@@ -36,7 +36,7 @@ def job(smk):
     """
     code = list(smk.params.get("code", []))
     log = Path(smk.log[0])
-    results = next((folder.parent for folder in log.parents if folder.name == "logs"), log.parent)
+    results = next((folder for folder in log.parents if (folder / ".lock").exists()), log.parent)
     with _output_to(log), lock.ending_with(results):
         try:
             codedigest.check_unchanged(code)

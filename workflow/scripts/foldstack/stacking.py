@@ -97,11 +97,14 @@ def fit_stack(members: np.ndarray, labels: np.ndarray, models: Sequence[str], cl
     return spec, Booster(model_str=_fit_lightgbm(features, labels, parameters))
 
 
-def cross_fit(members: np.ndarray, labels: np.ndarray, folds: np.ndarray, models, classes, config) -> dict:
+def cross_fit(
+    members: np.ndarray, labels: np.ndarray, folds: np.ndarray, models, classes, config, fitted_on: dict | None = None
+) -> dict:
     """{method: (N, C)}: fold k is predicted by what was fitted on the out-of-fold rows of the other folds.
 
     `folds` (N,) are the folds of the base models: a row and the networks that predicted it share them, so neither a
-    network nor the stacker behind a row's prediction was fitted on that row.
+    network nor the stacker behind a row's prediction was fitted on that row. `fitted_on`, if given, is filled with
+    {fold: positions of the rows that its methods were fitted on}: the proof of that (`foldstack.proof`).
     """
     predicted = {method: np.full(members.shape[1:], np.nan) for method in METHODS}
     for fold in np.unique(folds):
@@ -112,6 +115,8 @@ def cross_fit(members: np.ndarray, labels: np.ndarray, folds: np.ndarray, models
                 "use another folds.strategy or fewer n_splits."
             )
         spec, booster = fit_stack(members[:, rest], labels[rest], models, classes, config)
+        if fitted_on is not None:
+            fitted_on[int(fold)] = np.flatnonzero(rest)
         for method in METHODS:
             predicted[method][held_out] = predict_stack(method, spec, members[:, held_out], booster)
     return predicted

@@ -17,6 +17,7 @@ def summary(figures: dict) -> str:
     warning = banner(figures.get("left_out", []))
     paragraphs = [
         *([_wrapped(warning)] if warning else []),
+        *map(_wrapped, _duplicates(figures)),
         f"{counts['train']} training and {counts['test']} test samples, {len(figures['classes'])} classes.",
         "Each network on the fold that it never saw (%, mean ± sd over folds and seeds):",
         _networks(figures),
@@ -29,6 +30,17 @@ def summary(figures: dict) -> str:
         _wrapped(figures["verdict"]),
     ]
     return "\n\n".join(paragraphs) + "\n"
+
+
+def _duplicates(figures: dict) -> list[str]:
+    """A warning where test samples have a double among the training samples."""
+    same, near = (figures[key]["train_test"] for key in ("duplicates", "near_duplicates"))
+    if not same + near:
+        return []
+    return [
+        f"CAUTION: {same} pairs of identical and {near} of nearly equal images stand on both sides, one of the two "
+        "in the training, one in the test samples: the test scores flatter. data/duplicates.parquet names them."
+    ]
 
 
 def human(count: float | None) -> str:

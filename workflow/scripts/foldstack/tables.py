@@ -4,6 +4,7 @@ docs/reference/files.md says what each column means. Parquet files hold no times
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -27,6 +28,16 @@ SAMPLES = {
     "row": pa.int64(),
 }
 FOLDS = {"sample_id": pa.string(), "fold": pa.int64(), "inner": pa.int64()}
+DUPLICATES = {
+    "first": pa.string(),
+    "second": pa.string(),
+    "first_split": pa.string(),
+    "second_split": pa.string(),
+    "first_view": pa.int64(),
+    "second_view": pa.int64(),
+    "distance": pa.float64(),
+}
+PROOF = b"foldstack"  # key in a Parquet file's metadata
 MAY_BE_NULL = {"group", "caption"}
 
 
@@ -48,6 +59,15 @@ def read_folds(path) -> pd.DataFrame:
     return _read(path, FOLDS, keys=("sample_id",))
 
 
+def write_duplicates(pairs: pd.DataFrame, path) -> None:
+    """Write data/duplicates.parquet; raises FoldstackError where the contract is broken."""
+    _write(pairs, path, DUPLICATES, keys=("first", "second"))
+
+
+def read_duplicates(path) -> pd.DataFrame:
+    return _read(path, DUPLICATES, keys=("first", "second"))
+
+
 def predictions(sample_ids, probabilities, logits=None, *, classes: Sequence[str], **extra) -> pd.DataFrame:
     """A prediction table.
 
@@ -66,10 +86,23 @@ def predictions(sample_ids, probabilities, logits=None, *, classes: Sequence[str
     return pd.concat(blocks, axis=1)
 
 
-def write_predictions(frame: pd.DataFrame, path, classes: Sequence[str], keys=("sample_id",)) -> None:
-    """Write a prediction table whose `keys` identify a row; raises FoldstackError where the contract is broken."""
+def write_predictions(
+    frame: pd.DataFrame, path, classes: Sequence[str], keys=("sample_id",), proof: dict | None = None
+) -> None:
+    """Write a prediction table whose `keys` identify a row; raises FoldstackError where the contract is broken.
+
+    `proof` says what the table was made from (`foldstack.proof`); it goes into the file's metadata.
+    """
     _check_probabilities(frame, path, classes)
-    _write(frame, path, _prediction_schema(frame, keys, classes), keys)
+    _write(frame, path, _prediction_schema(frame, keys, classes), keys, proof=proof)
+
+
+def read_proof(path) -> dict:
+    """What a prediction table says that it was made from; raises FoldstackError where it says nothing."""
+    try:
+        return json.loads(pq.read_schema(path).metadata[PROOF])
+    except (OSError, pa.ArrowInvalid, TypeError, KeyError, ValueError) as error:
+        raise FoldstackError(f"{path} does not say what it was made from; delete it and run again.") from error
 
 
 def read_predictions(path, classes: Sequence[str], keys=("sample_id",)) -> pd.DataFrame:
@@ -124,7 +157,7 @@ def _prediction_schema(frame: pd.DataFrame, keys, classes: Sequence[str]) -> dic
     return schema
 
 
-def _write(frame: pd.DataFrame, path, schema: dict, keys, nullable=frozenset()) -> None:
+def _write(frame: pd.DataFrame, path, schema: dict, keys, nullable=frozenset(), proof: dict | None = None) -> None:
     missing, unknown = set(schema) - set(frame.columns), set(frame.columns) - set(schema)
     if missing or unknown:
         raise FoldstackError(f"{path}: columns missing: {sorted(missing)}, not in the contract: {sorted(unknown)}.")
@@ -132,8 +165,9 @@ def _write(frame: pd.DataFrame, path, schema: dict, keys, nullable=frozenset()) 
     _check_nulls(frame, path, set(schema) - set(nullable))
     arrow_schema = pa.schema(list(schema.items()))
     table = pa.Table.from_pandas(frame[list(schema)], schema=arrow_schema, preserve_index=False)
+    metadata = None if proof is None else {PROOF: json.dumps(proof, sort_keys=True).encode()}
     with atomic(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(None), temporary, compression="zstd")
+        pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
 
 
 def _read(path, schema: dict | None, keys, nullable=frozenset()) -> pd.DataFrame:
@@ -164,5 +198,5 @@ def _check_keys(frame: pd.DataFrame, path, keys) -> None:
 def _check_nulls(frame: pd.DataFrame, path, columns) -> None:
     for name in sorted(columns):
         if frame[name].isna().any():
-            row = frame.loc[frame[name].isna(), "sample_id"].iloc[0]
+            row = frame.loc[frame[name].isna()].iloc[0, 0]
             raise FoldstackError(f"{path}: column {name!r} is empty for sample {row!r}.")

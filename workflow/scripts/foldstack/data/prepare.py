@@ -1,31 +1,31 @@
-"""Turn any source into data/samples.parquet, pixels.npy, dataset.json and quarantine.csv."""
+"""Turn any source into data/samples.parquet, pixels.npy, dataset.json, duplicates.parquet and quarantine.csv."""
 
-import hashlib
-import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from foldstack.data import digits, imagefolder, npz, table
+from foldstack.data import digits, duplicates, imagefolder, npz, table
 from foldstack.data.decode import Geometry
 from foldstack.data.source import Source
 from foldstack.data.store import content_hash, decoded, geometry, write_pixels
 from foldstack.data.testsplit import check_given, cut
 from foldstack.errors import FoldstackError
 from foldstack.jobs import atomic, write_json
-from foldstack.tables import write_samples
+from foldstack.proof import data_digest
+from foldstack.tables import write_duplicates, write_samples
 
 QUARANTINE = ["source", "reason"]
 
 
-def prepare(config: dict, *, samples, pixels, dataset, quarantine, threads: int = 1) -> dict:
+def prepare(config: dict, *, samples, pixels, dataset, quarantine, pairs, threads: int = 1) -> dict:
     """Read, decode, check and write a data set; returns what dataset.json holds.
 
     Args:
         config: the slice `data`.
-        samples, pixels, dataset, quarantine: paths of the four files. Equal input gives equal bytes.
+        samples, pixels, dataset, quarantine, pairs: paths of the five files (`pairs` is duplicates.parquet).
+            Equal input gives equal bytes.
         threads: decoding threads; they do not change the result.
 
     Raises:
@@ -42,13 +42,18 @@ def prepare(config: dict, *, samples, pixels, dataset, quarantine, threads: int 
         left_out = _quarantine(source, rows, reasons, config["max_quarantined"])
         frame = _samples(rows, kept, hashes, classes)
         _check_splits(frame, classes, source.test_given)
+        stored = np.load(temporary, mmap_mode="r", allow_pickle=False)
+        near = duplicates.find_near(frame, stored, config["near_duplicates"])
         if source.test_given:
             check_given(frame)
         else:
-            frame["split"] = cut(frame, classes, config["test_fraction"], config["seed"])
+            linked = duplicates.linked(frame, near)
+            frame["split"] = cut(frame, classes, config["test_fraction"], config["seed"], linked)
         frame["fold"] = frame["fold"].where(frame["split"] == "train")
-        summary = _summary(frame, classes, source.task, wanted, len(left_out))
+        found = duplicates.table(frame, near)
+        summary = _summary(frame, classes, source.task, wanted, len(left_out), duplicates.counts(frame, found))
         write_samples(frame, samples)
+        write_duplicates(found, pairs)
         write_quarantine(left_out, quarantine)
     write_json(dataset, summary)
     return summary
@@ -152,7 +157,9 @@ def _check_splits(frame: pd.DataFrame, classes: list[str], test_given: bool) -> 
         raise FoldstackError("No sample of the given test split can be read; repair it or leave it out.")
 
 
-def _summary(frame: pd.DataFrame, classes: list[str], task: str, wanted: Geometry, quarantined: int) -> dict:
+def _summary(
+    frame: pd.DataFrame, classes: list[str], task: str, wanted: Geometry, quarantined: int, repeated: dict
+) -> dict:
     counts = {
         split: {name: int(((frame["split"] == split) & (frame["label"] == i)).sum()) for i, name in enumerate(classes)}
         for split in ("train", "test")
@@ -164,27 +171,5 @@ def _summary(frame: pd.DataFrame, classes: list[str], task: str, wanted: Geometr
         "channels": wanted.channels,
         "fit": wanted.fit,
     }
-    return {
-        **described,
-        "counts": counts,
-        "duplicates": _duplicates(frame),
-        "quarantined": quarantined,
-        "digest": _digest(frame, described),
-    }
-
-
-def _duplicates(frame: pd.DataFrame) -> dict[str, int]:
-    """Pairs of samples with identical pixels: within the training samples, and across training and test."""
-    table = pd.crosstab(frame["hash"], frame["split"]).reindex(columns=["train", "test"], fill_value=0)
-    return {
-        "train": int((table["train"] * (table["train"] - 1) // 2).sum()),
-        "train_test": int((table["train"] * table["test"]).sum()),
-    }
-
-
-def _digest(frame: pd.DataFrame, described: dict) -> str:
-    """Of all that can change a result: everything but where the samples came from and what was left out."""
-    columns = ["sample_id", "split", "label", "group", "fold", "caption", "view_hashes"]
-    content = frame[columns].astype(object).where(frame[columns].notna(), None)
-    whole = {"dataset": described, "samples": content.to_numpy().tolist()}
-    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+    whole = {**described, "counts": counts, **repeated, "quarantined": quarantined}
+    return whole | {"digest": data_digest(frame, described)}

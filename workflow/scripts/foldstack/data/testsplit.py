@@ -7,7 +7,7 @@ from foldstack.data.ties import components
 from foldstack.errors import FoldstackError
 
 
-def cut(frame: pd.DataFrame, classes: list[str], fraction: float, seed: int) -> list[str]:
+def cut(frame: pd.DataFrame, classes: list[str], fraction: float, seed: int, linked=()) -> list[str]:
     """`train` or `test` for each sample: a stratified share that keeps tied samples together.
 
     Components (see `ties`) are visited in random order; one goes to the test split if that brings the split's class
@@ -15,11 +15,12 @@ def cut(frame: pd.DataFrame, classes: list[str], fraction: float, seed: int) -> 
 
     Args:
         frame: columns `label`, `group`, `view_hashes`.
+        linked: positions of samples with nearly equal images, (P, 2).
 
     Raises:
         FoldstackError: one of the splits would lack a class or hold nothing.
     """
-    tied = components(frame["group"].tolist(), frame["view_hashes"].tolist())
+    tied = components(frame["group"].tolist(), frame["view_hashes"].tolist(), linked)
     labels = frame["label"].to_numpy()
     by_component: dict[int, dict[int, int]] = {}
     for component, label in zip(tied.tolist(), labels.tolist(), strict=True):

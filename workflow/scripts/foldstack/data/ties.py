@@ -1,4 +1,4 @@
-"""Which samples belong together: the same group of the user's, or an image in common."""
+"""Which samples belong together: the same group of the user's, an image in common, or images that are nearly equal."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 
-def components(groups: Sequence[str | None], view_hashes: Sequence[Sequence[str]]) -> np.ndarray:
-    """Connected components of the samples under "same group" and "same image in any view".
+def components(groups: Sequence[str | None], view_hashes: Sequence[Sequence[str]], linked=()) -> np.ndarray:
+    """Connected components of the samples under "same group", "same image in any view" and "linked".
 
     Args:
         groups: N texts or nulls; a null ties to nothing.
         view_hashes: N lists of content hashes, one hash an image.
+        linked: pairs of positions, as `links` gives them.
 
     Returns:
         (N,) int64, numbered from 0 in the order of first appearance. Samples with different numbers share neither a
@@ -29,6 +30,14 @@ def components(groups: Sequence[str | None], view_hashes: Sequence[Sequence[str]
     numbers: dict[tuple[str, str], int] = {}
     nodes = [len(groups) + numbers.setdefault(key, len(numbers)) for key in keys]
     size = len(groups) + len(numbers)
+    owners, nodes = owners + [int(i) for i, _ in linked], nodes + [int(j) for _, j in linked]
     graph = coo_array((np.ones(len(nodes), np.int8), (owners, nodes)), shape=(size, size))
     labels = connected_components(graph, directed=False)[1][: len(groups)]
     return pd.factorize(labels)[0].astype(np.int64)
+
+
+def links(sample_ids: Sequence[str], duplicates: pd.DataFrame) -> np.ndarray:
+    """(P, 2) positions in `sample_ids` of the pairs in duplicates.parquet that have both samples there."""
+    position = pd.Index(sample_ids)
+    both = np.column_stack([position.get_indexer(duplicates[key]) for key in ("first", "second")])
+    return both[(both >= 0).all(axis=1)]

@@ -96,9 +96,9 @@ def draw_contact_sheet(samples: pd.DataFrame, pixels: np.ndarray, dataset: dict,
         chosen = training.loc[training["label"] == i, "row"].head(tiles)
         labels.append((x, y + LABEL_HEIGHT - 5, classes[i] if len(chosen) else f"{classes[i]} (no training sample)"))
         for row in chosen:
-            tile = _tile(pixels[row], height)[:, : SHEET_WIDTH - x]
-            sheet[y + LABEL_HEIGHT : y + LABEL_HEIGHT + height, x : x + tile.shape[1]] = tile
-            x += tile.shape[1] + gap
+            picture = tile(pixels[row], height)[:, : SHEET_WIDTH - x]
+            sheet[y + LABEL_HEIGHT : y + LABEL_HEIGHT + height, x : x + picture.shape[1]] = picture
+            x += picture.shape[1] + gap
     _write_sheet(sheet, labels, {1: 60, 2: 60, 4: 30}.get(columns, 15), _sheet_title(dataset), path)
 
 
@@ -114,14 +114,14 @@ def _tile_size(pixels: np.ndarray, width: int, gap: int, height: int) -> tuple[i
     """Height of a tile and the number of tiles that fit into `width`; small images are enlarged by whole steps."""
     if pixels.shape[-3] < height:
         height = pixels.shape[-3] * (height // pixels.shape[-3])
-    tile_width = _tile(np.zeros(pixels.shape[1:], np.uint8), height).shape[1]
+    tile_width = tile(np.zeros(pixels.shape[1:], np.uint8), height).shape[1]
     return height, max((width + gap) // (tile_width + gap), 1)
 
 
-def _tile(image: np.ndarray, height: int) -> np.ndarray:
+def tile(image: np.ndarray, height: int) -> np.ndarray:
     """(H, W, C) or (2, H, W, C) uint8 to (height, width, 3); the two images of a pair stand side by side."""
     if image.ndim == 4:
-        first, second = (_tile(view, height) for view in image)
+        first, second = (tile(view, height) for view in image)
         return np.concatenate([first, np.full((height, 1, 3), 255, np.uint8), second], axis=1)
     width = max(round(image.shape[1] * height / image.shape[0]), 1)
     picture = Image.fromarray(np.ascontiguousarray(image if image.shape[-1] == 3 else image[..., 0])).convert("RGB")

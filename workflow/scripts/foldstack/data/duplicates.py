@@ -1,0 +1,90 @@
+"""data/duplicates.parquet: pairs of samples with the same pixels, and pairs of nearly equal images."""
+
+import numpy as np
+import pandas as pd
+
+from foldstack.data.near import near_pairs
+
+
+def find_near(frame: pd.DataFrame, pixels: np.ndarray, threshold: float) -> pd.DataFrame:
+    """Pairs of distinct images that are nearly equal (`near.near_pairs`).
+
+    Args:
+        frame: the samples table; `row` and `view_hashes` count.
+        pixels: uint8 (N, H, W, C), or (N, 2, H, W, C) for pairs.
+        threshold: largest distance; 0 looks for none.
+
+    Returns:
+        `first`, `second` (content hashes of images), `distance`.
+    """
+    images = _owners(frame).drop_duplicates("hash", ignore_index=True)
+    views = pixels if pixels.ndim == 5 else pixels[:, None]
+    rows, sides = images["row"].to_numpy(), images["view"].to_numpy()
+    pairs, distances = (
+        near_pairs(lambda some: views[rows[some], sides[some]], len(images), threshold)
+        if threshold
+        else (np.empty((0, 2), np.int64), np.empty(0))
+    )
+    hashes = images["hash"].to_numpy(object)
+    return pd.DataFrame({"first": hashes[pairs[:, 0]], "second": hashes[pairs[:, 1]], "distance": distances})
+
+
+def linked(frame: pd.DataFrame, near: pd.DataFrame) -> np.ndarray:
+    """(P, 2) positions of samples that hold the images of each pair in `near`; other samples share those images."""
+    owner = _owners(frame).drop_duplicates("hash").set_index("hash")["position"]
+    return np.column_stack([owner.reindex(near[key]).to_numpy(np.int64) for key in ("first", "second")])
+
+
+def table(frame: pd.DataFrame, near: pd.DataFrame) -> pd.DataFrame:
+    """What duplicates.parquet holds.
+
+    A set of k samples with the same pixels gives k - 1 rows, each sample with the next by `sample_id`. A pair of nearly
+    equal images gives a row for each combination of splits that holds the two, with the first sample of each.
+    """
+    owners = _owners(frame).sort_values("sample_id").drop_duplicates(["hash", "split"])
+    owners = owners[["hash", "sample_id", "split", "view"]]
+    found = near.merge(owners.add_prefix("first_"), left_on="first", right_on="first_hash")
+    found = found.merge(owners.add_prefix("second_"), left_on="second", right_on="second_hash")
+    found = found[found["first_sample_id"] != found["second_sample_id"]]
+    parts = [_exact(frame)]
+    for one, other in (("first", "second"), ("second", "first")):  # the smaller id comes first
+        part = found[found[f"{one}_sample_id"] < found[f"{other}_sample_id"]]
+        columns = {"first": part[f"{one}_sample_id"], "second": part[f"{other}_sample_id"]}
+        columns |= {f"first_{key}": part[f"{one}_{key}"] for key in ("split", "view")}
+        columns |= {f"second_{key}": part[f"{other}_{key}"] for key in ("split", "view")}
+        parts.append(pd.DataFrame(columns | {"distance": part["distance"]}))
+    whole = pd.concat(parts, ignore_index=True).sort_values(["first", "second", "distance"], kind="stable")
+    return whole.drop_duplicates(["first", "second"], ignore_index=True)
+
+
+def counts(frame: pd.DataFrame, pairs: pd.DataFrame) -> dict:
+    """For dataset.json: pairs of identical samples, of nearly equal images, and images that stand in both splits."""
+    same = pd.crosstab(frame["hash"], frame["split"]).reindex(columns=["train", "test"], fill_value=0)
+    near = pairs[pairs["distance"] > 0]
+    training = (near["first_split"] == "train").astype(int) + (near["second_split"] == "train").astype(int)
+    return {
+        "duplicates": {
+            "train": int((same["train"] * (same["train"] - 1) // 2).sum()),
+            "train_test": int((same["train"] * same["test"]).sum()),
+        },
+        "near_duplicates": {"train": int((training == 2).sum()), "train_test": int((training == 1).sum())},
+        "images_in_both_splits": int((_owners(frame).groupby("hash")["split"].nunique() > 1).sum()),
+    }
+
+
+def _owners(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row an image of a sample: `hash`, `position` of the sample, `sample_id`, `split`, `row`, `view`."""
+    lengths = frame["view_hashes"].map(len).to_numpy()
+    position = np.repeat(np.arange(len(frame)), lengths)
+    columns = frame[["sample_id", "split", "row"]].iloc[position].reset_index(drop=True)
+    hashes = [view for views in frame["view_hashes"] for view in views]
+    return columns.assign(position=position, hash=hashes, view=columns.groupby("sample_id").cumcount())
+
+
+def _exact(frame: pd.DataFrame) -> pd.DataFrame:
+    repeated = frame[frame.duplicated("hash", keep=False)].sort_values(["hash", "sample_id"])
+    following = repeated[["hash", "sample_id", "split"]].shift(-1)
+    rows = (following["hash"] == repeated["hash"]).to_numpy()
+    columns = {"first": repeated["sample_id"], "second": following["sample_id"]}
+    columns |= {"first_split": repeated["split"], "second_split": following["split"]}
+    return pd.DataFrame(columns)[rows].assign(first_view=0, second_view=0, distance=0.0)
