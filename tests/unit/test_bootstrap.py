@@ -11,7 +11,6 @@ from sklearn.metrics import average_precision_score
 from foldstack import bootstrap, metrics
 from foldstack.bootstrap import Bootstrap
 
-
 SCORES = {
     "accuracy": lambda labels, values: np.mean(values.argmax(axis=1) == labels),
     "log_loss": lambda labels, values: -np.log(values[np.arange(len(labels)), labels]).mean(),

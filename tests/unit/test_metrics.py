@@ -10,7 +10,6 @@ from sklearn.preprocessing import label_binarize
 
 from foldstack import metrics
 
-
 AVERAGED = {
     "precision": reference.precision_score,
     "recall": reference.recall_score,

@@ -16,7 +16,7 @@ from foldstack import tables
 from foldstack.data.unlabelled import read_unlabelled
 from foldstack.errors import FoldstackError
 from foldstack.jobs import read_json, write_json
-from foldstack.predict import METHOD, Ensemble, describe_ensemble
+from foldstack.predict import Ensemble, describe_ensemble
 from foldstack.stacking import METHODS
 
 COLUMNS = ["sample_id", "label", "probability", "prob_cat", "prob_dog", "prob_owl"]
@@ -160,7 +160,7 @@ def test_nothing_to_predict_is_said_in_a_sentence(folder, capfd):
 
 def test_ensemble_json_holds_what_predict_needs_and_no_local_path(original, folder):
     ensemble = read_json(folder / "ensemble.json")
-    assert ensemble["method"] == METHOD == "lightgbm"
+    assert ensemble["method"] == "lightgbm"
     assert ensemble["models"] == ["cnn", "vit"]
     assert ensemble["meta_features"][:2] == ["cnn__cat", "cnn__dog"]
     assert ensemble["image_size"] == [12, 12]

@@ -13,7 +13,8 @@ def main(smk):
         config = json.loads(smk.params.config)
         classes = read_json(smk.input.dataset)["classes"]
         samples = tables.read_samples(smk.input.samples)
-        left_out = read_json(smk.input.stack)["left_out"]
+        stack = read_json(smk.input.stack)
+        left_out = stack["left_out"]
         seeds = quorum.without(config["members"], left_out)
         members = read_members(*quorum.present(smk.input.oof, smk.input.test), seeds, samples, classes)
         records = [read_json(path) for path in quorum.whole_members(smk.input.runs)]
@@ -23,8 +24,8 @@ def main(smk):
             read_methods(smk.input.stack_test, members.test_ids, classes),
             records,
         )
-        board = evaluation.leaderboard(rows, members, config["evaluation"])
-        figures = evaluation.figures_by_name(rows, members, records, config["evaluation"])
+        found = evaluation.Evaluation(rows, members, records, stack, config["evaluation"])
+        board, figures = found.leaderboard(), found.by_name()
         figures |= {"left_out": quorum.described(left_out, smk.input.runs)}
 
         with atomic(smk.output.leaderboard) as temporary:

@@ -1,15 +1,16 @@
 """Bootstrap over samples (Efron, 1979): every score of every contender on the same resamples, so that differences are
 paired.
 
-A resample is a row of counts: how often each sample was drawn. Scores are computed from the counts, which is the same as
-scoring the drawn rows and far quicker; each equals scikit-learn's on those rows. Classes without a sample in a resample
-are left out of its macro means.
+A resample is a row of counts: how often each sample was drawn. Scores are computed from the counts, which is the same
+as scoring the drawn rows and far quicker; each equals scikit-learn's on those rows. Classes without a sample in a
+resample are left out of its macro means.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
-
+from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
 
 COVERAGE = 95
 RANKED = ("map", "roc_auc")
@@ -34,7 +35,7 @@ class Bootstrap:
         self.labels, self.resamples, self.seed = labels, resamples, seed
 
     def scores(self, contenders: dict, ranked: bool = True) -> dict:
-        """{contender: {metric: (R,)}} from {contender: (N, C)}; for RANKED fewer resamples, or none without `ranked`."""
+        """{contender: {metric: (R,)}} from {contender: (N, C)}; RANKED from fewer resamples, or only with `ranked`."""
         if len(self.labels) == 0:
             return {name: {} for name in contenders}
         cells = {name: len(self.labels) * values.shape[1] for name, values in contenders.items()}
@@ -159,8 +160,9 @@ def by_rank(labels: np.ndarray, probabilities: np.ndarray, counts: np.ndarray) -
 
 
 def _by_threshold(positive: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Drawn positives and drawn samples by falling score: rows 1, 3, ... are blocks of equal scores that hold a positive,
-    rows 0, 2, ... what lies between them.
+    """Drawn positives and drawn samples by falling score.
+
+    Rows 1, 3, ... are blocks of equal scores that hold a positive, rows 0, 2, ... what lies between them.
     """
     order = np.argsort(-scores, kind="stable")
     ordered, hit = scores[order], positive[order]
@@ -193,8 +195,6 @@ def _mean(by_class: list[np.ndarray]) -> np.ndarray:
     known = np.isfinite(table)
     with np.errstate(invalid="ignore"):
         return np.where(known, table, 0).sum(axis=0) / known.sum(axis=0)
-
-
 
 
 def accuracy_difference(

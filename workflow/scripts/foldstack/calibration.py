@@ -93,8 +93,8 @@ def thresholds(labels, probabilities, test_labels, test, classes: Sequence[str],
 
     Returns:
         A row a class: `class`, `threshold` (None where no threshold reaches the target), and for `oof` and `test`
-        `precision`, `recall` and `chosen` (samples at or above the threshold). Of the thresholds that reach a precision the
-        one of the highest recall is taken; of those that reach a recall, the one of the highest precision.
+        `precision`, `recall` and `chosen` (samples at or above the threshold). Of the thresholds that reach a precision
+        the one of the highest recall is taken; of those that reach a recall, the one of the highest precision.
     """
     if target["precision"] is None and target["recall"] is None:
         return []

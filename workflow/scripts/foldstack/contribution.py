@@ -49,8 +49,8 @@ def drop_one(members: Members, stack_oof: dict, spec: dict, config: dict) -> dic
 def subsets(members: Members, sizes: dict, config: dict) -> list[dict]:
     """Plain means of subsets of the models against what they cost, cheapest in parameters first.
 
-    Every subset up to ALL_SUBSETS models; beyond that the single models and a path that drops, from all models on, the one
-    whose loss hurts the log-loss least.
+    Every subset up to ALL_SUBSETS models; beyond that the single models and a path that drops, from all models on, the
+    one whose loss hurts the log-loss least.
 
     Args:
         sizes: {model: {"parameters", "flops" of one network; None where unknown}}.

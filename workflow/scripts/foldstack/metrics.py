@@ -20,14 +20,13 @@ from sklearn.metrics import (
 CORE = ("accuracy", "precision", "recall", "f1", "map", "log_loss")
 AVERAGES = tuple(f"{name}_{average}" for average in ("micro", "weighted") for name in ("precision", "recall", "f1"))
 METRICS = (*CORE, "balanced_accuracy", *AVERAGES, "roc_auc", "brier", "kappa", "top_3", "top_5")
-LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
 
 
 def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """{metric: value} for METRICS.
 
-    `precision`, `recall` (with one label a sample the same as `balanced_accuracy`), `f1`, `map` (mean average precision)
-    and `roc_auc` (one class against the rest) are macro means; the micro averages all equal `accuracy`.
+    `precision`, `recall` (with one label a sample the same as `balanced_accuracy`), `f1`, `map` (mean average
+    precision) and `roc_auc` (one class against the rest) are macro means; the micro averages all equal `accuracy`.
     """
     if len(labels) == 0:
         return dict.fromkeys(METRICS, float("nan"))
@@ -102,7 +101,7 @@ def confusion(labels: np.ndarray, probabilities: np.ndarray) -> list[list[int]]:
 
 
 def _one_against_rest(score, labels: np.ndarray, probabilities: np.ndarray, both: bool = False) -> list[float]:
-    """`score` of each class that has a sample; with `both`, of those that also lack in some sample. NaN if there is none."""
+    """`score` of each class with a sample; with `both`, of those with a sample of another class too; else [NaN]."""
     chosen = [i for i in np.unique(labels) if not both or np.any(labels != i)]
     return [score(labels == i, probabilities[:, i]) for i in chosen] or [float("nan")]
 

@@ -17,9 +17,8 @@ from foldstack.jobs import atomic, read_json
 from foldstack.onnx_session import open_session, run_batches
 from foldstack.stacking import predict_folds
 
-METHOD = "lightgbm"
 FROM_STACK = (
-    "classes", "models", "meta_features", "floor", "n_splits", "best_single", "weights", "logistic",
+    "method", "classes", "models", "meta_features", "floor", "n_splits", "best_single", "weights", "logistic",
     "data_digest", "folds_digest",
 )  # fmt: skip
 PIXEL_FORMAT = ("task", "image_size", "channels", "fit")
@@ -36,7 +35,7 @@ def describe_ensemble(stack: dict, dataset: dict, stacker: str) -> dict:
         )
     left_out = {"left_out": stack.get("left_out", [])}
     ensemble = {key: stack[key] for key in FROM_STACK} | left_out | {key: dataset[key] for key in PIXEL_FORMAT}
-    return ensemble | {"method": METHOD, "stacker_digest": _digest(stacker)}
+    return ensemble | {"stacker_digest": _digest(stacker)}
 
 
 class Ensemble:

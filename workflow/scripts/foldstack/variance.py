@@ -9,8 +9,8 @@ from foldstack.members import Members
 def spread(members: Members, runs: list[dict]) -> dict:
     """{model: {metric: {`seeds`, `folds`, `seed_sd`, `fold_sd`}}} for metrics.CORE; an sd of one value is None.
 
-    `seed_sd` is the sd over seeds of the score on all out-of-fold rows: what another seed would change. `fold_sd` is the
-    sd over folds of the score on one fold, averaged over seeds: most of it is that folds hold few and other samples.
+    `seed_sd` is the sd over seeds of the score on all out-of-fold rows: what another seed would change. `fold_sd` is
+    the sd over folds of the score on one fold, averaged over seeds: most of it comes from the few samples of a fold.
 
     Args:
         runs: `evaluation.run_figures`.
@@ -41,8 +41,8 @@ def further_seed(members: Members) -> dict:
     the same law is an assumption.
 
     Returns:
-        A model's `seeds`, `further` and `limit` ({accuracy, brier, log_loss: change}); models with one seed are left out,
-        and "mean" where models have unequal numbers of seeds.
+        A model's `seeds`, `further` and `limit` ({accuracy, brier, log_loss: change}); models with one seed are left
+        out, and "mean" where models have unequal numbers of seeds.
     """
     found = {}
     for model, seeds in members.seeds.items():
