@@ -11,10 +11,10 @@ SOURCES := workflow tests docs benchmarks
 
 CONFIG ?=
 
-.PHONY: help setup demo explain report bench-noop test reruns torture fuzz lint format docs lock clean
+.PHONY: help setup demo explain report bench-noop bench-optimism test reruns torture fuzz lint format docs lock clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: $(READY) ## the environment, in .venv; then `source .venv/bin/activate`
 
@@ -65,6 +65,9 @@ lock: ## renew envs/requirements.txt from pyproject.toml
 
 bench-noop: $(READY) ## what an invocation with nothing to do costs with 500 finished runs
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/no_op.py
+
+bench-optimism: $(READY) ## estimate against untouched test, and what leaks fake, on the digits (ten minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/optimism.py
 
 docs: $(READY) ## pages that are made from the code
 	$(BIN)/python docs/make_config_reference.py

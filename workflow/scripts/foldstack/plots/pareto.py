@@ -32,10 +32,10 @@ def _draw_budget(axes, rows: list[dict], key: str, label: str) -> None:
     for row in front[-NAMED:]:
         text = style.short(" + ".join(row["models"]), 34)
         right = row[key] > (points["all"][0][0] * max(points["all"][0])) ** 0.5
+        place = {"xytext": (-5, 6), "ha": "right"} if right else {"xytext": (6, -10), "ha": "left"}
         axes.annotate(
-            text, (row[key], 100 * row["accuracy"]), (-5 if right else 5, 6), textcoords="offset points",
-            ha="right" if right else "left", fontsize=style.SMALL,
-        )  # fmt: skip
+            text, (row[key], 100 * row["accuracy"]), textcoords="offset points", fontsize=style.SMALL, **place
+        )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: human(value))
     axes.xaxis.set_minor_formatter(lambda value, _: "")
