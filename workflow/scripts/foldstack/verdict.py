@@ -42,7 +42,7 @@ def simplest(figures: dict) -> dict:
     )
     deployed = figures["deployed"]["name"]
     if chosen != deployed:
-        text += f" Deployed is {NAMES[deployed]}; `stack.method: {chosen}` would deploy the other."
+        text += f" `stack.method: {chosen}` would deploy it instead of {NAMES[deployed]}."
     return {"text": text, "name": chosen, "highest": highest}
 
 
@@ -81,8 +81,9 @@ def members(figures: dict) -> dict:
         parts.append(f"it gains without {listed}" if needed else f"the plain mean gains without {listed}")
     rest = [model for model in without if model not in needed and model not in harmful]
     if rest:
+        what = "it" if parts else "the plain mean"
         shown = ", ".join(rest[:NAMED]) + (f" and {len(rest) - NAMED} more" if len(rest) > NAMED else "")
-        parts.append(f"leaving out {shown} changes it within noise" + (", each alone" if len(rest) > 1 else ""))
+        parts.append(f"leaving out {shown} changes {what} within noise" + (", each alone" if len(rest) > 1 else ""))
     text = "; ".join(parts)
     return {"text": f"Members: {text}.", "needed": needed, "harmful": harmful, "spare": rest}
 
