@@ -99,7 +99,7 @@ MISTAKES = {
         small(evaluation={"thresholds": {"precision": 0.9, "recall": 0.9}}),
         "evaluation.thresholds takes precision or recall, not both",
     ),
-    "unknown stack method": (small(stack={"method": "rank_mean"}), "choose one of lightgbm, logistic"),
+    "unknown stack method": (small(stack={"method": "rank_mean"}), "stack.method is 'rank_mean'; did you mean 'mean'?"),
     "unknown option": (
         small(models={"small_cnn": {"options": {"widht": 3}}}),
         "models.small_cnn.options: 'small_cnn' has no option 'widht'; did you mean 'width'?",
