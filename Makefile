@@ -13,10 +13,10 @@ CONFIG ?=
 FILE ?= results/digits/export/ensemble.onnx
 DATA ?=
 
-.PHONY: help setup demo explain verify report bench-noop bench-makespan test test-slurm reruns torture stress fuzz lint format docs lock clean
+.PHONY: help setup demo explain verify report bench-noop bench-makespan bench-optimism test test-slurm reruns torture stress fuzz lint format docs lock clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: $(READY) ## the environment, in .venv; then `source .venv/bin/activate`
 
@@ -80,6 +80,9 @@ bench-makespan: $(READY) ## 60 runs of unequal length on four fake cards, agains
 
 bench-noop: $(READY) ## what an invocation with nothing to do costs with 500 finished runs
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/no_op.py
+
+bench-optimism: $(READY) ## estimate against untouched test, and what leaks fake, on the digits (ten minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/optimism.py
 
 docs: $(READY) ## pages that are made from the code
 	$(BIN)/python docs/make_config_reference.py

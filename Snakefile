@@ -56,6 +56,8 @@ rule all:
         "<results>/evaluation/summary.txt",
         "<results>/evaluation/leaderboard.html",
         "<results>/evaluation/confusion.svg",
+        "<results>/evaluation/calibration.svg",
+        "<results>/evaluation/pareto.svg",
         "<results>/evaluation/per_class.html",
         "<results>/data/class_counts.svg",
         "<results>/data/duplicates.png",

@@ -108,3 +108,41 @@ rule render_per_class:
         code=code("render_per_class.py"),
     script:
         "../workflow/scripts/render_per_class.py"
+
+
+rule plot_calibration:
+    """How sure the deployed ensemble is against how often it is right."""
+    input:
+        metrics="<results>/evaluation/metrics.json",
+    output:
+        figure=report(
+            "<results>/evaluation/calibration.svg",
+            category="1 Results",
+            labels={"figure": "Calibration"},
+            caption="../workflow/report/calibration.rst",
+        ),
+    log:
+        "<results>/logs/plot_calibration.log",
+    params:
+        code=code("plot_calibration.py"),
+    script:
+        "../workflow/scripts/plot_calibration.py"
+
+
+rule plot_pareto:
+    """What fewer models would cost and bring."""
+    input:
+        metrics="<results>/evaluation/metrics.json",
+    output:
+        figure=report(
+            "<results>/evaluation/pareto.svg",
+            category="1 Results",
+            labels={"figure": "Accuracy against cost"},
+            caption="../workflow/report/pareto.rst",
+        ),
+    log:
+        "<results>/logs/plot_pareto.log",
+    params:
+        code=code("plot_pareto.py"),
+    script:
+        "../workflow/scripts/plot_pareto.py"

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from foldstack import tables
+from foldstack.metrics import METRICS
 
 RUN = "models/cnn/seed0/fold1"
 
@@ -111,8 +112,23 @@ def test_tables_of_the_report(results, name):
     assert "https://" not in page
 
 
-def test_plot_confusion(results):
-    assert is_svg(results / "evaluation" / "confusion.svg")
+def test_what_the_evaluation_found(results, classes):
+    figures = json.loads((results / "evaluation" / "metrics.json").read_text())
+    assert figures["deployed"] == {"kind": "stack", "name": "lightgbm"}
+    assert set(figures["contribution"]) == {"cnn", "vit"}
+    assert [row["models"] for row in figures["subsets"] if len(row["models"]) == 2] == [["cnn", "vit"]]
+    entry = figures["stack"]["lightgbm"]["oof"]
+    for low, high in entry["intervals"].values():
+        assert 0 <= low <= high
+    assert set(entry["intervals"]) == {name for name, value in entry.items() if name in METRICS and value is not None}
+    summary = (results / "evaluation" / "summary.txt").read_text()
+    for finding in figures["findings"].values():
+        assert finding["text"] in " ".join(summary.split())
+
+
+@pytest.mark.parametrize("name", ["confusion", "calibration", "pareto"])
+def test_plots_of_the_evaluation(results, name):
+    assert is_svg(results / "evaluation" / f"{name}.svg")
 
 
 @pytest.mark.parametrize("model", ["cnn", "vit"])

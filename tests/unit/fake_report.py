@@ -1,12 +1,13 @@
 """Synthetic inputs of the report: the files that the stages before it write, made up but consistent."""
 
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 
-from foldstack import metrics, tables
+from foldstack import bootstrap, calibration, metrics, tables
 
 MODELS = {"small_cnn": 0.9, "resnet18": 0.95, "vit_tiny": 0.85}
 
@@ -100,6 +101,13 @@ def write_evaluation(root, samples, dataset, models=MODELS, seeds=(0, 1)):
     counts = {"train": len(parts["oof"]), "test": len(parts["test"])}
     verdict = "Stacking gained nothing over the plain mean: within noise (OOF accuracy of the LightGBM stack: +0.12)."
     figures = tree | {"classes": dataset["classes"], "samples": counts, "verdict": verdict}
+    figures |= {"deployed": {"kind": "stack", "name": "lightgbm"}, "subsets": _subsets(models)}
+    inputs = {part: _probabilities(rng, labels.to_numpy(), 0.9, dataset["classes"]) for part, labels in parts.items()}
+    truth = {part: labels.to_numpy() for part, labels in parts.items()}
+    folds = np.arange(counts["train"]) % 5
+    figures["calibration"] = calibration.before_and_after(
+        truth["oof"], inputs["oof"], folds, truth["test"], inputs["test"]
+    )
     _dump(root / "evaluation/metrics.json", _without_nan(figures))
 
 
@@ -117,19 +125,45 @@ def _history(rng, epochs, skill, selection):
     return pd.DataFrame(columns)
 
 
+def _subsets(models):
+    """Every set of the models; the larger, the dearer and the more accurate, but the last model is of no use."""
+    chosen = [each for size in range(len(models)) for each in itertools.combinations(models, size + 1)]
+    rows = [
+        {
+            "models": list(names),
+            "parameters": sum(10 ** (5 + list(models).index(name)) for name in names),
+            "flops": sum(10 ** (9 - list(models).index(name)) for name in names),
+            "accuracy": max(models[name] for name in names) + 0.01 * len(set(names) - {list(models)[-1]}),
+            "fronts": [],
+        }
+        for names in chosen
+    ]
+    for row, key in itertools.product(rows, ("parameters", "flops")):
+        better = [o for o in rows if o[key] <= row[key] and o["accuracy"] >= row["accuracy"] and o is not row]
+        if not better:
+            row["fronts"].append(key)
+    return rows
+
+
 def _figures(rng, labels, skill, classes):
-    right = rng.random(len(labels)) < skill
-    wrong = (labels + np.where(rng.random(len(labels)) < 0.5, 1, rng.integers(1, 7, len(labels)))) % len(classes)
-    probabilities = np.full((len(labels), len(classes)), 0.2 / len(classes)) + rng.uniform(0, 0.05, (len(labels), 1))
-    probabilities[np.arange(len(labels)), np.where(right, labels, wrong)] += 0.8
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
-    low, high = metrics.accuracy_interval(labels, probabilities, 200, 0)
-    return metrics.scores(labels, probabilities) | {
+    probabilities = _probabilities(rng, labels, skill, classes)
+    drawn = bootstrap.Bootstrap(labels, 200, 0).scores({"it": probabilities}, ranked=False)["it"]
+    scores = metrics.scores(labels, probabilities)
+    low, high = bootstrap.intervals(scores, drawn).get("accuracy", [float("nan")] * 2)
+    return scores | {
         "accuracy_low": low,
         "accuracy_high": high,
         "per_class": metrics.per_class(labels, probabilities, classes),
         "confusion": metrics.confusion(labels, probabilities),
     }
+
+
+def _probabilities(rng, labels, skill, classes):
+    right = rng.random(len(labels)) < skill
+    wrong = (labels + np.where(rng.random(len(labels)) < 0.5, 1, rng.integers(1, 7, len(labels)))) % len(classes)
+    probabilities = np.full((len(labels), len(classes)), 0.2 / len(classes)) + rng.uniform(0, 0.05, (len(labels), 1))
+    probabilities[np.arange(len(labels)), np.where(right, labels, wrong)] += 0.8
+    return probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
 def _without_nan(value):

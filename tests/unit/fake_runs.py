@@ -13,6 +13,7 @@ from foldstack.jobs import write_json
 CLASSES = ["cat", "dog", "owl"]
 MEMBERS = {"small": [0, 1], "wide": [0]}
 STACK = {
+    "method": "lightgbm",
     "quorum": 1.0,
     "floor": 0.001,
     "n_estimators": 20,
@@ -24,7 +25,7 @@ STACK = {
     "l2": 1.0,
     "seed": 0,
 }
-EVALUATION = {"bootstrap": 200, "seed": 0}
+EVALUATION = {"bootstrap": 200, "seed": 0, "thresholds": {"precision": 0.8, "recall": None}}
 
 
 def noisy_probabilities(labels, n_classes, strength, rng):

@@ -97,6 +97,11 @@ MISTAKES = {
     "infinite text": (small(training={"lr": "inf"}), "training.lr: 'inf' is not of type 'number'"),
     "huge seed": (small(folds={"seed": 10**30}), "folds.seed: 10000"),
     "huge number": (small(training={"lr": 10**400}), "is greater than the maximum of 10"),
+    "two targets of a threshold": (
+        small(evaluation={"thresholds": {"precision": 0.9, "recall": 0.9}}),
+        "evaluation.thresholds takes precision or recall, not both",
+    ),
+    "unknown stack method": (small(stack={"method": "rank_mean"}), "stack.method is 'rank_mean'; did you mean 'mean'?"),
     "unknown option": (
         small(models={"small_cnn": {"options": {"widht": 3}}}),
         "models.small_cnn.options: 'small_cnn' has no option 'widht'; did you mean 'width'?",

@@ -236,3 +236,17 @@ def test_digests_follow_config_and_code_but_not_times(original):
     edited = [record | {"config": record["config"] | {"epochs": 9}} for record in records]
     assert onnx_ensemble.describe(edited, stack, metrics)["config_digest"] != first["config_digest"]
     write_json(original.root / "unused.json", first)  # all of it can be stored
+
+
+@pytest.mark.parametrize("method", ["best_single", "mean", "greedy", "logistic"])
+def test_every_other_method_is_deployed_as_it_is_scored(original, tmp_path, method):
+    stack = tmp_path / "stack.json"
+    write_json(stack, read_json(original.stack_stack) | {"method": method})
+    metrics = tmp_path / "metrics.json"
+    write_json(metrics, {key: {method: fake_nets.SCORES} for key in ("blend", "stack")})
+    inputs = fake_nets.inputs_of_ensemble(original) | {"stack": stack, "metrics": metrics}
+    run_script(export_ensemble.main, tmp_path, "export_ensemble", inputs, {"onnx": tmp_path / "ensemble.onnx"})
+    report = verify(original, tmp_path, tmp_path / "ensemble.onnx", stack=stack)
+    assert report["passed"]
+    assert report["pipeline"]["max_abs_difference"] <= 1e-5
+    assert "trees" not in report

@@ -95,7 +95,7 @@ def test_the_leaderboard_scores_what_the_files_hold(made):
     mean = pd.concat(frames).groupby("sample_id")[[f"prob_{name}" for name in CLASSES]].mean()
     expected = metrics.scores(labels_of(made, "test").loc[mean.index].to_numpy(), exact(mean.to_numpy()))
     row = board.iloc[0]
-    assert {name: row[f"test_{name}"] for name in metrics.METRICS} == pytest.approx(expected, abs=1e-5)
+    assert {name: row[f"test_{name}"] for name in metrics.METRICS} == pytest.approx(expected, abs=1e-5, nan_ok=True)
     assert (row["name"], row["parameters"], row["flops"]) == ("small", 5000, 2_500_000)
     stack = tables.read_predictions(made.root / "stack/oof.parquet", CLASSES, ("method", "sample_id"))
     stack = stack[stack["method"] == "lightgbm"]
@@ -111,7 +111,7 @@ def test_each_run_is_scored_on_its_own_fold(made):
     run = next(r for r in figures["runs"] if (r["model"], r["seed"], r["fold"]) == ("small", 1, 2))
     frame = tables.read_predictions(made.root / "models/small/seed1/fold2/oof.parquet", CLASSES)
     labels = labels_of(made, "train").loc[frame["sample_id"]].to_numpy()
-    expected = metrics.scores(labels, exact(tables.probabilities(frame, CLASSES)))
+    expected = metrics.core_scores(labels, exact(tables.probabilities(frame, CLASSES)))
     assert run["oof"] == pytest.approx(expected, abs=1e-5)
     assert "seconds" not in run
 
@@ -132,7 +132,7 @@ def test_predictions_without_information_score_at_chance(tmp_path):
         for name, entry in figures[kind].items():
             for part, n in (("oof", 300), ("test", 150)):
                 assert abs(entry[part]["accuracy"] - 1 / 3) < 4 * np.sqrt(2 / 9 / n), (name, part)
-    assert "was worth it" not in figures["verdict"]
+    assert figures["findings"]["worth"]["worth_it"] is False
 
 
 def test_without_a_test_set_the_test_figures_are_empty(tmp_path):
@@ -150,7 +150,7 @@ def test_the_summary_fits_the_terminal_and_holds_the_figures(made):
     assert f"{100 * entry['accuracy']:.2f} [{100 * entry['accuracy_low']:.2f}" in text
     accuracies = [100 * run["oof"]["accuracy"] for run in figures["runs"] if run["model"] == "small"]
     assert f"{np.mean(accuracies):.1f} ± {np.std(accuracies, ddof=1):.1f}" in text
-    assert figures["verdict"].split(" (")[0] in text
+    assert figures["verdict"].split(" (")[0] in " ".join(text.split())
 
 
 def test_long_names_and_perfect_scores_keep_the_summary_narrow(made):
@@ -161,24 +161,6 @@ def test_long_names_and_perfect_scores_keep_the_summary_narrow(made):
             entry["oof"] |= perfect
             entry["test"] |= perfect
     assert max(map(len, summary(figures).splitlines())) <= 100
-
-
-@pytest.mark.parametrize(
-    ("against_mean", "against_single", "expected"),
-    [
-        ((0.01, 0.03), (0.02, 0.04), "Stacking was worth it"),
-        ((-0.01, 0.01), (0.02, 0.04), "Stacking gained nothing over the plain mean: within noise"),
-        ((-0.01, 0.01), (-0.01, 0.02), "Stacking was not worth it: within noise"),
-        ((-0.03, -0.01), (0.01, 0.04), "Stacking lost to the plain mean: prefer that"),
-    ],
-)
-def test_the_verdict_follows_the_intervals(against_mean, against_single, expected):
-    intervals = {"mean": against_mean, "best_single": against_single}
-    against = {
-        name: {"oof": {"difference": (low + high) / 2, "low": low, "high": high}}
-        for name, (low, high) in intervals.items()
-    }
-    assert evaluation.verdict(against).startswith(expected)
 
 
 @pytest.mark.parametrize(

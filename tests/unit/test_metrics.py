@@ -1,15 +1,20 @@
-"""foldstack.metrics: every figure equals scikit-learn's; intervals behave as intervals."""
+"""foldstack.metrics: every figure equals scikit-learn's."""
 
 import numpy as np
 import pytest
 from fake_runs import noisy_probabilities
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import bootstrap
 from sklearn import metrics as reference
 from sklearn.preprocessing import label_binarize
 
 from foldstack import metrics
+
+AVERAGED = {
+    "precision": reference.precision_score,
+    "recall": reference.recall_score,
+    "f1": reference.f1_score,
+}
 
 
 def case(n=80, n_classes=4, strength=1.0, seed=0):
@@ -27,16 +32,36 @@ def test_every_metric_equals_scikit_learn(seed, n_classes, n):
     one_hot = label_binarize(labels, classes=range(n_classes))
     scores = metrics.scores(labels, probabilities)
     assert list(scores) == list(metrics.METRICS)
+    averaged = {
+        f"{name}{suffix}": score(labels, predicted, average=average, zero_division=0)
+        for average, suffix in (("macro", ""), ("micro", "_micro"), ("weighted", "_weighted"))
+        for name, score in AVERAGED.items()
+    }
     assert scores == pytest.approx(
-        {
+        averaged
+        | {
             "accuracy": reference.accuracy_score(labels, predicted),
-            "precision": reference.precision_score(labels, predicted, average="macro", zero_division=0),
-            "recall": reference.recall_score(labels, predicted, average="macro"),
-            "f1": reference.f1_score(labels, predicted, average="macro"),
+            "balanced_accuracy": reference.balanced_accuracy_score(labels, predicted),
             "map": reference.average_precision_score(one_hot, probabilities, average="macro"),
+            "roc_auc": reference.roc_auc_score(labels, probabilities, multi_class="ovr", average="macro"),
             "log_loss": reference.log_loss(labels, probabilities),
-        }
+            "brier": reference.brier_score_loss(labels, probabilities),
+            "kappa": reference.cohen_kappa_score(labels, predicted),
+            "top_3": reference.top_k_accuracy_score(labels, probabilities, k=3) if n_classes > 3 else np.nan,
+            "top_5": reference.top_k_accuracy_score(labels, probabilities, k=5) if n_classes > 5 else np.nan,
+        },
+        nan_ok=True,
     )
+    assert metrics.core_scores(labels, probabilities) == {name: scores[name] for name in metrics.CORE}
+    by_class = reference.average_precision_score(one_hot, probabilities, average=None)
+    rows = metrics.per_class(labels, probabilities, [str(i) for i in range(n_classes)])
+    assert [row["average_precision"] for row in rows] == pytest.approx(by_class.tolist())
+
+
+def test_with_one_label_a_sample_all_micro_averages_are_the_accuracy():
+    scores = metrics.scores(*case())
+    same = ("precision_micro", "recall_micro", "f1_micro", "recall_weighted")
+    assert [scores[name] for name in same] == pytest.approx([scores["accuracy"]] * 4)
 
 
 def test_two_classes_are_treated_as_two_one_vs_rest_problems():
@@ -52,7 +77,7 @@ def test_a_class_without_a_sample_is_left_out_of_the_means():
     predicted = probabilities.argmax(axis=1)
     scores = metrics.scores(labels, probabilities)
     assert scores["recall"] == pytest.approx(reference.balanced_accuracy_score(labels, predicted))
-    assert all(np.isfinite(value) for value in scores.values())
+    assert all(np.isfinite(value) for name, value in scores.items() if not name.startswith("top_"))
     row = metrics.per_class(labels, probabilities, ["a", "b", "c"])[2]
     assert row == {"class": "c", "support": 0, "precision": 0.0, "recall": None, "f1": 0.0, "average_precision": None}
 
@@ -67,36 +92,8 @@ def test_the_classes_and_the_confusion_matrix_add_up():
     assert np.mean([row["recall"] for row in rows]) == pytest.approx(metrics.scores(labels, probabilities)["recall"])
 
 
-def test_the_interval_equals_the_resampling_of_rows():
-    labels, probabilities = case(n=200)
-    hits = (probabilities.argmax(axis=1) == labels).astype(float)
-    slow = bootstrap((hits,), np.mean, n_resamples=20_000, method="percentile", rng=0).confidence_interval
-    low, high = metrics.accuracy_interval(labels, probabilities, 20_000, 0)
-    assert (low, high) == pytest.approx((slow.low, slow.high), abs=0.006)
-    assert low < hits.mean() < high
-
-
-def test_the_paired_difference_equals_the_resampling_of_rows():
-    labels, first = case(n=300, strength=1.5)
-    second = noisy_probabilities(labels, 4, 1.0, np.random.default_rng(1))
-    paired = (first.argmax(axis=1) == labels).astype(float) - (second.argmax(axis=1) == labels)
-    slow = bootstrap((paired,), np.mean, n_resamples=20_000, method="percentile", rng=0).confidence_interval
-    found = metrics.accuracy_difference(labels, first, second, 20_000, 0)
-    assert found["difference"] == pytest.approx(paired.mean())
-    assert (found["low"], found["high"]) == pytest.approx((slow.low, slow.high), abs=0.008)
-
-
-def test_a_contender_does_not_differ_from_itself():
-    labels, probabilities = case()
-    assert metrics.accuracy_difference(labels, probabilities, probabilities, 500, 0) == {
-        "difference": 0.0,
-        "low": 0.0,
-        "high": 0.0,
-    }
-
-
 def test_no_sample_has_no_score():
     labels, probabilities = np.empty(0, np.int64), np.empty((0, 3))
     assert np.isnan(list(metrics.scores(labels, probabilities).values())).all()
-    assert np.isnan(metrics.accuracy_interval(labels, probabilities, 100, 0)).all()
+    assert np.isnan(list(metrics.core_scores(labels, probabilities).values())).all()
     assert metrics.confusion(labels, probabilities) == metrics.per_class(labels, probabilities, list("abc")) == []

@@ -17,17 +17,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+import plot_calibration
 import plot_confusion
 import plot_curves
 import plot_data
 import plot_folds
+import plot_pareto
 import plot_timings
 import render_leaderboard
 import render_per_class
 from foldstack import tables
 from foldstack.errors import FoldstackError
 from foldstack.jobs import read_json, write_json
-from foldstack.plots import confusion, curves, data_overview, folds_overview, leaderboard, per_class, style, timings
+from foldstack.plots import (
+    calibration,
+    confusion,
+    curves,
+    data_overview,
+    folds_overview,
+    leaderboard,
+    pareto,
+    per_class,
+    style,
+    timings,
+)
 
 ODD = ["$x^2$", "<b>&\"'", "日本語", "naïve café", "line\nbreak", "_", "x" * 80]
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
@@ -95,6 +108,8 @@ def draw_all(root):
         *run(plot_curves, root, history, {"figure": "curves.svg"}),
         *run(plot_timings, root, {"runs": runs}, {"figure": "timings.svg"}),
         *run(plot_confusion, root, metrics, {"figure": "confusion.svg"}),
+        *run(plot_calibration, root, metrics, {"figure": "calibration.svg"}),
+        *run(plot_pareto, root, metrics, {"figure": "pareto.svg"}),
         *run(render_leaderboard, root, board, {"table": "leaderboard.html", "figure": "intervals.svg"}),
         *run(render_per_class, root, metrics, {"table": "per_class.html"}),
     ]
@@ -128,6 +143,9 @@ def test_figures_name_what_they_show(drawn):
     assert {*fake_report.MODELS, "inner split: loss", "Learning curves of 30 runs"} <= set(texts(made["curves.svg"]))
     assert {"seed 0", "seed 1", "s0 f0"} <= set(texts(made["timings.svg"]))
     assert {"Most frequent mistakes", "true class", "owl"} <= set(texts(made["confusion.svg"]))
+    assert "Is the stack “lightgbm” as sure as it is right?" in texts(made["calibration.svg"])
+    assert {"small_cnn + resnet18", "mean of all models"} <= set(texts(made["pareto.svg"]))
+    assert "small_cnn + resnet18 + vit_tiny" not in texts(made["pareto.svg"]), "it costs more and brings nothing"
     assert {"lightgbm (stack)", "mean (blend)", "resnet18 (model)"} <= set(texts(made["intervals.svg"]))
 
 
@@ -360,8 +378,36 @@ def test_an_empty_test_set_leaves_dashes_not_errors(tmp_path):
     assert "Single seeds" not in page.words  # one seed: nothing to add
     leaderboard.draw_intervals(board, tmp_path / "intervals.svg")
     confusion.draw_confusion(metrics, tmp_path / "confusion.svg")
-    assert not [text for text in texts(tmp_path / "confusion.svg") if text.startswith("test set")]
+    calibration.draw_calibration(metrics, tmp_path / "calibration.svg")
+    for name in ("confusion", "calibration"):
+        assert not [text for text in texts(tmp_path / f"{name}.svg") if text.startswith("test set")]
     assert "Test set" not in Page(per_class.render_per_class(metrics)).words
+
+
+def test_what_is_deployed_is_what_is_shown(drawn, tmp_path):
+    root, _ = drawn
+    metrics = read_json(root / "evaluation/metrics.json") | {"deployed": {"kind": "blend", "name": "mean"}}
+    confusion.draw_confusion(metrics, tmp_path / "confusion.svg")
+    calibration.draw_calibration(metrics, tmp_path / "calibration.svg")
+    for name in ("confusion", "calibration"):
+        assert [text for text in texts(tmp_path / f"{name}.svg") if "the blend “mean”" in text]
+    assert "The blend “mean”, class by class" in per_class.render_per_class(metrics)
+    page = leaderboard.render_leaderboard(leaderboard.read_leaderboard(root / "evaluation/leaderboard.csv"), metrics)
+    assert page.count("blend, deployed") == 1
+    assert "stack, deployed" not in page
+
+
+def test_costs_that_are_not_known_are_said_to_be(drawn, tmp_path):
+    root, _ = drawn
+    metrics = read_json(root / "evaluation/metrics.json")
+    for row in metrics["subsets"]:
+        row["flops"] = None
+    pareto.draw_pareto(metrics, tmp_path / "one.svg")
+    assert not [text for text in texts(tmp_path / "one.svg") if "FLOPs" in text]
+    for row in metrics["subsets"]:
+        row["parameters"] = None
+    pareto.draw_pareto(metrics, tmp_path / "none.svg")
+    assert "Parameters and FLOPs are not known." in texts(tmp_path / "none.svg")
 
 
 def test_per_class_puts_the_weakest_first_and_names_its_mistake(tmp_path):

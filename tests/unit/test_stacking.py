@@ -8,6 +8,8 @@ from fake_runs import STACK, noisy_probabilities
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightgbm import Booster
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.ensemble import StackingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
@@ -60,6 +62,49 @@ def test_cross_fitted_logistic_equals_scikit_learn(n_classes):
         method="predict_proba",
     )
     assert np.allclose(cross_fit(members, labels, folds)["logistic"], expected, atol=1e-9)
+
+
+class Known(ClassifierMixin, BaseEstimator):
+    """A fitted base model for scikit-learn: a row of X is the number of a sample, its features are known."""
+
+    def __init__(self, features, n_classes):
+        self.features, self.n_classes = features, n_classes
+        self.classes_ = np.arange(n_classes)
+
+    def fit(self, rows, labels):
+        raise AssertionError("base models are prefit")
+
+    def predict_proba(self, rows):
+        return self.features[rows[:, 0]]
+
+
+def test_cross_fitted_logistic_equals_scikit_learns_stacking_classifier():
+    """On the same base predictions; its meta-features are what the base models give, so they give floored logs."""
+    members, labels, folds = problem(n=200, n_classes=4)
+    known = [Known(np.log(np.clip(each, STACK["floor"], 1)), 4) for each in members]
+    rows = np.arange(200)[:, None]
+    expected = np.empty(members.shape[1:])
+    for fold in range(5):
+        rest, held_out = folds != fold, folds == fold
+        stack = StackingClassifier(
+            list(zip(MODELS, known, strict=True)),
+            LogisticRegression(max_iter=stacking.LOGISTIC_ITERATIONS),
+            cv="prefit",
+            stack_method="predict_proba",
+        )
+        expected[held_out] = stack.fit(rows[rest], labels[rest]).predict_proba(rows[held_out])
+    assert np.allclose(cross_fit(members, labels, folds)["logistic"], expected, atol=1e-9)
+
+
+def test_the_importance_is_each_models_share_of_the_gain():
+    members, labels, _ = problem(strengths=(0.0, 0.5, 2.5))
+    spec, booster = fit(members, labels)
+    gain = booster.feature_importance("gain")
+    assert list(spec["importance"]) == MODELS
+    assert sum(spec["importance"].values()) == pytest.approx(1)
+    assert spec["importance"]["c"] == pytest.approx(gain[6:].sum() / gain.sum())
+    assert spec["importance"]["c"] > 0.7
+    assert spec["method"] == "lightgbm"
 
 
 @pytest.mark.parametrize("method", stacking.METHODS)

@@ -8,8 +8,8 @@ import pytest
 from conftest import Project, jobs_in
 from PIL import Image
 
-FIGURES = {"plot_curves", "plot_timings", "plot_confusion", "render_leaderboard", "render_per_class"}
-SCORES = {"evaluate", "render_leaderboard", "render_per_class", "plot_confusion"}
+SCORES = {"evaluate", "render_leaderboard", "render_per_class", "plot_confusion", "plot_calibration", "plot_pareto"}
+FIGURES = {"plot_curves", "plot_timings"} | (SCORES - {"evaluate"})
 EXPORT = {"export_ensemble", "verify_ensemble", "predict_new"}  # the scores are in the exported file
 STACK = {"fit_stacker"} | EXPORT | SCORES
 

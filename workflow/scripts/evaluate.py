@@ -13,7 +13,8 @@ def main(smk):
         config = json.loads(smk.params.config)
         dataset = read_json(smk.input.dataset)
         classes, samples = dataset["classes"], tables.read_samples(smk.input.samples)
-        left_out = read_json(smk.input.stack)["left_out"]
+        stack = read_json(smk.input.stack)
+        left_out = stack["left_out"]
         seeds = quorum.without(config["members"], left_out)
         oof_paths, test_paths = quorum.present(smk.input.oof, smk.input.test)
         made_from = proof.check_all(smk.input, oof_paths, test_paths, samples, dataset)
@@ -25,8 +26,8 @@ def main(smk):
             read_methods(smk.input.stack_test, members.test_ids, classes),
             records,
         )
-        board = evaluation.leaderboard(rows, members, config["evaluation"])
-        figures = evaluation.figures_by_name(rows, members, records, config["evaluation"])
+        found = evaluation.Evaluation(rows, members, records, stack, config["evaluation"])
+        board, figures = found.leaderboard(), found.by_name()
         figures |= {"proof": made_from, **{key: dataset[key] for key in ("duplicates", "near_duplicates")}}
         figures |= {"left_out": quorum.described(left_out, smk.input.runs)}
 

@@ -14,7 +14,6 @@ def main(smk):
         import lightgbm
 
         from foldstack import ensemble_gate
-        from foldstack.onnx_ensemble import METHOD
         from foldstack.parity import choose_samples
 
         config, stack, dataset = json.loads(smk.params.config), read_json(smk.input.stack), read_json(smk.input.dataset)
@@ -25,7 +24,7 @@ def main(smk):
         if (chosen["split"] == "test").all():
             seeds = quorum.without(config["members"], stack["left_out"])
             members = read_members(*quorum.present(smk.input.oof, smk.input.test), seeds, samples, dataset["classes"])
-            ensemble = read_methods(smk.input.stack_test, members.test_ids, dataset["classes"])[METHOD]
+            ensemble = read_methods(smk.input.stack_test, members.test_ids, dataset["classes"])[stack["method"]]
             rows = np.searchsorted(members.test_ids.astype(str), chosen["sample_id"].to_numpy(str))
             pipeline = members.seed_averaged_test()[:, :, rows], ensemble[rows]
         runs = [read_json(path) for path in quorum.whole_members(smk.input.runs)]

@@ -209,6 +209,8 @@ def _check_across(config: dict) -> None:
     task = "pairs" if data["format"] in PAIR_FORMATS else "images"
     if config["predict"]["path"] and (config["predict"]["format"] in PAIR_FORMATS) != (task == "pairs"):
         raise FoldstackError(f"Config: predict.format {config['predict']['format']!r} does not fit a model of {task}.")
+    if None not in config["evaluation"]["thresholds"].values():
+        raise FoldstackError("Config: evaluation.thresholds takes precision or recall, not both; remove one of them.")
     known = registry.known_architectures()
     lower: dict[str, str] = {}
     for name, block in config["models"].items():

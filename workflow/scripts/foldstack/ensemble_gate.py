@@ -11,7 +11,8 @@ import onnx
 
 from foldstack.data.decode import Geometry, convert
 from foldstack.errors import FoldstackError
-from foldstack.onnx_ensemble import METHOD, cut, golden_images
+from foldstack.onnx_cut import cut
+from foldstack.onnx_ensemble import golden_images
 from foldstack.onnx_session import input_shape, open_session, run_batches, run_ensemble, session_of
 from foldstack.onnx_trees import thresholds
 from foldstack.parity import DEVICE_TOLERANCE, _difference, _flips
@@ -55,12 +56,13 @@ def check(
     outputs = run_ensemble(session, images)
     _check_batches(path, session, images)
     members = _members(onnx_paths, stack["models"], images)
-    expected = predict_folds(METHOD, stack, members, booster)
+    expected = predict_folds(stack["method"], stack, members, booster)
     found = outputs["fold_probabilities"].transpose(1, 2, 0, 3).astype(np.float64)
     _require(path, "the models' own files", "members", _difference(found, members), tolerance)
     report = {"samples": len(pixels), "tolerance": tolerance, "batches": list(SIZES), "on_cpu": on_cpu}
-    report |= _ensemble(path, "LightGBM", outputs, found, members, expected, booster, stack, tolerance)
-    report["trees"] = _trees(path, proto, booster, found, stack)
+    report |= _ensemble(path, stack["method"], outputs, found, members, expected, booster, stack, tolerance)
+    if stack["method"] == "lightgbm":
+        report["trees"] = _trees(path, proto, booster, found, stack)
     report["resize"] = _odd_sizes(path, session, proto, metadata, tolerance)
     report["golden_max_abs_difference"] = _golden(path, session, metadata)
     if pipeline is not None:
@@ -130,7 +132,7 @@ def _margin(probabilities: np.ndarray) -> np.ndarray:
 def _crossed(found: np.ndarray, members: np.ndarray, booster, stack: dict) -> np.ndarray:
     """(N,) bool: does a feature lie on two sides of a threshold? The two are (M, n_splits, N, C)."""
     rows = np.zeros(found.shape[2], bool)
-    limits = thresholds(booster)
+    limits = thresholds(booster) if stack["method"] == "lightgbm" else []
     for fold in range(found.shape[1]):
         own, other = (meta_features(values[:, fold], stack["floor"]) for values in (found, members))
         for column, limit in enumerate(limits):

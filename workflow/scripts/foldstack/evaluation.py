@@ -1,23 +1,27 @@
 """Evaluation: every model, seed, blend and stack on the out-of-fold rows and on the test set.
 
+Every choice (verdict, thresholds, temperature, members) is made on the out-of-fold rows; the test set is reported only.
 Nothing in here depends on when, where or how fast a run was made: an interrupted and an undisturbed experiment give the
 same bytes.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from foldstack import metrics
+from foldstack import calibration, contribution, metrics, variance, verdict
+from foldstack.bootstrap import Bootstrap, difference, intervals
 from foldstack.errors import FoldstackError
 from foldstack.members import Members
-from foldstack.stacking import BLENDS, STACKS
+from foldstack.stacking import BLENDS, METHODS, STACKS
 
-DEPLOYED = "lightgbm"
-REFERENCES = {"mean": "the plain mean", "best_single": "the best single model"}
+PARTS = ("oof", "test")
+COMPARED = ("accuracy", "balanced_accuracy", "f1", "map", "log_loss", "brier")
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,10 @@ class Contender:
     test: np.ndarray
     parameters: int | None = None
     flops: int | None = None
+
+    @property
+    def key(self) -> tuple:
+        return self.kind, self.name, self.seed
 
 
 def contenders(members: Members, stack_oof: dict, stack_test: dict, records: Sequence[dict]) -> list[Contender]:
@@ -54,47 +62,128 @@ def contenders(members: Members, stack_oof: dict, stack_test: dict, records: Seq
     return rows
 
 
-def leaderboard(rows: Sequence[Contender], members: Members, config: dict) -> pd.DataFrame:
-    """One row a contender, as in docs/reference/files.md; `config` is the block `evaluation`."""
-    table = []
-    for row in rows:
-        entry = {"kind": row.kind, "name": row.name, "seed": row.seed}
-        for part, labels, probabilities in _parts(row, members):
-            figures = _figures(labels, probabilities, config)
-            entry |= {f"{part}_{name}": value for name, value in figures.items()}
-        table.append(entry | {"parameters": row.parameters, "flops": row.flops})
-    frame = pd.DataFrame(table)
-    whole = ["seed", "parameters", "flops"]
-    return frame.astype(dict.fromkeys(whole, "Int64"))[
-        ["kind", "name", "seed"] + [name for name in frame.columns if "_" in name] + ["parameters", "flops"]
-    ]
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of all contenders; everything is computed once, when it is first asked for.
 
+    Args:
+        rows: of `contenders`.
+        records: the run.json of every run.
+        spec: stack.json.
+        config: the block `evaluation`.
+    """
 
-def figures_by_name(rows: Sequence[Contender], members: Members, records: Sequence[dict], config: dict) -> dict:
-    """metrics.json: `model`, `blend`, `stack` by name, `seed` by name and seed, `runs`, `stack_against`, `verdict`."""
-    tree = {kind: {} for kind in ("model", "seed", "blend", "stack")}
-    for row in rows:
-        entry = {"parameters": row.parameters, "flops": row.flops}
-        for part, labels, probabilities in _parts(row, members):
-            entry[part] = _figures(labels, probabilities, config) | {
-                "per_class": metrics.per_class(labels, probabilities, members.classes),
-                "confusion": metrics.confusion(labels, probabilities),
-            }
-        if row.kind == "seed":
-            tree["seed"].setdefault(row.name, {})[str(row.seed)] = entry
-        else:
-            tree[row.kind][row.name] = entry
-    against = stack_against(rows, members, config)
-    return _without_nan(
-        tree
-        | {
-            "classes": members.classes,
-            "samples": {"train": len(members.labels), "test": len(members.test_labels)},
-            "runs": run_figures(members, records),
-            "stack_against": against,
-            "verdict": verdict(against),
+    rows: list[Contender]
+    members: Members
+    records: Sequence[dict]
+    spec: dict
+    config: dict
+
+    @cached_property
+    def truth(self) -> dict[str, np.ndarray]:
+        return {"oof": self.members.labels, "test": self.members.test_labels}
+
+    @cached_property
+    def scores(self) -> dict[str, dict]:
+        """{part: {contender: {metric: value}}}."""
+        return {
+            part: {row.key: metrics.scores(self.truth[part], getattr(row, part)) for row in self.rows} for part in PARTS
         }
-    )
+
+    @cached_property
+    def resampled(self) -> dict[str, dict]:
+        """{part: {contender: {metric: (R,)}}}; single seeds without the scores by rank, which take longest."""
+        found: dict[str, dict] = {}
+        for part in PARTS:
+            draw = Bootstrap(self.truth[part], self.config["bootstrap"], self.config["seed"])
+            groups = [
+                {row.key: getattr(row, part) for row in self.rows if (row.kind == "seed") == s} for s in (False, True)
+            ]
+            found[part] = draw.scores(groups[0]) | draw.scores(groups[1], ranked=False)
+        return found
+
+    def figures(self, row: Contender, part: str) -> dict:
+        """The scores of one contender with their `intervals`, `accuracy_low` and `accuracy_high`."""
+        scores, nothing = self.scores[part][row.key], [float("nan")] * 2
+        reach = intervals(scores, self.resampled[part][row.key])
+        low, high = reach.get("accuracy", nothing)
+        return scores | {"accuracy_low": low, "accuracy_high": high, "intervals": reach}
+
+    def leaderboard(self) -> pd.DataFrame:
+        """One row a contender, as in docs/reference/files.md."""
+        table = []
+        for row in self.rows:
+            entry = {"kind": row.kind, "name": row.name, "seed": row.seed}
+            for part in PARTS:
+                figures = self.figures(row, part)
+                entry |= {f"{part}_{name}": value for name, value in figures.items() if name != "intervals"}
+            table.append(entry | {"parameters": row.parameters, "flops": row.flops})
+        return pd.DataFrame(table).astype(dict.fromkeys(("seed", "parameters", "flops"), "Int64"))
+
+    def by_name(self) -> dict:
+        """metrics.json, as in docs/reference/files.md."""
+        runs = run_figures(self.members, self.records)
+        stack_oof = {row.name: row.oof for row in self.rows if row.kind in ("blend", "stack")}
+        sizes = {
+            row.name: {"parameters": row.parameters, "flops": row.flops} for row in self.rows if row.kind == "model"
+        }
+        figures = self._tree() | {
+            "classes": self.members.classes,
+            "samples": {part: len(self.truth[key]) for part, key in (("train", "oof"), ("test", "test"))},
+            "seeds": self.members.seeds,
+            "n_splits": int(self.members.folds.max()) + 1,
+            "deployed": {"kind": _kind(self.spec["method"]), "name": self.spec["method"]},
+            "runs": runs,
+            "spread": variance.spread(self.members, runs),
+            "further_seed": variance.further_seed(self.members),
+            "differences": self._differences(),
+            "contribution": contribution.drop_one(self.members, stack_oof, self.spec, self.config),
+            "subsets": contribution.subsets(self.members, sizes, self.config),
+            "calibration": calibration.before_and_after(*self._deployed(with_folds=True)),
+            "thresholds": calibration.thresholds(
+                *self._deployed(), self.members.classes, target=self.config["thresholds"]
+            ),
+            "threshold_target": self.config["thresholds"],
+        }
+        return _without_nan(figures | verdict.verdict(figures))
+
+    def _tree(self) -> dict:
+        """`model`, `blend` and `stack` by name, `seed` by name and seed."""
+        tree: dict = {kind: {} for kind in ("model", "seed", "blend", "stack")}
+        for row in self.rows:
+            entry: dict = {"parameters": row.parameters, "flops": row.flops}
+            for part in PARTS:
+                labels, probabilities = self.truth[part], getattr(row, part)
+                entry[part] = self.figures(row, part) | {
+                    "ece": calibration.reliability(labels, probabilities)["ece"],
+                    "per_class": metrics.per_class(labels, probabilities, self.members.classes),
+                    "confusion": metrics.confusion(labels, probabilities),
+                }
+            if row.kind == "seed":
+                tree["seed"].setdefault(row.name, {})[str(row.seed)] = entry
+            else:
+                tree[row.kind][row.name] = entry
+        return tree
+
+    def _differences(self) -> dict:
+        """{method: {simpler method: {part: {metric: paired difference}}}} for the metrics COMPARED."""
+        found: dict = {name: {} for name in METHODS}
+        for simpler, name in itertools.combinations(METHODS, 2):
+            found[name][simpler] = {
+                part: {m: self._difference(name, simpler, part, m) for m in COMPARED} for part in PARTS
+            }
+        return found
+
+    def _difference(self, first: str, second: str, part: str, metric: str) -> dict:
+        keys = [(_kind(name), name, None) for name in (first, second)]
+        scores, drawn = ([table[part][key] for key in keys] for table in (self.scores, self.resampled))
+        return difference(*scores, *drawn, metric)
+
+    def _deployed(self, with_folds: bool = False) -> list[np.ndarray]:
+        """labels, oof (folds,) test labels and test of the method that is deployed."""
+        row = next(row for row in self.rows if row.key == (_kind(self.spec["method"]), self.spec["method"], None))
+        folds = [self.members.folds] if with_folds else []
+        return [self.truth["oof"], row.oof, *folds, self.truth["test"], row.test]
 
 
 def run_figures(members: Members, records: Sequence[dict]) -> list[dict]:
@@ -108,49 +197,15 @@ def run_figures(members: Members, records: Sequence[dict]) -> list[dict]:
                 {"model": model, "seed": seed, "fold": fold}
                 | {key: record[key] for key in ("parameters", "flops")}
                 | {
-                    "oof": metrics.scores(members.labels[rows], oof[rows]),
-                    "test": metrics.scores(members.test_labels, test),
+                    "oof": metrics.core_scores(members.labels[rows], oof[rows]),
+                    "test": metrics.core_scores(members.test_labels, test),
                 }
             )
     return figures
 
 
-def stack_against(rows: Sequence[Contender], members: Members, config: dict) -> dict:
-    """{reference: {part: paired bootstrap difference}}: the deployed stack less `mean` and `best_single`."""
-    by_name = {row.name: row for row in rows if row.kind in ("blend", "stack")}
-    result = {}
-    for reference in REFERENCES:
-        parts = zip(_parts(by_name[DEPLOYED], members), _parts(by_name[reference], members), strict=True)
-        result[reference] = {
-            part: metrics.accuracy_difference(labels, stacked, plain, config["bootstrap"], config["seed"])
-            for (part, labels, stacked), (_, _, plain) in parts
-        }
-    return result
-
-
-def verdict(against: dict) -> str:
-    """One sentence: was the LightGBM stack worth it? Judged on the out-of-fold rows, never on the test set.
-
-    The interval is over samples: how much the difference would change with other seeds or folds is not in it.
-    """
-    differences = {name: against[name]["oof"] for name in REFERENCES}
-    clauses = [
-        f"{100 * d['difference']:+.2f} points [{100 * d['low']:+.2f}, {100 * d['high']:+.2f}] against {REFERENCES[n]}"
-        for n, d in differences.items()
-    ]
-    gains = [d["low"] > 0 for d in differences.values()]
-    losses = [d["high"] < 0 for d in differences.values()]
-    if all(gains):
-        judgement = "Stacking was worth it"
-    elif any(losses):
-        kind = next(REFERENCES[name] for name, lost in zip(differences, losses, strict=True) if lost)
-        judgement = f"Stacking lost to {kind}: prefer that"
-    elif any(gains):
-        kind = next(REFERENCES[name] for name, gained in zip(differences, gains, strict=True) if not gained)
-        judgement = f"Stacking gained nothing over {kind}: within noise"
-    else:
-        judgement = "Stacking was not worth it: within noise"
-    return f"{judgement} (OOF accuracy of the LightGBM stack: {'; '.join(clauses)})."
+def _kind(method: str) -> str:
+    return "blend" if method in BLENDS else "stack"
 
 
 def _by_run(members: Members, records: Sequence[dict]) -> dict[tuple[str, int, int], dict]:
@@ -163,19 +218,10 @@ def _by_run(members: Members, records: Sequence[dict]) -> dict[tuple[str, int, i
     return known
 
 
-def _parts(row: Contender, members: Members):
-    return ("oof", members.labels, row.oof), ("test", members.test_labels, row.test)
-
-
-def _figures(labels: np.ndarray, probabilities: np.ndarray, config: dict) -> dict[str, float]:
-    low, high = metrics.accuracy_interval(labels, probabilities, config["bootstrap"], config["seed"])
-    return metrics.scores(labels, probabilities) | {"accuracy_low": low, "accuracy_high": high}
-
-
 def _without_nan(value):
     """The same tree with None for NaN, which JSON does not have."""
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value

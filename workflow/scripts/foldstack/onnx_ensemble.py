@@ -1,7 +1,7 @@
 """The whole ensemble as one ONNX file: images in, class probabilities out; a consumer needs onnxruntime alone.
 
 Fit to the stored size, every network of every model, mean over seeds, meta-features, trees, softmax, mean over folds:
-what `foldstack.stacking.predict_folds` computes for the method `lightgbm`, made of the files of `onnx_export`.
+what `foldstack.stacking.predict_folds` computes for the method of stack.json, made of the files of `onnx_export`.
 """
 
 import base64
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, helper, parser
+from onnx import GraphProto, ModelProto, helper, numpy_helper, parser
 
 from foldstack.errors import FoldstackError
 from foldstack.jobs import atomic, versions
@@ -21,13 +21,13 @@ from foldstack.onnx_resize import fit_graph
 from foldstack.onnx_session import ENSEMBLE_OUTPUTS, input_shape, metadata_of, run_ensemble, session_of
 from foldstack.onnx_trees import OPSET as TREES_OPSET
 from foldstack.onnx_trees import tree_node
+from foldstack.stacking import BLENDS
 
 FORMAT = 1
-METHOD = "lightgbm"
 IR_VERSION = 10
 ONNXRUNTIME = "1.21"  # the first that computes TreeEnsemble
 PIXEL_FORMAT = ("task", "image_size", "channels", "fit")
-FROM_STACK = ("classes", "models", "meta_features", "floor", "n_splits", "data_digest", "folds_digest")
+FROM_STACK = ("method", "classes", "models", "meta_features", "floor", "n_splits", "data_digest", "folds_digest")
 PROTOCOL = (
     "Each fold's networks were trained without that fold. The stacker was fitted on out-of-fold predictions, each by "
     "the networks of one fold, averaged over seeds. Here each fold's networks go through the stacker by themselves and "
@@ -52,10 +52,10 @@ def export_ensemble(onnx_paths: Sequence, booster, stack: dict, dataset: dict, d
             "stack.json was made from other data than dataset.json; delete the folder stack and run again."
         )
     metadata = {key: stack[key] for key in FROM_STACK} | {key: dataset[key] for key in PIXEL_FORMAT} | described
-    metadata |= {"format": FORMAT, "method": METHOD, "onnxruntime": f">={ONNXRUNTIME}", "protocol": PROTOCOL}
+    metadata |= {"format": FORMAT, "onnxruntime": f">={ONNXRUNTIME}", "protocol": PROTOCOL}
     metadata |= {"input": _input_contract(metadata), "versions": versions(), "left_out": stack.get("left_out", [])}
     networks, metadata["seeds"] = _read_networks(onnx_paths, metadata)
-    proto = _compose(networks, booster, metadata)
+    proto = _compose(networks, booster, stack, metadata)
     metadata["golden"] = _golden(proto, metadata)
     helper.set_model_props(proto, {"foldstack": json.dumps(metadata, sort_keys=True, ensure_ascii=False)})
     onnx.checker.check_model(proto)
@@ -75,12 +75,13 @@ def describe(records: Sequence[dict], stack: dict, metrics: dict) -> dict:
     """
     configs = {f"{run['model']} {run['seed']} {run['fold']}": run["config"] for run in records}
     code = sorted({entry for run in records for entry in run["code"]})
-    scores = {part: metrics["stack"][METHOD][part] for part in ("oof", "test") if part in metrics["stack"][METHOD]}
+    deployed = metrics["blend" if stack["method"] in BLENDS else "stack"][stack["method"]]
+    scores = {part: deployed[part] for part in ("oof", "test") if deployed.get(part)}
     scores = {part: {key: value for key, value in figures.items() if isinstance(value, (int, float, type(None)))}
               for part, figures in scores.items()}  # fmt: skip
     return {
         "architectures": {run["model"]: run["config"]["architecture"] for run in records},
-        "config_digest": _digest([configs, stack[METHOD], stack["floor"]]),
+        "config_digest": _digest([configs, stack["method"], stack["lightgbm"], stack["floor"]]),
         "code_digest": _digest(code),
         "scores": scores,
     }
@@ -146,7 +147,7 @@ def _read_networks(onnx_paths: Sequence, metadata: dict) -> tuple[list[ModelProt
     return [found[model] for model in metadata["models"]], {model: seeds[model] for model in metadata["models"]}
 
 
-def _compose(networks: list[ModelProto], booster, metadata: dict) -> ModelProto:
+def _compose(networks: list[ModelProto], booster, spec: dict, metadata: dict) -> ModelProto:
     """One graph: the fit, then each network's graph on its `pixels`, then the stack."""
     classes, n_splits = metadata["classes"], metadata["n_splits"]
     fit = fit_graph(metadata["image_size"], metadata["channels"], metadata["fit"], metadata["task"] == "pairs")
@@ -159,10 +160,12 @@ def _compose(networks: list[ModelProto], booster, metadata: dict) -> ModelProto:
         nodes += part.graph.node
         initializers += part.graph.initializer
         functions += part.functions
-    stack = _stack_graph(len(networks), n_splits, len(classes), metadata["floor"])
-    trees = tree_node(booster, len(networks) * len(classes), len(classes), "features", "raw_scores")
-    place = [node.output[0] for node in stack.node].index("features") + 1
-    nodes += [*stack.node[:place], trees, *stack.node[place:]]
+    stack = _stack_graph(len(networks), n_splits, len(classes), spec)
+    nodes += stack.node
+    initializers += stack.initializer
+    if spec["method"] == "lightgbm":  # the text parser has no attributes of many numbers
+        place = [node.output[0] for node in nodes].index("features") + 1
+        nodes.insert(place, tree_node(booster, len(networks) * len(classes), len(classes), "features", "raw_scores"))
     names = helper.make_tensor("class_names", onnx.TensorProto.STRING, [len(classes)], [c.encode() for c in classes])
     graph = helper.make_graph(nodes, "ensemble", fit.input, stack.output, [*initializers, names])
     domains = {opset.domain: opset.version for proto in networks for opset in proto.opset_import}
@@ -184,14 +187,15 @@ def _rename_inputs(node, old: str, new: str) -> None:
                 _rename_inputs(inner, old, new)
 
 
-def _stack_graph(n_models: int, n_splits: int, n_classes: int, floor: float) -> GraphProto:
-    """From `model<i>_fold_probabilities` and `raw_scores` to all outputs; `raw_scores` are the trees' of `features`."""
+def _stack_graph(n_models: int, n_splits: int, n_classes: int, spec: dict) -> GraphProto:
+    """From `model<i>_fold_probabilities` to all outputs; LightGBM's trees are still missing behind its `features`."""
     networks = "\n".join(f"one{i} = Unsqueeze(model{i}_fold_probabilities, axis_1)" for i in range(n_models))
     parts = ", ".join(f"one{i}" for i in range(n_models))
     outputs = f"""
         float[batch, {n_classes}] probabilities, int64[batch] label, string[batch] class_name,
         float[batch, {n_models}, {n_classes}] model_probabilities, float[batch, {n_classes}] mean_probabilities,
         float[batch, {n_models}, {n_splits}, {n_classes}] fold_probabilities, string[{n_classes}] classes"""
+    method, constants = _method(n_models, n_classes, spec)
     text = f"""stack (double[rows, {n_classes}] raw_scores) => ({outputs}) {{
         axis_1 = Constant<value = int64[1] {{1}}>()
         axis_2 = Constant<value = int64[1] {{2}}>()
@@ -206,14 +210,7 @@ def _stack_graph(n_models: int, n_splits: int, n_classes: int, floor: float) -> 
         model_probabilities = Cast<to = 1>(of_models)
         of_mean = ReduceMean<keepdims = 0>(of_models, axis_1)
         mean_probabilities = Cast<to = 1>(of_mean)
-        floor = Constant<value = double {{{floor!r}}}>()
-        certain = Constant<value = double {{1.0}}>()
-        clipped = Clip(members, floor, certain)
-        logs = Log(clipped)
-        by_fold = Transpose<perm = [0, 2, 1, 3]>(logs)
-        rows_shape = Constant<value = int64[2] {{-1, {n_models * n_classes}}}>()
-        features = Reshape(by_fold, rows_shape)
-        of_rows = Softmax<axis = -1>(raw_scores)
+        {method}
         folds_shape = Constant<value = int64[3] {{-1, {n_splits}, {n_classes}}}>()
         of_folds = Reshape(of_rows, folds_shape)
         of_ensemble = ReduceMean<keepdims = 0>(of_folds, axis_1)
@@ -222,7 +219,36 @@ def _stack_graph(n_models: int, n_splits: int, n_classes: int, floor: float) -> 
         class_name = Gather(class_names, label)
         classes = Identity(class_names)
     }}"""
-    return parser.parse_graph(text)
+    graph = parser.parse_graph(text)
+    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    return graph
+
+
+def _method(n_models: int, n_classes: int, spec: dict) -> tuple[str, dict[str, np.ndarray]]:
+    """From `members` to `of_rows`, a row for each sample and fold, as `stacking.predict_stack`; and its constants."""
+    if spec["method"] in BLENDS:
+        text = """by_class = Transpose<perm = [0, 2, 3, 1]>(members)
+        of_rows = MatMul(by_class, weights)"""
+        weights = {"best_single": {spec["best_single"]: 1.0}, "greedy": spec["weights"]}
+        own = weights.get(spec["method"], dict.fromkeys(spec["models"], 1 / n_models))
+        return text, {"weights": np.array([[own.get(model, 0.0)] for model in spec["models"]])}
+    text = f"""floor = Constant<value = double {{{spec["floor"]!r}}}>()
+        certain = Constant<value = double {{1.0}}>()
+        clipped = Clip(members, floor, certain)
+        logs = Log(clipped)
+        by_fold = Transpose<perm = [0, 2, 1, 3]>(logs)
+        rows_shape = Constant<value = int64[2] {{-1, {n_models * n_classes}}}>()
+        features = Reshape(by_fold, rows_shape)"""
+    constants = {}
+    if spec["method"] == "logistic":
+        text += """
+        products = MatMul(features, coef)
+        raw_scores = Add(products, intercept)"""
+        constants = {
+            "coef": np.array(spec["logistic"]["coef"], np.float64).T,
+            "intercept": np.array(spec["logistic"]["intercept"], np.float64),
+        }
+    return text + "\n        of_rows = Softmax<axis = -1>(raw_scores)", constants
 
 
 def _check_free(proto: ModelProto) -> None:
@@ -236,37 +262,3 @@ def _check_free(proto: ModelProto) -> None:
 
 def _digest(value) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def cut(proto: ModelProto, inputs: dict[str, tuple[int, list]], output: str) -> bytes:
-    """The part of a file's graph that leads from `inputs` to `output`, as a file of its own, to test it by itself.
-
-    Args:
-        inputs: {name: (element type, shape)}.
-    """
-    needed, nodes = {output}, []
-    for node in reversed(proto.graph.node):
-        if needed & set(node.output) and not set(node.output) & set(inputs):
-            nodes.append(node)
-            needed |= set(node.input) | {name for graph in _subgraphs(node) for name in _names(graph)}
-    graph = helper.make_graph(
-        nodes[::-1],
-        "part",
-        [helper.make_tensor_value_info(name, *described) for name, described in inputs.items()],
-        [onnx.ValueInfoProto(name=output)],
-        [tensor for tensor in proto.graph.initializer if tensor.name in needed],
-    )
-    part = helper.make_model(
-        graph, opset_imports=proto.opset_import, functions=proto.functions, ir_version=proto.ir_version
-    )
-    return part.SerializeToString()
-
-
-def _subgraphs(node) -> list[GraphProto]:
-    return [graph for attribute in node.attribute for graph in (attribute.g, *attribute.graphs)]
-
-
-def _names(graph: GraphProto) -> set[str]:
-    """What the nodes of a subgraph read, whether from it or from around it."""
-    inner = {name for node in graph.node for part in _subgraphs(node) for name in _names(part)}
-    return {name for node in graph.node for name in node.input} | inner

@@ -16,7 +16,7 @@ from foldstack.errors import FoldstackError
 
 BLENDS = ("best_single", "mean", "greedy")
 STACKS = ("logistic", "lightgbm")
-METHODS = BLENDS + STACKS
+METHODS = BLENDS + STACKS  # from the simplest to the least simple
 LOGISTIC_ITERATIONS = 5000
 
 
@@ -83,7 +83,10 @@ def fit_stack(members: np.ndarray, labels: np.ndarray, models: Sequence[str], cl
     weights = greedy_weights(members, labels)
     features = meta_features(members, config["floor"])
     parameters = _lightgbm_parameters(config, len(classes))
+    # What is scored is what is deployed: the booster as its text gives it back.
+    booster = Booster(model_str=_fit_lightgbm(features, labels, parameters))
     spec = {
+        "method": config["method"],
         "classes": list(classes),
         "models": list(models),
         "meta_features": meta_feature_names(models, classes),
@@ -92,9 +95,9 @@ def fit_stack(members: np.ndarray, labels: np.ndarray, models: Sequence[str], cl
         "weights": {model: float(weight) for model, weight in zip(models, weights, strict=True)},
         "logistic": _fit_logistic(features, labels, len(classes), config["floor"]),
         "lightgbm": parameters,
+        "importance": dict(zip(models, _importance(booster, len(models)), strict=True)),
     }
-    # What is scored is what is deployed: the booster as its text gives it back.
-    return spec, Booster(model_str=_fit_lightgbm(features, labels, parameters))
+    return spec, booster
 
 
 def cross_fit(
@@ -167,6 +170,12 @@ def _fit_lightgbm(features: np.ndarray, labels: np.ndarray, parameters: dict) ->
 
     data = lightgbm.Dataset(features, labels, params={"verbosity": -1})
     return lightgbm.train(parameters, data).model_to_string()
+
+
+def _importance(booster, n_models: int) -> list[float]:
+    """Each model's share of the gain of all splits; zeros where no tree splits."""
+    gain = booster.feature_importance("gain").reshape(n_models, -1).sum(axis=1)
+    return (gain / max(gain.sum(), np.finfo(float).tiny)).tolist()
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:

@@ -18,16 +18,21 @@ def summary(figures: dict) -> str:
     paragraphs = [
         *([_wrapped(warning)] if warning else []),
         *map(_wrapped, _duplicates(figures)),
+        "Verdict, from out-of-fold (OOF) figures with 95 % intervals over samples:",
+        "\n".join(_item(entry["text"]) for entry in figures["findings"].values()),
         f"{counts['train']} training and {counts['test']} test samples, {len(figures['classes'])} classes.",
         "Each network on the fold that it never saw (%, mean ± sd over folds and seeds):",
         _networks(figures),
-        "Averaged over seeds, blended and stacked (accuracy in % with its 95 % interval):",
+        "Of that, in accuracy (points): sd over seeds of all OOF rows, and sd over folds of their means:",
+        _spread(figures),
+        "Averaged over seeds, blended and stacked (accuracy in % with its 95 % interval; * is deployed):",
         _combinations(figures),
         _wrapped(
             "OOF: one fold's networks a sample; blends and stacks are cross-fitted. Test: the mean over all folds' "
             "networks, so it may be higher."
         ),
-        _wrapped(figures["verdict"]),
+        *([_contributions(figures)] if len(figures["model"]) > 1 else []),
+        *([_thresholds(figures)] if figures["thresholds"] else []),
     ]
     return "\n\n".join(paragraphs) + "\n"
 
@@ -64,14 +69,70 @@ def _networks(figures: dict) -> str:
     return "\n".join(lines)
 
 
+def _spread(figures: dict) -> str:
+    lines = [f"{'model':<{NAME_WIDTH}}{'seeds':>7}{'sd':>8}{'folds':>8}{'sd':>8}"]
+    for model, metrics in figures["spread"].items():
+        entry = metrics["accuracy"]
+        cells = f"{entry['seeds']:>7}{_points(entry['seed_sd']):>8}{entry['folds']:>8}{_points(entry['fold_sd']):>8}"
+        lines.append(f"{_name(model)}{cells}")
+    return "\n".join(lines)
+
+
 def _combinations(figures: dict) -> str:
     title = f"{'':<{NAME_WIDTH + 8}}{'OOF accuracy':<25}{'log-loss':<9}{'test accuracy':<25}{'log-loss':<9}"
     lines = [title.rstrip()]
     for kind in ("model", "blend", "stack"):
         for name, entry in figures[kind].items():
             cells = [f"{_interval(entry[part]):<25}{_number(entry[part]['log_loss']):<9}" for part in ("oof", "test")]
-            lines.append(f"{_name(name)}{kind:<8}{''.join(cells)}".rstrip())
+            marked = f"{kind}{'*' if figures['deployed'] == {'kind': kind, 'name': name} else ''}"
+            lines.append(f"{_name(name)}{marked:<8}{''.join(cells)}".rstrip())
     return "\n".join(lines)
+
+
+def _contributions(figures: dict) -> str:
+    """What each model contributes: its weights, and the OOF accuracy of the blends without it."""
+    lines = ["What each model contributes (points of OOF accuracy that the blends change by without it):", ""]
+    lines += [f"{'':<{NAME_WIDTH}}{'greedy':<8}{'LightGBM':<10}{'mean without it':<25}greedy without it"]
+    lines += [f"{'model':<{NAME_WIDTH}}{'weight':<8}{'gain':<10}"]
+    for model, entry in figures["contribution"].items():
+        shares = f"{_share(entry['weight']):<8}{_share(entry['importance']):<10}"
+        changes = [_change(entry[f"{blend}_without"]["accuracy"]) for blend in ("mean", "greedy")]
+        lines.append(f"{_name(model)}{shares}{changes[0]:<25}{changes[1]}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _thresholds(figures: dict) -> str:
+    """The threshold of each class and what it gives."""
+    metric, target = next((key, value) for key, value in figures["threshold_target"].items() if value is not None)
+    title = (
+        f"{'class':<{NAME_WIDTH}}{'threshold':>10}{'OOF precision':>16}{'recall':>9}{'test precision':>17}{'recall':>9}"
+    )
+    lines = [f"Thresholds for {metric} {_share(target)}, chosen on the OOF rows (%):", "", title]
+    for row in figures["thresholds"]:
+        cells = [_share(row[part][key]) for part in ("oof", "test") for key in ("precision", "recall")]
+        value = "none" if row["threshold"] is None else f"{row['threshold']:.4f}"
+        lines.append(f"{_name(row['class'])}{value:>10}" + "".join(map(_right, cells, (16, 9, 17, 9))))
+    return "\n".join(lines)
+
+
+def _right(cell: str, width: int) -> str:
+    return f"{cell:>{width}}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _points(sd: float | None) -> str:
+    return "-" if sd is None else f"{100 * sd:.2f}"
+
+
+def _change(found: dict) -> str:
+    return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*(100 * found[key] for key in ("difference", "low", "high")))
+
+
+def _item(text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _mean_sd(values: list[float]) -> str:
@@ -96,4 +157,4 @@ def _name(name: str) -> str:
 
 
 def _wrapped(text: str) -> str:
-    return textwrap.fill(text, WIDTH)
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False)

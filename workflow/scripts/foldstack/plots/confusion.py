@@ -7,7 +7,6 @@ from foldstack.plots import style
 WRITTEN_CELLS = 12  # classes, up to which counts are written into the cells
 NAMED_CLASSES = 40
 LISTED = 8
-DEPLOYED = "lightgbm"  # the stack that the exported ensemble uses
 PARTS = {"oof": "out of fold", "test": "test set"}
 
 
@@ -22,12 +21,13 @@ def mistakes(matrix: np.ndarray, classes: list[str], limit: int = LISTED) -> lis
 
 def draw_confusion(metrics: dict, path) -> None:
     """Two row-normalised matrices side by side, and under each a list of its most frequent mistakes."""
-    classes, entry = metrics["classes"], metrics["stack"][DEPLOYED]
+    classes, deployed = metrics["classes"], metrics["deployed"]
+    entry = metrics[deployed["kind"]][deployed["name"]]
     parts = {key: label for key, label in PARTS.items() if entry[key]["confusion"]}
     matrices = {key: np.asarray(entry[key]["confusion"]) for key in parts}
     off_diagonal = ~np.eye(len(classes), dtype=bool)
     worst = max(0.1, *(_shares(matrix)[off_diagonal].max(initial=0) for matrix in matrices.values()))
-    title = f"Which classes the stack “{DEPLOYED}” confuses"
+    title = f"Which classes the {deployed['kind']} “{deployed['name']}” confuses"
     listed = min(LISTED, len(classes) * (len(classes) - 1))
     heights = [430 if len(classes) > 2 else 220, 26 + 15 * listed]
     with style.drawing(path, title, 490 * len(parts), 70 + sum(heights)) as figure:

@@ -11,7 +11,6 @@ from foldstack.summary import human
 PARTS = {"oof": "Out of fold", "test": "Test set"}
 FIGURES = {"accuracy": "Accuracy", "f1": "F1", "map": "mAP", "log_loss": "Log-loss"}
 LOWER_IS_BETTER = {"log_loss"}
-DEPLOYED = ("stack", "lightgbm")
 DRAWN = 34  # contenders in the figure; the table holds all
 
 BODY = """
@@ -84,18 +83,22 @@ def render_leaderboard(board: pd.DataFrame, metrics: dict) -> str:
         warning=banner(metrics.get("left_out", [])),
         parts=PARTS,
         figures=FIGURES,
-        rows=_rows(ranked(board), mark=True),
-        seeds=_rows(seeds, mark=False),
+        rows=_rows(ranked(board), metrics["deployed"], mark=True),
+        seeds=_rows(seeds, metrics["deployed"], mark=False),
     )
 
 
-def _rows(table: pd.DataFrame, mark: bool) -> list[dict]:
+def _rows(table: pd.DataFrame, deployed: dict, mark: bool) -> list[dict]:
     shown = {(part, key): table[f"{part}_{key}"].round(6) for part in PARTS for key in FIGURES}
     top = {at: values.min() if at[1] in LOWER_IS_BETTER else values.max() for at, values in shown.items()}
     rows = []
     for index, row in table.iterrows():
         cells = [_cell(row, *at, mark and shown[at][index] == top[at]) for at in shown]
-        kind = f"{row['kind']}, deployed" if (row["kind"], row["name"]) == DEPLOYED else row["kind"]
+        kind = (
+            f"{row['kind']}, deployed"
+            if (row["kind"], row["name"]) == (deployed["kind"], deployed["name"])
+            else row["kind"]
+        )
         kind = f"seed {int(row['seed'])}" if row["kind"] == "seed" else kind
         sizes = {key: human(row[key]) if pd.notna(row[key]) else "–" for key in ("parameters", "flops")}
         rows.append({"name": row["name"], "kind": kind, "cells": cells, **sizes})

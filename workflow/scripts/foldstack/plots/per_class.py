@@ -1,9 +1,8 @@
-"""The deployed stack class by class, as an HTML page."""
+"""The deployed ensemble class by class, as an HTML page."""
 
 import numpy as np
 
 from foldstack.plots import page
-from foldstack.plots.confusion import DEPLOYED
 
 PARTS = {"oof": "Out of fold", "test": "Test set"}
 FIGURES = {"precision": "Precision", "recall": "Recall", "f1": "F1", "average_precision": "AP"}
@@ -39,14 +38,15 @@ BODY = """
 
 def render_per_class(metrics: dict) -> str:
     """The page's HTML from metrics.json; a part without samples, such as an empty test set, is left out."""
-    entry = metrics["stack"][DEPLOYED]
+    deployed = metrics["deployed"]
+    entry = metrics[deployed["kind"]][deployed["name"]]
     parts = {part: title for part, title in PARTS.items() if entry[part]["per_class"]}
     rows = []
     for i, name in enumerate(metrics["classes"]):
         row = {"name": name, "parts": [entry[part]["per_class"][i] for part in parts]}
         rows.append(row | _taken_for(np.asarray(entry["oof"]["confusion"]), i, metrics["classes"]))
     rows.sort(key=lambda row: (row["parts"][0]["f1"] is None, row["parts"][0]["f1"]))
-    title = f"The stack “{DEPLOYED}”, class by class ({len(rows)} classes)"
+    title = f"The {deployed['kind']} “{deployed['name']}”, class by class ({len(rows)} classes)"
     return page.render(title, BODY, parts=parts, figures=FIGURES, rows=rows)
 
 

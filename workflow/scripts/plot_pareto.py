@@ -1,0 +1,13 @@
+"""Draw the accuracy of sets of models against their cost (rule plot_pareto)."""
+
+from foldstack.jobs import job, read_json
+from foldstack.plots.pareto import draw_pareto
+
+
+def main(smk):
+    with job(smk):
+        draw_pareto(read_json(smk.input.metrics), smk.output.figure)
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821
