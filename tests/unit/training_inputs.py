@@ -32,6 +32,7 @@ CONFIG = {
     "image_size": None,
     "gpus": 0,
     "threads": 1,
+    "precision": "auto",
 }
 OUTPUTS = {
     "weights": "weights.safetensors",

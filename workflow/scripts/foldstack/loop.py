@@ -18,6 +18,7 @@ from foldstack.losses import build_loss, log_loss
 from foldstack.memory import Buffers, at_once, in_halves
 from foldstack.network import Classifier
 from foldstack.optimizers import build_optimizer, learning_rate, peak_rate, set_learning_rate
+from foldstack.precision import Precision
 from foldstack.seeding import epoch_order, seed_step
 from foldstack.state import State, Subset
 
@@ -69,6 +70,7 @@ class Loop:
         self.optimizer = build_optimizer(classifier, config)
         self.loss = build_loss(config)
         self.device = classifier.mean.device
+        self.precision = Precision(config["precision"], self.device)
         self.labels = torch.from_numpy(train.labels).to(self.device)
         self.state, self.trained = State(world_size=group.size), False
         self._plan()
@@ -153,7 +155,7 @@ class Loop:
                 f"memory ran out in step {step + 1}: batches of {len(positions)} samples now go through in "
                 f"micro-batches of {fitted}, their gradients summed"
             )
-        self.optimizer.step()
+        self.precision.step(self.optimizer)
         self.group.average_statistics(self.classifier)
         self._loss += self.group.sum(loss)
 
@@ -176,9 +178,10 @@ class Loop:
         parts = -(-len(own) // size)
         for i, (some, wanted) in enumerate(zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True)):
             with self.group.exchange(self.network, last=i == parts - 1):
-                loss = self.loss(self.network(some), wanted)
+                with self.precision.forward():
+                    loss = self.loss(self.network(some), wanted)
                 # The exchange takes the mean over the ranks, hence times their number.
-                (loss * (weight * self.group.size * len(wanted) / len(positions))).backward()
+                self.precision.backward(loss * (weight * self.group.size * len(wanted) / len(positions)))
             total += loss.detach().double() * (weight * len(wanted))
         return total
 
@@ -235,6 +238,7 @@ class Loop:
             "seconds": self.seconds(),
             "classifier": self.classifier.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.precision.scaler.state_dict(),
         }
 
     def _plan(self) -> None:
@@ -257,6 +261,7 @@ class Loop:
             return
         self.classifier.load_state_dict(saved.pop("classifier"))
         self.optimizer.load_state_dict(saved.pop("optimizer"))
+        self.precision.scaler.load_state_dict(saved.pop("scaler"))
         self.state = State(**saved)
         self._plan()
         epoch, step = self.state.epoch, self.state.step

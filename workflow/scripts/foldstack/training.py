@@ -119,6 +119,7 @@ def train_fold(
             "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
             "cards": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
             "threads": threads,
+            "precision": str(loop.precision.dtype).removeprefix("torch."),
             "seconds": round(loop.seconds(), 3),
             "peak_memory_mb": round(_peak_memory(device), 1),
             "versions": jobs.versions(),
