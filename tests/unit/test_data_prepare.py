@@ -274,7 +274,7 @@ def test_script(tmp_path):
         params=SimpleNamespace(
             config=json.dumps({"data": DEFAULTS | {"path": str(tmp_path / "a.npz")}}), get=lambda key, default: default
         ),
-        output=SimpleNamespace(**{key: str(tmp_path / name) for key, name in FILES.items()}),
+        output=SimpleNamespace(**{Path(name).stem: str(tmp_path / name) for name in FILES.values()}),
         log=[str(tmp_path / "log")],
         threads=1,
         rule="prepare_data",

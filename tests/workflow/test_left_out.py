@@ -88,7 +88,7 @@ def test_below_the_quorum_the_stack_fails_with_a_sentence_and_a_kill_is_no_resul
     done = made.run("--until", "fit_stacker", check=False)
     assert done.returncode != 0
     assert "train_fold model weak seed 0 fold" in " ".join(done.stderr.split())
-    assert "it was killed, or its log is empty" in " ".join(done.stderr.split())
+    assert "it was killed: its log gives no reason" in " ".join(done.stderr.split())
     assert not list(made.results.glob("models/weak/*/*/run.json"))
     assert not (made.results / "stack" / "stack.json").exists()
     assert "Traceback" not in done.stdout + done.stderr

@@ -229,6 +229,7 @@ def _last_line(log: str) -> str:
         lines = [line for line in Path(log).read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     except OSError:
         lines = []
-    return (
-        lines[-1].removeprefix("foldstack.errors.FoldstackError: ") if lines else "it was killed, or its log is empty"
-    )
+    # What fails leaves a traceback, what is stopped says so; a killed job's last words are about its work.
+    if not any(line.startswith(("Traceback", "stopped by signal", "The snakemake that started")) for line in lines):
+        return "it was killed: its log gives no reason"
+    return lines[-1].removeprefix("foldstack.errors.FoldstackError: ")
