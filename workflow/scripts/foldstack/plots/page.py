@@ -38,6 +38,7 @@ small { color: var(--muted); font-size: .8em; } .top { font-weight: 650; border-
 _ENVIRONMENT = jinja2.Environment(
     autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
 )
+_PLAIN = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -57,6 +58,11 @@ _PAGE = """<!doctype html>
 def fill(body: str, **values) -> Markup:
     """A part of a page: the jinja2 template `body`, filled in with `values`; what is no Markup is escaped."""
     return Markup(_ENVIRONMENT.from_string(body).render(**values))
+
+
+def plain(body: str, **values) -> str:
+    """A text that is not HTML, such as Markdown; nothing is escaped."""
+    return _PLAIN.from_string(body).render(**values) + "\n"
 
 
 def wrap(title: str, body: Markup, more_style: str = "") -> str:
