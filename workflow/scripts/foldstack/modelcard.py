@@ -22,8 +22,8 @@ CARD = """\
 
 {% endfor %}
 `ensemble.onnx` (SHA-256 `{{ digest }}`) takes {{ task }} as uint8 `{{ shape }}` of any size and gives the
-probabilities of {{ classes|length }} classes. Inside are {{ networks }} networks (`{{ models }}`; {{ n_splits }} folds), combined by
-`{{ method }}`: {{ parameters }} parameters. It needs onnxruntime {{ onnxruntime }}.
+probabilities of {{ classes|length }} classes. Inside are {{ networks }} networks (`{{ models }}`; {{ n_splits }}
+folds), combined by `{{ method }}`: {{ parameters }} parameters. It needs onnxruntime {{ onnxruntime }}.
 
 **Classes:** {{ named }}.
 
