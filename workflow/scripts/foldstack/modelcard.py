@@ -133,7 +133,7 @@ def model_card(metrics: dict, dataset: dict, described: dict, gate: dict, config
         "parts": parts,
         "scores": [_score(entry, key, name, parts) for key, name in SCORES.items()],
         "verdict": metrics["verdict"],
-        "calibration": metrics["findings"]["calibration"]["text"].removeprefix("Calibration: "),
+        "calibration": "T" + metrics["findings"]["calibration"]["text"].removeprefix("Calibration: t"),
         "weakest": _weakest(entry["oof"]["per_class"]),
         "few": ", ".join(row["name"] for row in _counts(dataset) if row["train"] < 30),
         "foreign": bool(config["data"]["path"]),

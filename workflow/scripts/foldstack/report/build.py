@@ -20,6 +20,7 @@ from foldstack.report.protocol import protocol_diagram
 from foldstack.summary import duplicates_caution, human
 
 PARTS = {"oof": "out of fold", "test": "on the test split"}
+TOPICS = ("simplest", "worth", "members", "prune", "seeds", "calibration")  # metrics.json is sorted by name
 STATES = {"before": "as deployed", "after": "with a temperature, not applied"}
 
 
@@ -85,7 +86,7 @@ def _what(metrics: dict, dataset: dict) -> str:
 def _verdict(metrics: dict) -> dict:
     """What the page says first."""
     deployed = metrics["deployed"]
-    entry, lead = metrics[deployed["kind"]][deployed["name"]], []
+    entry, findings, lead = metrics[deployed["kind"]][deployed["name"]], metrics["findings"], []
     for part, where in PARTS.items():
         if entry[part]["accuracy"] is not None:
             low, high = 100 * entry[part]["accuracy_low"], 100 * entry[part]["accuracy_high"]
@@ -93,7 +94,7 @@ def _verdict(metrics: dict) -> dict:
             lead.append({"title": f"Accuracy {where}", "value": value, "interval": f"95 %: {low:.2f} to {high:.2f}"})
     return {
         "lead": lead,
-        "findings": [_with_code(found["text"]) for found in metrics["findings"].values()],
+        "findings": [_with_code(findings[topic]["text"]) for topic in TOPICS if topic in findings],
         "left_out": banner(metrics["left_out"]),
         "cautions": duplicates_caution(metrics),
     }

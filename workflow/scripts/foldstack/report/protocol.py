@@ -4,6 +4,7 @@ from markupsafe import Markup
 
 SHOWN = 5  # folds that are drawn; of more, the first four and the last
 CELL, ROW, LEFT, TOP = 76, 26, 118, 48  # px
+WIDTH = 700  # px, at least: what the words beneath need
 INNER = 14  # px: width of the inner split in a cell
 
 
@@ -38,11 +39,11 @@ def protocol_diagram(sizes: list[int], tested: int, seeds: str, inner: bool) -> 
         parts += [_text(right + CELL / 2, y + 16, "predict", "middle", "on")]
         y += ROW
     y += 26
-    width = right + CELL + 4
+    width = max(right + CELL + 4, WIDTH)
     steps = [
-        ("Out-of-fold table", "each sample once, by runs that never saw it"),
-        ("Stack, fold by fold", "fitted without the fold that it predicts"),
-        ("The OOF score", "and its 95 % interval over samples"),
+        ("Out-of-fold table", "each sample by runs that never saw it"),
+        ("Stack, fold by fold", "fitted without the fold it predicts"),
+        ("Out-of-fold score", "with a 95 % interval over samples"),
     ]
     step = (width - 40) / 3
     for i, (name, what) in enumerate(steps):

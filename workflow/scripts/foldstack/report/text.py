@@ -8,6 +8,7 @@ var(--line); }
 h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; } code { font-size: .92em; overflow-wrap: anywhere; }
 a { color: var(--mark); } a:focus-visible, summary:focus-visible, input:focus-visible { outline: 2px solid
 var(--mark); }
+.scroll { margin-bottom: .9rem; }
 nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; margin: .6rem 0; }
 .findings { padding-left: 1.1rem; max-width: 52rem; } .findings li { margin-bottom: .45rem; }
 .lead { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1rem 0; padding: 0; list-style: none; }
@@ -124,7 +125,7 @@ of fold.</p>
 {{ figures.confusion }}
 <h3>The most confident mistakes</h3>
 {% if tiles %}
-<p>Out of fold, surest first: what it is → what it was taken for. Often these are wrong labels.</p>
+<p>Out of fold, surest first: what it is → what it was taken for. Look for wrong labels among them.</p>
 <ul class="sheet">
 {% for each in tiles %}
 <li><img src="{{ each.picture }}" alt="{{ each.source }}: {{ each.true }}, taken for {{ each.predicted }}">
