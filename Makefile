@@ -12,8 +12,10 @@ SOURCES := workflow tests docs benchmarks predict.py
 CONFIG ?=
 FILE ?= results/digits/export/ensemble.onnx
 DATA ?=
+A ?=
+B ?=
 
-.PHONY: help setup demo explain verify report bench-noop bench-makespan bench-optimism test test-slurm reruns torture stress fuzz lint format docs lock clean
+.PHONY: help setup demo explain verify compare report bench-noop bench-makespan bench-optimism test test-slurm reruns torture stress fuzz lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -37,6 +39,10 @@ explain: $(READY) ## what would run, why, and about how long; CONFIG=my.yaml for
 verify: $(READY) ## score an exported file on labelled images: FILE=ensemble.onnx DATA=folder
 	@test -n "$(DATA)" || { echo "Say what to score it on: make verify FILE=ensemble.onnx DATA=folder-of-class-folders"; exit 1; }
 	@$(BIN)/python workflow/verify.py "$(FILE)" "$(DATA)"
+
+compare: $(READY) ## two experiments: what differs, and whether beyond noise: A=results/x B=results/y
+	@test -n "$(A)" -a -n "$(B)" || { echo "Say which two: make compare A=results/x B=results/y"; exit 1; }
+	@$(BIN)/python workflow/compare.py "$(A)" "$(B)"
 
 report: $(READY) ## the demo's report, in report.html
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --report report.html

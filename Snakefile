@@ -53,6 +53,7 @@ rule all:
     """Everything that the config asks for."""
     default_target: True
     input:
+        "<results>/evaluation/report.html",
         "<results>/evaluation/summary.txt",
         "<results>/evaluation/leaderboard.html",
         "<results>/evaluation/confusion.svg",
@@ -66,6 +67,7 @@ rule all:
         "<results>/evaluation/timings.svg",
         "<results>/export/ensemble.onnx",
         "<results>/export/parity.json",
+        "<results>/export/MODEL_CARD.md",
         run_files("run.json"),  # of itself, so that a run that failed under stack.quorum is tried again
         "<results>/predictions/predictions.csv" if CONFIG["predict"]["path"] else [],
 

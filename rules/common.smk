@@ -47,6 +47,13 @@ def slice_of(*sections):
     return configuration.canonical({name: CONFIG[name] for name in sections})
 
 
+def decisive_slice():
+    """The config as far as it decides a result, defaults filled in: what the report shows of it."""
+    sections = {name: CONFIG[name] for name in ("experiment", "data", "folds", "stack", "evaluation")}
+    models = {name: configuration.training_slice(CONFIG, name) | {"seeds": seeds} for name, seeds in MEMBERS.items()}
+    return configuration.canonical(sections | {"models": models})
+
+
 @functools.cache
 def code(script, model=None):
     """Digests of all first-party code that `script` can reach; with `model`, of its architecture too."""

@@ -1,7 +1,7 @@
 """Scores on the out-of-fold predictions and on the test split.
 
 INPUTS   oof/*, test/*, stack/*, runs
-OUTPUTS  evaluation/leaderboard.csv, metrics.json, summary.txt; tables and figures of the report
+OUTPUTS  evaluation/leaderboard.csv, metrics.json, summary.txt; tables and figures; report.html, which holds them all
 """
 
 
@@ -146,3 +146,49 @@ rule plot_pareto:
         code=code("plot_pareto.py"),
     script:
         "../workflow/scripts/plot_pareto.py"
+
+
+rule render_report:
+    """The report: one HTML file with every figure in it, from the verdict to the hashes."""
+    input:
+        leaderboard="<results>/evaluation/leaderboard.csv",
+        metrics="<results>/evaluation/metrics.json",
+        oof=member_files("oof"),
+        test=member_files("test"),
+        stack="<results>/stack/stack.json",
+        stack_oof="<results>/stack/oof.parquet",
+        runs=run_files("run.json"),
+        samples=ancient(prepared("data/samples.parquet")),
+        pixels=ancient(prepared("data/pixels.npy")),
+        dataset=ancient(prepared("data/dataset.json")),
+        folds_summary=ancient(prepared("folds/folds.json")),
+        figures=[
+            "<results>/evaluation/leaderboard.svg",
+            "<results>/evaluation/confusion.svg",
+            "<results>/evaluation/calibration.svg",
+            "<results>/evaluation/pareto.svg",
+            "<results>/evaluation/learning_curves.svg",
+            "<results>/evaluation/timings.svg",
+            "<results>/folds/folds.svg",
+            "<results>/data/class_counts.svg",
+            "<results>/data/contact_sheet.png",
+            "<results>/data/duplicates.png",
+        ],
+    output:
+        report=report(
+            "<results>/evaluation/report.html",
+            category="0 Report",
+            labels={"figure": "The whole report on one page"},
+            caption="../workflow/report/report.rst",
+        ),
+    log:
+        "<results>/logs/render_report.log",
+    benchmark:
+        "<results>/benchmarks/render_report.tsv"
+    params:
+        code=code("render_report.py"),
+        config=decisive_slice(),
+        members=configuration.canonical(MEMBERS),
+        content=content,
+    script:
+        "../workflow/scripts/render_report.py"

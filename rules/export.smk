@@ -1,7 +1,8 @@
 """ONNX files, and the gates that they must pass.
 
 INPUTS   weights of all runs, stack/*, evaluation/metrics.json
-OUTPUTS  export/ensemble.onnx, export/parity.json; on the way export/models/{model}.onnx, export/parity/{model}.json
+OUTPUTS  export/ensemble.onnx, export/parity.json, export/MODEL_CARD.md;
+         on the way export/models/{model}.onnx, export/parity/{model}.json
 """
 
 
@@ -95,3 +96,22 @@ rule verify_ensemble:
         content=content,
     script:
         "../workflow/scripts/verify_ensemble.py"
+
+
+rule write_model_card:
+    """What goes with the exported file: data, protocol, scores, limits, how to reproduce."""
+    input:
+        onnx="<results>/export/ensemble.onnx",
+        parity="<results>/export/parity.json",
+        metrics="<results>/evaluation/metrics.json",
+        dataset=ancient(prepared("data/dataset.json")),
+    output:
+        card="<results>/export/MODEL_CARD.md",
+    log:
+        "<results>/logs/write_model_card.log",
+    params:
+        code=code("write_model_card.py"),
+        config=decisive_slice(),
+        content=content,
+    script:
+        "../workflow/scripts/write_model_card.py"

@@ -17,7 +17,7 @@ def summary(figures: dict) -> str:
     warning = banner(figures.get("left_out", []))
     paragraphs = [
         *([_wrapped(warning)] if warning else []),
-        *map(_wrapped, _duplicates(figures)),
+        *map(_wrapped, duplicates_caution(figures)),
         "Verdict, from out-of-fold (OOF) figures with 95 % intervals over samples:",
         "\n".join(_item(entry["text"]) for entry in figures["findings"].values()),
         f"{counts['train']} training and {counts['test']} test samples, {len(figures['classes'])} classes.",
@@ -37,7 +37,7 @@ def summary(figures: dict) -> str:
     return "\n\n".join(paragraphs) + "\n"
 
 
-def _duplicates(figures: dict) -> list[str]:
+def duplicates_caution(figures: dict) -> list[str]:
     """A warning where test samples have a double among the training samples."""
     same, near = (figures[key]["train_test"] for key in ("duplicates", "near_duplicates"))
     if not same + near:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from foldstack.errors import FoldstackError
 from foldstack.plots import page, style
@@ -13,13 +14,15 @@ FIGURES = {"accuracy": "Accuracy", "f1": "F1", "map": "mAP", "log_loss": "Log-lo
 LOWER_IS_BETTER = {"log_loss"}
 DRAWN = 34  # contenders in the figure; the table holds all
 
-BODY = """
+VERDICT = """
 {% if warning %}<p><strong>{{ warning }}</strong></p>{% endif %}
 <p>{{ verdict }}</p>
+"""
+BODY = """
 <p>Sorted by out-of-fold accuracy, never by the test set.
 <span class="top">Underlined</span>: the leading figure of its column.
 Accuracy, F1 and mAP in %, F1 and mAP averaged over classes; in brackets the 95 % interval.
-Blends and stacks are cross-fitted: no row was scored by weights that saw it.</p>
+Blends and stacks are cross-fitted: no row was scored by weights that saw it. Hovering shows the other intervals.</p>
 {% macro board(rows) %}
 <div class="scroll"><table>
 <thead>
@@ -32,9 +35,11 @@ Blends and stacks are cross-fitted: no row was scored by weights that saw it.</p
 </thead>
 <tbody>
 {% for row in rows %}
-<tr><th scope="row" class="first"><span class="name" title="{{ row.name }}">{{ row.name }}</span><br>
+<tr class="{{ row.family }}">
+<th scope="row" class="first"><span class="name" title="{{ row.name }}">{{ row.name }}</span><br>
 <small>{{ row.kind }}</small></th>
-{% for cell in row.cells %}<td{% if loop.index0 % figures|length == 0 %} class="gap"{% endif %}>
+{% for cell in row.cells %}<td{% if loop.index0 % figures|length == 0 %} class="gap"{% endif %}
+{%- if cell.title %} title="{{ cell.title }}"{% endif %}>
 <span{% if cell.top %} class="top"{% endif %}>{{ cell.text }}</span>
 {%- if cell.interval %}<br><small>{{ cell.interval }}</small>{% endif %}</td>
 {% endfor %}<td class="gap">{{ row.parameters }}</td><td>{{ row.flops }}</td></tr>
@@ -71,29 +76,29 @@ def ranked(board: pd.DataFrame) -> pd.DataFrame:
 
 def render_leaderboard(board: pd.DataFrame, metrics: dict) -> str:
     """The page's HTML from leaderboard.csv and metrics.json."""
+    counts = metrics["samples"]
+    title = f"Leaderboard: {counts['train']:,} out-of-fold and {counts['test']:,} test samples"
+    above = page.fill(VERDICT, verdict=metrics["verdict"], warning=banner(metrics.get("left_out", [])))
+    return page.wrap(title, above + leaderboard_table(board, metrics))
+
+
+def leaderboard_table(board: pd.DataFrame, metrics: dict) -> Markup:
+    """The table, its explanation, and the single seeds' table folded away beneath."""
     seeds = board[board["kind"] == "seed"].sort_values(["name", "seed"], kind="stable")
     if not (seeds.groupby("name").size() > 1).any():
         seeds = seeds.iloc[:0]  # one seed a model: the same figures as the models' own rows
-    counts = metrics["samples"]
-    title = f"Leaderboard: {counts['train']:,} out-of-fold and {counts['test']:,} test samples"
-    return page.render(
-        title,
-        BODY,
-        verdict=metrics["verdict"],
-        warning=banner(metrics.get("left_out", [])),
-        parts=PARTS,
-        figures=FIGURES,
-        rows=_rows(ranked(board), metrics["deployed"], mark=True),
-        seeds=_rows(seeds, metrics["deployed"], mark=False),
-    )
+    rows, single = _rows(ranked(board), metrics, mark=True), _rows(seeds, metrics, mark=False)
+    return page.fill(BODY, parts=PARTS, figures=FIGURES, rows=rows, seeds=single)
 
 
-def _rows(table: pd.DataFrame, deployed: dict, mark: bool) -> list[dict]:
+def _rows(table: pd.DataFrame, metrics: dict, mark: bool) -> list[dict]:
+    deployed = metrics["deployed"]
     shown = {(part, key): table[f"{part}_{key}"].round(6) for part in PARTS for key in FIGURES}
     top = {at: values.min() if at[1] in LOWER_IS_BETTER else values.max() for at, values in shown.items()}
     rows = []
     for index, row in table.iterrows():
-        cells = [_cell(row, *at, mark and shown[at][index] == top[at]) for at in shown]
+        reach = {part: _intervals(metrics, row, part) for part in PARTS}
+        cells = [_cell(row, *at, mark and shown[at][index] == top[at], reach[at[0]]) for at in shown]
         kind = (
             f"{row['kind']}, deployed"
             if (row["kind"], row["name"]) == (deployed["kind"], deployed["name"])
@@ -101,19 +106,30 @@ def _rows(table: pd.DataFrame, deployed: dict, mark: bool) -> list[dict]:
         )
         kind = f"seed {int(row['seed'])}" if row["kind"] == "seed" else kind
         sizes = {key: human(row[key]) if pd.notna(row[key]) else "–" for key in ("parameters", "flops")}
-        rows.append({"name": row["name"], "kind": kind, "cells": cells, **sizes})
+        rows.append({"name": row["name"], "kind": kind, "family": row["kind"], "cells": cells, **sizes})
     return rows
 
 
-def _cell(row: pd.Series, part: str, key: str, top: bool) -> dict:
+def _intervals(metrics: dict, row: pd.Series, part: str) -> dict:
+    entry = metrics[row["kind"]][row["name"]]
+    entry = entry[str(int(row["seed"]))] if row["kind"] == "seed" else entry
+    return entry[part].get("intervals", {})
+
+
+def _cell(row: pd.Series, part: str, key: str, top: bool, reach: dict) -> dict:
     value, interval = row[f"{part}_{key}"], None
     if pd.isna(value):
-        return {"text": "–", "interval": None, "top": False}
+        return {"text": "–", "interval": None, "top": False, "title": None}
     if key == "accuracy":
         low, high = (100 * row[f"{part}_accuracy_{end}"] for end in ("low", "high"))
         interval = f"[{low:.2f}, {high:.2f}]"
-    text = f"{value:.4f}" if key in LOWER_IS_BETTER else f"{100 * value:.2f}"
-    return {"text": text, "interval": interval, "top": bool(top)}
+    scale, digits = (1, 4) if key in LOWER_IS_BETTER else (100, 2)
+    title = None
+    if key in reach:
+        title = "{}: 95 % interval {:.{d}f} to {:.{d}f}".format(
+            FIGURES[key], *(scale * end for end in reach[key]), d=digits
+        )
+    return {"text": f"{scale * value:.{digits}f}", "interval": interval, "top": bool(top), "title": title}
 
 
 def draw_intervals(board: pd.DataFrame, path) -> None:

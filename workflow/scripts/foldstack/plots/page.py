@@ -4,6 +4,7 @@ Values are escaped by jinja2; nothing is fetched, and no script runs.
 """
 
 import jinja2
+from markupsafe import Markup
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2328; --muted: #5f6770; --line: #d5dae0; --paper: #ffffff;
@@ -37,13 +38,14 @@ small { color: var(--muted); font-size: .8em; } .top { font-weight: 650; border-
 _ENVIRONMENT = jinja2.Environment(
     autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
 )
+_PLAIN = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ title }}</title>
-<style>{{ style }}</style>
+<style>{{ style }}{{ more_style }}</style>
 </head>
 <body>
 <h1>{{ title }}</h1>
@@ -53,10 +55,17 @@ _PAGE = """<!doctype html>
 """
 
 
-def render(title: str, body: str, **values) -> str:
-    """A whole page; `body` is a jinja2 template, filled in with `values`."""
-    filled = _ENVIRONMENT.from_string(body).render(**values)
+def fill(body: str, **values) -> Markup:
+    """A part of a page: the jinja2 template `body`, filled in with `values`; what is no Markup is escaped."""
+    return Markup(_ENVIRONMENT.from_string(body).render(**values))
+
+
+def plain(body: str, **values) -> str:
+    """A text that is not HTML, such as Markdown; nothing is escaped."""
+    return _PLAIN.from_string(body).render(**values) + "\n"
+
+
+def wrap(title: str, body: Markup, more_style: str = "") -> str:
+    """A whole page around what `fill` made."""
     page = _ENVIRONMENT.from_string(_PAGE)
-    return page.render(
-        title=title, style=jinja2.utils.markupsafe.Markup(STYLE), body=jinja2.utils.markupsafe.Markup(filled)
-    )
+    return page.render(title=title, style=Markup(STYLE), more_style=Markup(more_style), body=body)

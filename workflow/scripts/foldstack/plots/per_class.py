@@ -1,6 +1,7 @@
 """The deployed ensemble class by class, as an HTML page."""
 
 import numpy as np
+from markupsafe import Markup
 
 from foldstack.plots import page
 
@@ -37,7 +38,15 @@ BODY = """
 
 
 def render_per_class(metrics: dict) -> str:
-    """The page's HTML from metrics.json; a part without samples, such as an empty test set, is left out."""
+    """The page's HTML from metrics.json."""
+    deployed = metrics["deployed"]
+    count = len(metrics["classes"])
+    title = f"The {deployed['kind']} “{deployed['name']}”, class by class ({count} classes)"
+    return page.wrap(title, per_class_table(metrics))
+
+
+def per_class_table(metrics: dict) -> Markup:
+    """The table and its explanation; a part without samples, such as an empty test set, is left out."""
     deployed = metrics["deployed"]
     entry = metrics[deployed["kind"]][deployed["name"]]
     parts = {part: title for part, title in PARTS.items() if entry[part]["per_class"]}
@@ -46,8 +55,7 @@ def render_per_class(metrics: dict) -> str:
         row = {"name": name, "parts": [entry[part]["per_class"][i] for part in parts]}
         rows.append(row | _taken_for(np.asarray(entry["oof"]["confusion"]), i, metrics["classes"]))
     rows.sort(key=lambda row: (row["parts"][0]["f1"] is None, row["parts"][0]["f1"]))
-    title = f"The {deployed['kind']} “{deployed['name']}”, class by class ({len(rows)} classes)"
-    return page.render(title, BODY, parts=parts, figures=FIGURES, rows=rows)
+    return page.fill(BODY, parts=parts, figures=FIGURES, rows=rows)
 
 
 def _taken_for(confusion: np.ndarray, i: int, classes: list[str]) -> dict:

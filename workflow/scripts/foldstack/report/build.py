@@ -1,0 +1,167 @@
+"""The report: one HTML file that opens offline, from the files of a finished run. Equal files give equal bytes."""
+
+import re
+from collections.abc import Sequence
+from statistics import mean
+
+import numpy as np
+import pandas as pd
+import yaml
+from markupsafe import Markup, escape
+
+from foldstack.members import Members
+from foldstack.plots import page
+from foldstack.plots.leaderboard import leaderboard_table
+from foldstack.plots.per_class import per_class_table
+from foldstack.plots.style import duration
+from foldstack.quorum import banner
+from foldstack.report import mistakes, text
+from foldstack.report.protocol import protocol_diagram
+from foldstack.summary import duplicates_caution, human
+
+PARTS = {"oof": "out of fold", "test": "on the test split"}
+TOPICS = ("simplest", "worth", "members", "prune", "seeds", "calibration")  # metrics.json is sorted by name
+STATES = {"before": "as deployed", "after": "with a temperature, not applied"}
+
+
+def report(
+    *,
+    board: pd.DataFrame,
+    metrics: dict,
+    members: Members,
+    deployed_oof: np.ndarray,
+    samples: pd.DataFrame,
+    pixels: np.ndarray,
+    dataset: dict,
+    folds: dict,
+    runs: Sequence[dict],
+    config: dict,
+    figures: dict[str, Markup],
+) -> str:
+    """The page.
+
+    Args:
+        board, metrics: leaderboard.csv and metrics.json.
+        deployed_oof: (N, C) cross-fitted probabilities of the deployed method, rows as in `members`.
+        samples: samples.parquet; pixels: uint8, indexed by its column `row`.
+        dataset, folds: dataset.json and folds.json.
+        runs: the run.json of every run that takes part.
+        config: the resolved config, as far as it decides a result.
+        figures: the figures of other rules, by the stem of their file.
+    """
+    rows = samples.set_index("sample_id", drop=False).loc[members.sample_ids]
+    predicted = deployed_oof.argmax(axis=1)
+    values = {
+        "sections": text.SECTIONS,
+        "figures": figures,
+        "deployed": metrics["deployed"],
+        "total": f"{len(rows):,}",
+        "wrong": f"{int((predicted != members.labels).sum()):,}",
+        "board": leaderboard_table(board, metrics),
+        "classes": per_class_table(metrics),
+        "contribution": metrics["contribution"] if len(members.models) > 1 else {},
+        "tiles": mistakes.most_confident(members.labels, deployed_oof, rows, pixels, members.classes),
+        "groups": mistakes.by_group(members.labels, predicted, rows["group"]),
+        "shared": mistakes.shared_errors(members),
+        "calibration": _calibration(metrics),
+        "costs": costs(runs),
+        "networks": len(runs),
+        "duplicates": {"identical": dataset["duplicates"], "nearly equal": dataset["near_duplicates"]},
+    }
+    values |= _verdict(metrics) | _protocol(members, metrics, runs) | _reproduction(metrics, runs, config)
+    values |= {"what": _what(metrics, dataset), "data": _data(metrics, dataset, folds)}
+    body = page.fill(text.MACROS + text.ANSWER + text.METHOD + text.REST, **values)
+    return page.wrap(f"Foldstack report: {config['experiment']}", body, text.STYLE)
+
+
+def _what(metrics: dict, dataset: dict) -> str:
+    models = metrics["model"]
+    return (
+        f"{len(models)} model{'s' * (len(models) > 1)} ({', '.join(models)}), {metrics['n_splits']} folds, "
+        f"{len(metrics['classes'])} classes of {dataset['task']}; deployed is the "
+        f"{metrics['deployed']['kind']} “{metrics['deployed']['name']}”."
+    )
+
+
+def _verdict(metrics: dict) -> dict:
+    """What the page says first."""
+    deployed = metrics["deployed"]
+    entry, findings, lead = metrics[deployed["kind"]][deployed["name"]], metrics["findings"], []
+    for part, where in PARTS.items():
+        if entry[part]["accuracy"] is not None:
+            low, high = 100 * entry[part]["accuracy_low"], 100 * entry[part]["accuracy_high"]
+            value = f"{100 * entry[part]['accuracy']:.2f} %"
+            lead.append({"title": f"Accuracy {where}", "value": value, "interval": f"95 %: {low:.2f} to {high:.2f}"})
+    return {
+        "lead": lead,
+        "findings": [_with_code(findings[topic]["text"]) for topic in TOPICS if topic in findings],
+        "left_out": banner(metrics["left_out"]),
+        "cautions": duplicates_caution(metrics),
+    }
+
+
+def _with_code(words: str) -> Markup:
+    """`text` in backquotes as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))
+
+
+def _protocol(members: Members, metrics: dict, runs: Sequence[dict]) -> dict:
+    seeds = sum(len(own) for own in members.seeds.values())
+    whose = f"{len(members.models)} models, {seeds} seeds in all"
+    inner = any(run["config"]["selection"] == "inner" for run in runs)
+    sizes = np.bincount(members.folds).tolist()
+    return {"diagram": protocol_diagram(sizes, metrics["samples"]["test"], whose, inner), "inner": inner}
+
+
+def _calibration(metrics: dict) -> list[dict]:
+    found = metrics["calibration"]
+    return [
+        {"name": f"{state}, {where}", **{key: found[part][name][key] for key in ("ece", "brier", "log_loss")}}
+        for part, where in PARTS.items()
+        if found[part]["before"]["bins"]
+        for name, state in STATES.items()
+    ]
+
+
+def costs(runs: Sequence[dict]) -> list[dict]:
+    """One row a model, as texts."""
+    rows = []
+    for model in dict.fromkeys(run["model"] for run in runs):
+        own = [run for run in runs if run["model"] == model]
+        seconds = [run["seconds"] for run in own]
+        memory = [run["peak_memory_mb"] for run in own if run["peak_memory_mb"] is not None]
+        epochs = sorted({run["epochs_run"] for run in own})
+        row = {"model": model, "runs": len(own), "each": duration(mean(seconds)), "all": duration(sum(seconds))}
+        row |= {"memory": f"{max(memory):,.0f} MB" if memory else "–"}
+        row |= {"epochs": f"{epochs[0]}–{epochs[-1]}" if len(epochs) > 1 else f"{epochs[0]}"}
+        row |= {key: human(own[0][key]) if own[0][key] is not None else "–" for key in ("parameters", "flops")}
+        rows.append(row | {"device": ", ".join(sorted({str(run["device"]) for run in own}))})
+    return rows
+
+
+def _data(metrics: dict, dataset: dict, folds: dict) -> str:
+    counts, (height, width) = metrics["samples"], dataset["image_size"]
+    out = dataset["quarantined"]
+    return (
+        f"{counts['train']:,} training and {counts['test']:,} test samples, stored as {width} × {height} px, "
+        f"{'grey' if dataset['channels'] == 1 else 'colour'}; "
+        + (f"{out:,} could not be read and were left out (data/quarantine.csv). " if out else "none was left out. ")
+        + f"Folds: {folds['strategy'].replace('_', ' ')}; the training samples form "
+        f"{folds['components']:,} sets, none of which straddles a fold."
+    )
+
+
+def _reproduction(metrics: dict, runs: Sequence[dict], config: dict) -> dict:
+    versions: dict[str, set] = {}
+    for run in runs:
+        for package, version in run["versions"].items():
+            versions.setdefault(package, set()).add(version)
+    proof = metrics["proof"]
+    hashes = {"data": proof["data_digest"], "folds": proof["folds_digest"]}
+    hashes |= {f"out-of-fold table of {member}": digest for member, digest in sorted(proof["members"].items())}
+    return {
+        "config": yaml.safe_dump(config, sort_keys=True, allow_unicode=True, width=100),
+        "versions": {package: ", ".join(sorted(found)) for package, found in sorted(versions.items())},
+        "hashes": hashes,
+        "code": "\n".join(sorted({entry for run in runs for entry in run["code"]})),
+    }

@@ -1,0 +1,53 @@
+"""Write the whole report as one HTML file (rule render_report)."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from foldstack import proof, quorum, tables
+from foldstack.jobs import job, read_json, write_text
+from foldstack.members import read_members, read_methods
+from foldstack.plots.leaderboard import read_leaderboard
+from foldstack.report.build import report
+from foldstack.report.pictures import inline_png, inline_svg
+
+ALTERNATIVES = {
+    "contact_sheet": "Some training samples of each class",
+    "duplicates": "Pairs of identical and nearly equal samples, side by side",
+}
+
+
+def main(smk):
+    with job(smk):
+        dataset, samples = read_json(smk.input.dataset), tables.read_samples(smk.input.samples)
+        stack, classes = read_json(smk.input.stack), dataset["classes"]
+        seeds = quorum.without(json.loads(smk.params.members), stack["left_out"])
+        oof_paths, test_paths = quorum.present(smk.input.oof, smk.input.test)
+        proof.check_versions(stack, smk.input.stack, dataset, read_json(smk.input.folds_summary))
+        members = read_members(oof_paths, test_paths, seeds, samples, classes)
+        page = report(
+            board=read_leaderboard(smk.input.leaderboard),
+            metrics=read_json(smk.input.metrics),
+            members=members,
+            deployed_oof=read_methods(smk.input.stack_oof, members.sample_ids, classes)[stack["method"]],
+            samples=samples,
+            pixels=np.load(smk.input.pixels, mmap_mode="r", allow_pickle=False),
+            dataset=dataset,
+            folds=read_json(smk.input.folds_summary),
+            runs=[read_json(path) for path in quorum.whole_members(smk.input.runs)],
+            config=json.loads(smk.params.config),
+            figures=dict(map(_figure, smk.input.figures)),
+        )
+        write_text(smk.output.report, page)
+
+
+def _figure(path):
+    name = Path(path).stem
+    if name in ALTERNATIVES:
+        return name, inline_png(path, ALTERNATIVES[name])
+    return name, inline_svg(path, f"{name}-")
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821
