@@ -15,7 +15,7 @@ DATA ?=
 A ?=
 B ?=
 
-.PHONY: help setup demo explain verify compare report bench-noop bench-makespan bench-optimism test test-slurm reruns torture stress fuzz lint format docs lock clean
+.PHONY: help setup demo explain verify compare report bench-noop bench-makespan bench-optimism bench-export test test-slurm reruns torture stress fuzz lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -89,6 +89,9 @@ bench-noop: $(READY) ## what an invocation with nothing to do costs with 500 fin
 
 bench-optimism: $(READY) ## estimate against untouched test, and what leaks fake, on the digits (ten minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/optimism.py
+
+bench-export: $(READY) ## latency and memory of the demo's one file against its parts and against torch (some minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/export_latency.py
 
 docs: $(READY) ## pages that are made from the code
 	$(BIN)/python docs/make_config_reference.py

@@ -30,6 +30,7 @@ include: "rules/oof.smk"
 include: "rules/stack.smk"
 include: "rules/evaluate.smk"
 include: "rules/export.smk"
+include: "rules/variants.smk"
 include: "rules/predict.smk"
 include: "rules/leakcheck.smk"
 
@@ -41,11 +42,13 @@ wildcard_constraints:
     model="|".join(map(re.escape, MEMBERS)),
     seed=r"\d+",
     fold=r"\d+",
+    variant="fp16|int8|pruned",
 
 
 localrules:
     all,
     predict,
+    variants,
     leakcheck,
 
 

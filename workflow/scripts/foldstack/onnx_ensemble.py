@@ -55,8 +55,12 @@ def export_ensemble(onnx_paths: Sequence, booster, stack: dict, dataset: dict, d
     metadata |= {"format": FORMAT, "onnxruntime": f">={ONNXRUNTIME}", "protocol": PROTOCOL}
     metadata |= {"input": _input_contract(metadata), "versions": versions(), "left_out": stack.get("left_out", [])}
     networks, metadata["seeds"] = _read_networks(onnx_paths, metadata)
-    proto = _compose(networks, booster, stack, metadata)
-    metadata["golden"] = _golden(proto, metadata)
+    return write_ensemble(_compose(networks, booster, stack, metadata), metadata, path)
+
+
+def write_ensemble(proto: ModelProto, metadata: dict, path) -> dict:
+    """Write a graph with its metadata, to which golden samples are added; returns the metadata."""
+    metadata = metadata | {"golden": _golden(proto, metadata)}
     helper.set_model_props(proto, {"foldstack": json.dumps(metadata, sort_keys=True, ensure_ascii=False)})
     onnx.checker.check_model(proto)
     _check_free(proto)

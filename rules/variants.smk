@@ -1,0 +1,87 @@
+"""Smaller and quicker forms of export/ensemble.onnx, each behind its own gate (`snakemake variants`).
+
+INPUTS   export/ensemble.onnx, export/models/*, stack/*, oof/*, data/*
+OUTPUTS  export/variants/{variant}.onnx (0 bytes where it failed its gate), {variant}.json; export/variants.csv, .svg
+"""
+
+
+rule variants:
+    """The target to ask for: `snakemake variants`."""
+    input:
+        "<results>/export/variants.csv",
+        "<results>/export/variants.svg",
+
+
+rule make_variant:
+    """Write one smaller or quicker form of the ensemble."""
+    input:
+        onnx="<results>/export/ensemble.onnx",
+        parity="<results>/export/parity.json",
+        models=expand("<results>/export/models/{model}.onnx", model=MEMBERS),
+        stacker="<results>/stack/stacker.txt",
+        stack="<results>/stack/stack.json",
+        metrics="<results>/evaluation/metrics.json",
+        oof=member_files("oof"),
+        test=member_files("test"),
+        samples=ancient(prepared("data/samples.parquet")),
+        pixels=ancient(prepared("data/pixels.npy")),
+        dataset=ancient(prepared("data/dataset.json")),
+    output:
+        onnx=temp("<results>/work/variants/{variant}.onnx"),
+    log:
+        "<results>/logs/make_variant/{variant}.log",
+    params:
+        code=code("make_variant.py"),
+        config=configuration.canonical(
+            {
+                "variants": {key: CONFIG["variants"][key] for key in ("budget", "share")},
+                "stack": CONFIG["stack"],
+                "members": MEMBERS,
+            }
+        ),
+        content=content,
+    script:
+        "../workflow/scripts/make_variant.py"
+
+
+rule verify_variant:
+    """Measure what a variant costs and saves; pass it on where it agrees with the full file."""
+    input:
+        onnx="<results>/export/ensemble.onnx",
+        candidate="<results>/work/variants/{variant}.onnx",
+        samples=ancient(prepared("data/samples.parquet")),
+        pixels=ancient(prepared("data/pixels.npy")),
+        folds=ancient(prepared("folds/folds.parquet")),
+    output:
+        onnx="<results>/export/variants/{variant}.onnx",
+        report="<results>/export/variants/{variant}.json",
+    log:
+        "<results>/logs/verify_variant/{variant}.log",
+    params:
+        code=code("verify_variant.py"),
+        config=configuration.canonical(
+            {
+                "min_agreement": CONFIG["variants"]["min_agreement"],
+                "bootstrap": CONFIG["evaluation"]["bootstrap"],
+                "seed": CONFIG["evaluation"]["seed"],
+            }
+        ),
+        content=content,
+    script:
+        "../workflow/scripts/verify_variant.py"
+
+
+rule compare_variants:
+    """All forms of the ensemble in a table and a figure, to choose from."""
+    input:
+        reports=expand("<results>/export/variants/{variant}.json", variant=CONFIG["variants"]["kinds"]),
+    output:
+        table="<results>/export/variants.csv",
+        figure="<results>/export/variants.svg",
+    log:
+        "<results>/logs/compare_variants.log",
+    params:
+        code=code("compare_variants.py"),
+        config=configuration.canonical(CONFIG["variants"]["kinds"]),
+    script:
+        "../workflow/scripts/compare_variants.py"

@@ -1,0 +1,19 @@
+"""All forms of the ensemble in a table and a figure, to choose from (rule compare_variants)."""
+
+import json
+
+from foldstack.jobs import atomic, job, read_json
+from foldstack.plots.variants import draw_variants, variants_table
+
+
+def main(smk):
+    with job(smk):
+        reports = dict(zip(json.loads(smk.params.config), map(read_json, smk.input.reports), strict=True))
+        table = variants_table(reports)
+        with atomic(smk.output.table) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.5g", lineterminator="\n")
+        draw_variants(table, smk.output.figure)
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821

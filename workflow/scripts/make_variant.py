@@ -1,0 +1,44 @@
+"""Write one smaller or quicker form of the ensemble (rule make_variant)."""
+
+import json
+
+import numpy as np
+
+from foldstack import quorum, tables
+from foldstack.jobs import job, read_json, write_text
+from foldstack.members import read_members
+
+
+def main(smk):
+    with job(smk):
+        import lightgbm
+
+        from foldstack import variants
+
+        config, kind = json.loads(smk.params.config), smk.wildcards.variant
+        stack, dataset = read_json(smk.input.stack), read_json(smk.input.dataset)
+        samples, (models,) = tables.read_samples(smk.input.samples), quorum.present(smk.input.models)
+        if kind == "fp16":
+            variants.write_fp16(smk.input.onnx, smk.output.onnx)
+        elif kind == "int8":
+            rows = samples.loc[samples["split"] == "train", "row"].to_numpy()
+            rows = rows[np.unique(np.linspace(0, len(rows) - 1, variants.CALIBRATION).astype(int))]
+            pixels = np.load(smk.input.pixels, mmap_mode="r", allow_pickle=False)[rows]
+            booster = lightgbm.Booster(model_file=str(smk.input.stacker))
+            variants.write_int8(smk.input.onnx, models, booster, stack, dataset, pixels, smk.output.onnx)
+        else:
+            own = config["variants"]
+            keep = variants.choose_models(read_json(smk.input.metrics), own["budget"], own["share"])
+            print(f"keeps {keep} of {stack['models']}")
+            if set(keep) == set(stack["models"]):
+                write_text(smk.output.onnx, "")
+                return
+            seeds = quorum.without(config["members"], stack["left_out"])
+            members = read_members(*quorum.present(smk.input.oof, smk.input.test), seeds, samples, dataset["classes"])
+            variants.write_pruned(
+                smk.input.onnx, models, members, keep, stack, config["stack"], dataset, smk.output.onnx
+            )
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821

@@ -1,0 +1,47 @@
+"""Measure a variant against the full file, and pass it on where it may be deployed (rule verify_variant)."""
+
+import json
+
+import numpy as np
+import onnx
+
+from foldstack import quorum, tables, variant_gate
+from foldstack.jobs import job, write_json, write_text
+from foldstack.onnx_ensemble import write_ensemble
+from foldstack.onnx_session import metadata_of
+
+STORED = ("accuracy", "accuracy_low", "accuracy_high", "log_loss")
+
+
+def main(smk):
+    with job(smk):
+        if quorum.is_empty(smk.input.candidate):
+            write_json(smk.output.report, {"passed": None, "reasons": ["no model can be spared"]})
+            write_text(smk.output.onnx, "")
+            return
+        samples = tables.read_samples(smk.input.samples)
+        split = "test" if (samples["split"] == "test").any() else "train"
+        chosen = samples[samples["split"] == split].sort_values("sample_id", ignore_index=True)
+        folds = None
+        if split == "train":
+            folds = (
+                tables.read_folds(smk.input.folds).set_index("sample_id").loc[chosen["sample_id"], "fold"].to_numpy()
+            )
+        pixels = np.load(smk.input.pixels, mmap_mode="r", allow_pickle=False)[chosen["row"].to_numpy()]
+        labels, config = chosen["label"].to_numpy(np.int64), json.loads(smk.params.config)
+        report = variant_gate.measure(smk.input.onnx, smk.input.candidate, pixels, labels, folds, config)
+        write_json(smk.output.report, report)
+        if not report["passed"]:
+            print(f"not passed on: {'; '.join(report['reasons'])}")
+            write_text(smk.output.onnx, "")
+            return
+        proto = onnx.load(smk.input.candidate)
+        metadata = metadata_of(proto, smk.input.candidate)
+        metadata["scores"] = {report["part"]: {key: report["variant"][key] for key in STORED}}
+        metadata["variant"] |= {key: report[key] for key in ("agreement", "max_abs_difference")}
+        metadata["variant"]["compared_on"] = {"part": report["part"], "samples": report["samples"]}
+        write_ensemble(proto, metadata, smk.output.onnx)
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821
