@@ -112,6 +112,7 @@ MISTAKES = {
         small(models={"small_cnn": {"options": {"width": True}}}),
         "give a value of type int",
     ),
+    "swapped images": (small(training={"swap": True}), "models.small_cnn: swap is for pairs"),
     "misspelt choice of an option": (
         small(data=PAIRS, models={"pair_net": {"options": {"fusion": "diference"}}}),
         "models.pair_net.options.fusion of 'pair_net' is 'diference'; did you mean 'difference'?",

@@ -252,6 +252,8 @@ def _check_model(name: str, block: dict, task: str, known: list[str]) -> None:
             f"Config: models.{name}: the architecture {architecture!r} is for {fits}, but data.format gives {task}."
         )
     _check_options(name, architecture, block["options"])
+    if block["swap"] and task != "pairs":
+        raise FoldstackError(f"Config: models.{name}: swap is for pairs, but data.format gives {task}; drop it.")
     if block["share"] > 1 and block["gpus"] not in (0, 1):
         raise FoldstackError(
             f"Config: models.{name}: a run on {block['gpus']} cards cannot share one with others (share: "
