@@ -41,22 +41,27 @@ def classifier(name, seed, *, stored=(12, 12), size=(16, 16), channels=3, task="
     torch.manual_seed(seed)
     spec = {"architecture": architecture, "options": options, "image_size": list(size), "store_size": list(stored)}
     network = Classifier(spec | {"channels": channels, "task": task, "classes": CLASSES})
+    views = (2,) if task == "pairs" else ()
+    return enliven(network, torch.from_numpy(random_pixels(40, (*views, *stored, channels))))
+
+
+def enliven(network, pixels):
+    """Normalisations that scale and shift, and a head whose logits differ between `pixels`."""
     for key, value in network.state_dict().items():
         if key.endswith("weight") and value.ndim == 1:
             value.uniform_(0.5, 1.5)
         elif key.endswith("bias"):
             value.uniform_(-0.5, 0.5)
-    views = (2,) if task == "pairs" else ()
-    pixels = torch.from_numpy(random_pixels(40, (*views, *stored, channels)))
     network.set_statistics(pixels)
     head = [module for module in network.modules() if isinstance(module, torch.nn.Linear)][-1]
     with torch.inference_mode():
         for _ in range(20):  # statistics of normalisations
             network.train()(pixels)
         logits = network.eval()(pixels)
-        scale = 1.5 / logits.std(dim=0)
+        scale = 1.5 / logits.std(dim=0)[: len(head.weight)]
         head.weight.mul_(scale[:, None])
-        head.bias.sub_(logits.mean(dim=0)).mul_(scale)
+        if head.bias is not None:
+            head.bias.sub_(logits.mean(dim=0)).mul_(scale)
     return network
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foldstack import augment as module
-from foldstack.augment import PRESETS, Preset, augment
+from foldstack.augment import PRESETS, Preset, augment, swap_sides
 
 STILL = {"shift": 0.0, "scale": 0.0, "rotate": 0.0}
 
@@ -57,6 +57,20 @@ def test_sides_of_a_pair_change_on_their_own():
     torch.manual_seed(0)
     changed = augment(images(1).expand(2, -1, -1, -1)[None], "standard")
     assert not torch.allclose(changed[0, 0], changed[0, 1])
+
+
+def test_swapped_sides_take_their_class_with_them():
+    pairs, targets = images(600).unflatten(0, (300, 2)), torch.arange(300) % 2
+    before = pairs.clone()
+    torch.manual_seed(0)
+    swapped, classes = swap_sides(pairs, targets)
+    moved = (swapped != pairs).flatten(1).any(dim=1)
+    assert 110 < int(moved.sum()) < 190
+    assert torch.equal(swapped[moved], pairs[moved].flip(1))
+    assert torch.equal(classes, torch.where(moved, 1 - targets, targets))
+    assert torch.equal(pairs, before)
+    torch.manual_seed(0)
+    assert torch.equal(swap_sides(pairs, targets)[1], classes)  # the seed decides
 
 
 @pytest.mark.parametrize("preset", ["standard", "medical"])

@@ -11,6 +11,7 @@ from foldstack import config
 from foldstack.errors import FoldstackError
 
 SMALL = {"experiment": "tiny", "models": {"small_cnn": {}}}
+PAIRS = {"format": "digits_pairs"}
 
 
 def small(**changes) -> dict:
@@ -72,7 +73,7 @@ MISTAKES = {
         "differ in case only",
     ),
     "pair network on images": (small(models={"siamese": {}}), "'siamese' is for pairs, but data.format gives images"),
-    "image network on pairs": (small(data={"format": "digits_pairs"}), "is for images, but data.format gives pairs"),
+    "image network on pairs": (small(data=PAIRS), "is for images, but data.format gives pairs"),
     "early stopping without inner split": (
         small(training={"selection": "final", "early_stopping": 2}),
         "early_stopping: 2 needs an inner split",
@@ -106,10 +107,27 @@ MISTAKES = {
         small(models={"small_cnn": {"options": {"widht": 3}}}),
         "models.small_cnn.options: 'small_cnn' has no option 'widht'; did you mean 'width'?",
     ),
-    "option of a wrong type": (small(models={"small_cnn": {"options": {"width": "3"}}}), "needs a value of type int"),
+    "option of a wrong type": (small(models={"small_cnn": {"options": {"width": "3"}}}), "give a value of type int"),
     "yes for a number": (
         small(models={"small_cnn": {"options": {"width": True}}}),
-        "needs a value of type int",
+        "give a value of type int",
+    ),
+    "swapped images": (small(training={"swap": True}), "models.small_cnn: swap is for pairs"),
+    "misspelt choice of an option": (
+        small(data=PAIRS, models={"pair_net": {"options": {"fusion": "diference"}}}),
+        "models.pair_net.options.fusion of 'pair_net' is 'diference'; did you mean 'difference'?",
+    ),
+    "unknown choice of an option": (
+        small(data=PAIRS, models={"pair_net": {"options": {"attention": "x"}}}),
+        "is 'x'; choose one of none, se, cbam.",
+    ),
+    "misspelt tower": (
+        small(data=PAIRS, models={"pair_net": {"options": {"tower": "resnet_18"}}}),
+        "is 'resnet_18'; did you mean 'resnet18'?",
+    ),
+    "layers that are no list": (
+        small(data=PAIRS, models={"pair_net": {"options": {"layers": [2, 0]}}}),
+        "layers of 'pair_net' is [2, 0]; give a list of whole numbers above 0.",
     ),
     "image size": (small(data={"image_size": "big"}), "data.image_size is 'big'; give one whole number"),
 }

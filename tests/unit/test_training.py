@@ -184,6 +184,22 @@ def test_pairs(tmp_path):
     assert len(tables.read_predictions(outputs["oof"], CLASSES)) == N_TRAIN // 3
 
 
+@pytest.mark.parametrize("step", [1, 4, STEPS])
+def test_swapped_pairs_end_with_the_same_bytes_after_a_crash(tmp_path, every_step, step):
+    pairs = write_inputs(tmp_path / "inputs", task="pairs")
+    config = {"architecture": "siamese", "options": {"width": 2, "features": 4}, "swap": True}
+    whole = train(pairs, tmp_path / "whole", **config)
+    with pytest.raises(ConnectionError):
+        train(pairs, tmp_path / "run", report=interrupt_at(step, crash), **config)
+    assert read_bytes(train(pairs, tmp_path / "run", **config)) == read_bytes(whole)
+    assert read_bytes(train(pairs, tmp_path / "plain", **config | {"swap": False})) != read_bytes(whole)
+
+
+def test_swap_without_pairs_is_refused(inputs, tmp_path):
+    with pytest.raises(FoldstackError, match="swap is for pairs of two classes, and the data hold images of 2"):
+        train(inputs, tmp_path, swap=True)
+
+
 def test_memory_mapped_pixels_give_the_same_bytes(inputs, reference, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "IN_MEMORY_BYTES", 0)
     assert read_bytes(train(inputs, tmp_path)) == read_bytes(reference)

@@ -27,6 +27,7 @@ CONFIG = {
     "label_smoothing": 0.0,
     "focal_gamma": 2.0,
     "augmentation": "strong",
+    "swap": False,
     "selection": "inner",
     "early_stopping": None,
     "image_size": None,

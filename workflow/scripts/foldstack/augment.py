@@ -9,7 +9,7 @@ Presets:
     medical   small geometry, a little brightness and contrast as between two scanners. No flips (the heart is on the
               left), no colour changes (stains carry the diagnosis), nothing erased (it may be the lesion).
 
-The two sides of a pair change independently. Random numbers come from torch's global generator.
+The two images of a pair change independently; `swap_sides` exchanges them. Random numbers come from torch's global generator.
 """
 
 import math
@@ -63,6 +63,20 @@ def augment(images: torch.Tensor, preset: str) -> torch.Tensor:
     images = _warp(images, ranges)
     images = _jitter(images, ranges)
     return _erase(images, ranges.erase) if ranges.erase else images
+
+
+def swap_sides(pairs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Exchange the images of every second pair, on average, and its class with them.
+
+    For two classes of which one is the other seen from the other side, such as "left larger" and "right larger".
+
+    Args:
+        pairs: (N, 2, C, H, W); not modified.
+        targets: (N,) of 0 and 1; not modified.
+    """
+    chosen = torch.rand(len(pairs), device=pairs.device) < 0.5
+    swapped = torch.where(chosen[:, None, None, None, None], pairs.flip(1), pairs)
+    return swapped, torch.where(chosen, 1 - targets, targets)
 
 
 def _uniform(images: torch.Tensor, low: float, high: float) -> torch.Tensor:

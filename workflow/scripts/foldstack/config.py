@@ -252,6 +252,8 @@ def _check_model(name: str, block: dict, task: str, known: list[str]) -> None:
             f"Config: models.{name}: the architecture {architecture!r} is for {fits}, but data.format gives {task}."
         )
     _check_options(name, architecture, block["options"])
+    if block["swap"] and task != "pairs":
+        raise FoldstackError(f"Config: models.{name}: swap is for pairs, but data.format gives {task}; drop it.")
     if block["share"] > 1 and block["gpus"] not in (0, 1):
         raise FoldstackError(
             f"Config: models.{name}: a run on {block['gpus']} cards cannot share one with others (share: "
@@ -275,9 +277,6 @@ def _check_options(name: str, architecture: str, options: dict) -> None:
             near = difflib.get_close_matches(option, list(known), n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}."
             raise FoldstackError(f"Config: models.{name}.options: {architecture!r} has no option {option!r}; {hint}")
-        wanted = registry.OPTION_TYPES.get(known[option])
-        if wanted and (not isinstance(value, wanted) or isinstance(value, bool) != (known[option] == "bool")):
-            raise FoldstackError(
-                f"Config: models.{name}.options.{option} is {value!r}; {architecture!r} needs a value of type "
-                f"{known[option]}."
-            )
+        problem = registry.option_problem(known[option], value)
+        if problem:
+            raise FoldstackError(f"Config: models.{name}.options.{option} of {architecture!r} is {value!r}; {problem}")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from foldstack.augment import augment
+from foldstack.augment import augment, swap_sides
 from foldstack.checkpoint import Checkpoint, StopSignal
 from foldstack.distributed import Group
 from foldstack.errors import FoldstackError
@@ -173,6 +173,8 @@ class Loop:
         weight, own = (1, own) if len(own) else (0, positions[:1])
         images = augment(self.classifier.to_float(self.read(self.train.rows[own])), self.config["augmentation"])
         targets = self.labels[torch.from_numpy(own).to(self.device)]
+        if self.config["swap"]:
+            images, targets = swap_sides(images, targets)
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         parts = -(-len(own) // size)

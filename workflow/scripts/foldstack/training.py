@@ -74,6 +74,11 @@ def train_fold(
     info, summary = jobs.read_json(dataset), jobs.read_json(folds_summary)
     if summary["data_digest"] != info["digest"]:
         raise FoldstackError(f"{folds_summary} was made from other data than {dataset}; run the same command again.")
+    if config["swap"] and (info["task"] != "pairs" or len(info["classes"]) != 2):
+        raise FoldstackError(
+            f"{name}: swap is for pairs of two classes, and the data hold {info['task']} of {len(info['classes'])}; "
+            "drop it."
+        )
     subsets = read_subsets(samples, folds, fold, config["selection"])
     if len(subsets["train"].ids) < 2:
         raise FoldstackError(f"{name} has fewer than two samples to train on; lower n_splits or add data.")

@@ -7,6 +7,7 @@ for; names are found in the source text, since the config is checked where neith
 """
 
 import ast
+import difflib
 import functools
 import importlib
 import importlib.util
@@ -18,7 +19,7 @@ from foldstack.errors import FoldstackError
 FOLDER = Path(__file__).resolve().parent
 NOT_ARCHITECTURES = {"__init__", "registry", "timm_model"}
 SHAPE = ("in_channels", "n_classes", "image_size")
-OPTION_TYPES = {"int": int, "float": (int, float), "bool": bool, "str": str}
+OPTION_TYPES = {"int": int, "float": (int, float), "bool": bool, "str": str, "dict | None": (dict, type(None))}
 
 
 @functools.lru_cache(maxsize=1)
@@ -83,6 +84,25 @@ def own_options(architecture: str) -> dict[str, str]:
     raise FoldstackError(f"{path.name} defines no function build; see docs/how-to/models.md.")
 
 
+def option_problem(annotation: str, value) -> str | None:
+    """What is wrong with the value of an option, by the type that its source writes beside it; None if nothing is."""
+    if annotation.startswith("Literal["):
+        literal, _, timm = annotation.partition(" | ")
+        choices = ast.literal_eval(literal.removeprefix("Literal"))
+        known = [*choices, *(timm_architectures() if timm == "TimmName" else ())]
+        if value in known:
+            return None
+        near = difflib.get_close_matches(str(value), known, n=1)
+        return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(choices)}."
+    if annotation == "Sequence[int]":
+        fits = isinstance(value, list) and value and all(type(item) is int and item > 0 for item in value)
+        return None if fits else "give a list of whole numbers above 0."
+    wanted = OPTION_TYPES.get(annotation)
+    if wanted is None or (isinstance(value, wanted) and isinstance(value, bool) == (annotation == "bool")):
+        return None
+    return f"give a value of type {annotation}."
+
+
 def build(architecture: str, *, in_channels: int, n_classes: int, image_size: tuple[int, int], options: dict):
     """Build a network with freshly drawn weights.
 
@@ -107,6 +127,10 @@ def build(architecture: str, *, in_channels: int, n_classes: int, image_size: tu
             raise FoldstackError(
                 f"The architecture {architecture!r} has no option {unknown[0]!r}; it has {', '.join(sorted(allowed))}."
             )
+        for option, value in options.items():
+            problem = option_problem(allowed[option], value)
+            if problem:
+                raise FoldstackError(f"The option {option} of {architecture!r} is {value!r}; {problem}")
         module = importlib.import_module(module_name(architecture))
         try:
             return module.build(**shape, **options)

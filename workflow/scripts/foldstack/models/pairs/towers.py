@@ -1,0 +1,115 @@
+"""Towers: networks that map images (N, C, H, W) to features (N, F)."""
+
+import functools
+
+import torch
+from timm.layers import SEModule
+from timm.layers.cbam import CbamModule
+from timm.models.resnet import BasicBlock, Bottleneck, make_blocks
+from torch import nn
+from torchvision.ops import FeaturePyramidNetwork
+
+from foldstack.models import timm_model
+from foldstack.models.small_cnn import conv_block
+
+BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
+# A sixteenth of the channels, as in both papers, would leave two of 32. SE: Hu et al., arXiv:1709.01507; CBAM: Woo et
+# al., arXiv:1807.06521.
+ATTENTION = {
+    "none": None,
+    "se": functools.partial(SEModule, rd_ratio=1 / 8),
+    "cbam": functools.partial(CbamModule, rd_ratio=1 / 8),
+}
+OF_TIMM = {"layers": (2, 2, 2), "block": "basic", "width": 32, "attention": "none"}  # what a timm tower cannot change
+
+
+def build_tower(
+    name: str, in_channels: int, image_size: tuple[int, int], features: int, *, pyramid: bool, options: dict, **own
+) -> nn.Module:
+    """The tower `name` of pair_net; `own` holds `layers`, `block`, `width` and `attention`.
+
+    Raises:
+        ValueError: for an option that this tower has no use for.
+    """
+    if name in STAGES:
+        if options:
+            raise ValueError(f"tower_options are for towers of timm, and {name!r} is none")
+        stages, channels = STAGES[name](in_channels, **own)
+        return Tower(Stages(*stages), channels, features, pyramid)
+    if "pretrained" in options:
+        raise ValueError("pretrained towers are not loaded yet; drop 'pretrained' from tower_options")
+    for key, default in OF_TIMM.items():
+        if own[key] != default:
+            raise ValueError(f"the tower {name!r} of timm has no option {key!r}; see its tower_options")
+    made = functools.partial(timm_model.build, name, in_channels=in_channels, n_classes=features, image_size=image_size)
+    if not pyramid:
+        return made(options=options)  # its own pooling, and a last layer as wide as the features
+    backbone = made(options={**options, "features_only": True})
+    return Tower(backbone, backbone.feature_info.channels(), features, pyramid=True)
+
+
+def cnn_stages(in_channels: int, *, layers: tuple[int, ...], block: str, width: int, attention: str):
+    """Stages of plain convolutions, in the manner of small_cnn; returns (modules, channels of each)."""
+    if block != OF_TIMM["block"]:
+        raise ValueError("the tower 'cnn' has no option 'block'")
+    stages, channels = [], [width * 2**stage for stage in range(len(layers))]
+    for stage, count in enumerate(layers):
+        inner = [nn.MaxPool2d(2, ceil_mode=True)] if stage else []
+        for _ in range(count):
+            inner += conv_block(in_channels, channels[stage])
+            in_channels = channels[stage]
+        if attention != "none":
+            inner.append(ATTENTION[attention](in_channels))
+        stages.append(nn.Sequential(*inner))
+    return stages, channels
+
+
+def resnet_stages(in_channels: int, *, layers: tuple[int, ...], block: str, width: int, attention: str):
+    """Residual stages of timm's blocks behind a 3x3 stem without pooling; returns (modules, channels of each)."""
+    channels, kind = [width * 2**stage for stage in range(len(layers))], BLOCKS[block]
+    named, infos = make_blocks(
+        (kind,) * len(layers), tuple(channels), layers, width, output_stride=2**30, act_layer=nn.ReLU,
+        norm_layer=nn.BatchNorm2d, attn_layer=ATTENTION[attention],
+    )  # fmt: skip
+    stages = [stage for _, stage in named]
+    stages[0] = nn.Sequential(*conv_block(in_channels, width), *stages[0])
+    for module in nn.Sequential(*stages).modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, kind):
+            module.zero_init_last()
+    return stages, [info["num_chs"] for info in infos]
+
+
+STAGES = {"cnn": cnn_stages, "resnet": resnet_stages}
+
+
+class Stages(nn.Sequential):
+    """Gives the maps of all stages."""
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        maps = [images]
+        for stage in self:
+            maps.append(stage(maps[-1]))
+        return maps[1:]
+
+
+class Tower(nn.Module):
+    """Maps of stages to features: those of the last stage, or of all by a feature pyramid.
+
+    The pyramid: Lin et al., "Feature Pyramid Networks for Object Detection", arXiv:1612.03144.
+    """
+
+    def __init__(self, backbone: nn.Module, channels: list[int], features: int, pyramid: bool):
+        super().__init__()
+        self.backbone = backbone
+        self.pyramid = FeaturePyramidNetwork(channels, features) if pyramid else None
+        self.project = nn.Linear(features * len(channels) if pyramid else channels[-1], features)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.backbone(images)
+        if self.pyramid is None:
+            maps = maps[-1:]
+        else:
+            maps = self.pyramid({str(stage): values for stage, values in enumerate(maps)}).values()
+        return self.project(torch.cat([values.mean(dim=(2, 3)) for values in maps], dim=1))
