@@ -9,7 +9,8 @@ Presets:
     medical   small geometry, a little brightness and contrast as between two scanners. No flips (the heart is on the
               left), no colour changes (stains carry the diagnosis), nothing erased (it may be the lesion).
 
-The two images of a pair change independently; `swap_sides` exchanges them. Random numbers come from torch's global generator.
+The two images of a pair change independently; `swap_sides` exchanges them. Random numbers come from torch's global
+generator.
 """
 
 import math
