@@ -32,7 +32,7 @@ include: "rules/evaluate.smk"
 include: "rules/export.smk"
 include: "rules/variants.smk"
 include: "rules/predict.smk"
-include: "rules/leakcheck.smk"
+include: "rules/checks.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -42,6 +42,8 @@ wildcard_constraints:
     model="|".join(map(re.escape, MEMBERS)),
     seed=r"\d+",
     fold=r"\d+",
+    draw=r"\d+",
+    line=r"leakcheck|nested/fold\d+|repeated/draw\d+",
     variant="fp16|int8|pruned",
 
 
@@ -50,6 +52,8 @@ localrules:
     predict,
     variants,
     leakcheck,
+    nested,
+    repeated,
 
 
 rule all:
