@@ -113,7 +113,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         print("an undisturbed run of the demo ...")
         calm = Project(Path(folder, "calm"), config)
-        calm.run()
+        calm.run(timeout=3600)
         started = time.monotonic()
         tortured = Project(Path(folder, "tortured"), config)
         hits = torture(tortured, options.kills, options.seed)
