@@ -44,8 +44,11 @@ class Project:
     def results(self) -> Path:
         return self.folder / "results" / self.config["experiment"]
 
-    def run(self, *arguments, check=True, cores=2, env=None, timeout=900) -> subprocess.CompletedProcess:
+    def write_config(self) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
+
+    def run(self, *arguments, check=True, cores=2, env=None, timeout=900) -> subprocess.CompletedProcess:
+        self.write_config()
         command = [sys.executable, "-m", "snakemake", *arguments, "--cores", str(cores), "--configfile", "config.yaml"]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "FOLDSTACK_FAKE_GPUS": ""} | (env or {})
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
