@@ -75,7 +75,8 @@ rule all:
         "<results>/export/ensemble.onnx",
         "<results>/export/parity.json",
         "<results>/export/MODEL_CARD.md",
-        run_files("run.json"),  # of itself, so that a run that failed under stack.quorum is tried again
+        made_on_the_way(),  # and so a run that failed under stack.quorum is tried again
+        exported_on_the_way(),
         "<results>/predictions/predictions.csv" if CONFIG["predict"]["path"] else [],
 
 

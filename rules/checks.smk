@@ -22,18 +22,21 @@ rule leakcheck:
     """The target to ask for: `snakemake leakcheck`."""
     input:
         "<results>/leakcheck/leakcheck.json",
+        made_on_the_way(f"{RESULTS}/leakcheck"),
 
 
 rule nested:
     """The target to ask for: `snakemake nested`."""
     input:
         "<results>/nested/nested.json",
+        [made_on_the_way(f"{RESULTS}/{line}") for line in NESTED],
 
 
 rule repeated:
     """The target to ask for: `snakemake repeated`."""
     input:
         "<results>/repeated/repeated.json",
+        [made_on_the_way(f"{RESULTS}/{line}") for line in DRAWS],
 
 
 rule shuffle_labels:

@@ -86,10 +86,10 @@ def _content(summary, mtime):
     return f"data {folds['data_digest']} folds {folds['digest']}"
 
 
-def run_files(name, models=None):
+def run_files(name, models=None, results=RESULTS):
     """Pattern-expanded paths of one file of every run of `models` (default: all)."""
     return [
-        f"{RESULTS}/models/{model}/seed{seed}/fold{fold}/{name}"
+        f"{results}/models/{model}/seed{seed}/fold{fold}/{name}"
         for model in (models or MEMBERS)
         for seed in MEMBERS[model]
         for fold in FOLDS
@@ -99,6 +99,16 @@ def run_files(name, models=None):
 def member_files(stage, results=RESULTS):
     """Paths of one table per (model, seed)."""
     return [f"{results}/{stage}/{model}/seed{seed}.parquet" for model, seeds in MEMBERS.items() for seed in seeds]
+
+
+def made_on_the_way(results=RESULTS):
+    """One file of each job that the final files come from, for targets to ask for by themselves.
+
+    Snakemake removes the outputs of a job before the job starts. Was it then killed, they are missing, and would not be
+    missed as long as what was made from the earlier ones is there: the next invocation would call that up to date.
+    """
+    tables = [f"{results}/{name}" for name in ("data/samples.parquet", "folds/folds.parquet", "stack/stack.json")]
+    return [*tables, *run_files("run.json", results=results), *member_files("oof", results)]
 
 
 def line_training(wildcards):

@@ -9,6 +9,8 @@ rule predict:
     """The target to ask for: `snakemake predict`."""
     input:
         "<results>/predictions/predictions.csv",
+        made_on_the_way(),
+        exported_on_the_way(),
 
 
 rule predict_new:

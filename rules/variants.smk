@@ -10,6 +10,8 @@ rule variants:
     input:
         "<results>/export/variants.csv",
         "<results>/export/variants.svg",
+        made_on_the_way(),
+        exported_on_the_way(),
 
 
 rule make_variant:

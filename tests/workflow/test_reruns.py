@@ -10,7 +10,12 @@ from PIL import Image
 
 SCORES = {"evaluate", "render_leaderboard", "render_per_class", "plot_confusion", "plot_calibration", "plot_pareto",
           "render_report"}  # fmt: skip
-EXPORT = {"export_ensemble", "verify_ensemble", "write_model_card", "predict_new"}  # the scores are in the exported file
+EXPORT = {
+    "export_ensemble",
+    "verify_ensemble",
+    "write_model_card",
+    "predict_new",
+}  # the scores are in the exported file
 STACK = {"fit_stacker"} | EXPORT | SCORES
 
 
@@ -151,6 +156,23 @@ def test_going_back_to_an_earlier_config_trains_nothing(copy_of_finished, finish
 
 def oof_bytes(project) -> bytes:
     return (project.results / "oof" / "cnn" / "seed0.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("target", [(), ("predict",)], ids=["all", "predict"])
+def test_what_a_killed_job_took_along_is_missed(copy_of_finished, target):
+    """Snakemake removes a job's outputs before the job starts; what was made from the earlier ones is still there."""
+    lost = {
+        "oof/cnn/seed0.parquet": "collect_oof cnn 0",
+        "stack/stack.json": "fit_stacker",
+        "evaluation/metrics.json": "evaluate",
+        "export/models/cnn.onnx": "export_model cnn",
+        "export/parity/vit.json": "verify_export vit",
+    }
+    for name in lost:
+        (copy_of_finished.results / name).unlink()
+    planned = copy_of_finished.planned(*target)
+    assert set(lost.values()) | {"export_ensemble", "predict_new"} <= planned
+    assert not planned & ALL_RUNS
 
 
 def test_cores_and_profile_change_nothing(copy_of_finished):
