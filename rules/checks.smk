@@ -8,14 +8,8 @@ OUTPUTS  {line}/data/*, {line}/folds/* ... {line}/stack/* as of the line itself,
          `nested/fold{k}` or `repeated/draw{n}`; leakcheck/leakcheck.json, nested/nested.json, repeated/repeated.json
 """
 
-LINE = f"{RESULTS}/{{line}}"
 DRAWS = [f"repeated/draw{number}" for number in range(1, CONFIG["repeated"]["draws"])]
 NESTED = [f"nested/fold{fold}" for fold in FOLDS]
-
-
-def line_files(name):
-    """Paths of one file of every fold of one model and seed of a check."""
-    return [f"{LINE}/models/{{model}}/seed{{seed}}/fold{fold}/{name}" for fold in FOLDS]
 
 
 rule leakcheck:

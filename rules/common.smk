@@ -37,6 +37,7 @@ with stopping_clearly():
 MEMBERS = configuration.members(CONFIG)
 FOLDS = range(CONFIG["folds"]["n_splits"])
 RESULTS = f"results/{CONFIG['experiment']}"
+LINE = f"{RESULTS}/{{line}}"  # of a check, see rules/checks.smk
 if CONFIG["stack"]["quorum"] < 1 and workflow.is_main_process and lock.is_free(Path(RESULTS)):
     quorum.remove_failed(Path(RESULTS))  # those of an invocation that was killed; the others went at its end
 
@@ -109,6 +110,21 @@ def made_on_the_way(results=RESULTS):
     """
     tables = [f"{results}/{name}" for name in ("data/samples.parquet", "folds/folds.parquet", "stack/stack.json")]
     return [*tables, *run_files("run.json", results=results), *member_files("oof", results)]
+
+
+def exported_on_the_way():
+    """As `made_on_the_way`, of the evaluation and the export."""
+    return [
+        f"{RESULTS}/evaluation/metrics.json",
+        *(f"{RESULTS}/export/models/{model}.onnx" for model in MEMBERS),
+        *(f"{RESULTS}/export/parity/{model}.json" for model in MEMBERS),
+        f"{RESULTS}/export/parity.json",
+    ]
+
+
+def line_files(name):
+    """Paths of one file of every fold of one model and seed of a check."""
+    return [f"{LINE}/models/{{model}}/seed{{seed}}/fold{fold}/{name}" for fold in FOLDS]
 
 
 def line_training(wildcards):

@@ -6,16 +6,6 @@ OUTPUTS  export/ensemble.onnx, export/parity.json, export/MODEL_CARD.md;
 """
 
 
-def exported_on_the_way():
-    """As `made_on_the_way`, of the evaluation and the export."""
-    return [
-        f"{RESULTS}/evaluation/metrics.json",
-        *expand(f"{RESULTS}/export/models/{{model}}.onnx", model=MEMBERS),
-        *expand(f"{RESULTS}/export/parity/{{model}}.json", model=MEMBERS),
-        f"{RESULTS}/export/parity.json",
-    ]
-
-
 rule export_model:
     """All networks of one model, averaged over folds and seeds, with their preprocessing, as one ONNX file."""
     input:
