@@ -31,6 +31,7 @@ include: "rules/stack.smk"
 include: "rules/evaluate.smk"
 include: "rules/export.smk"
 include: "rules/variants.smk"
+include: "rules/browser.smk"
 include: "rules/predict.smk"
 include: "rules/leakcheck.smk"
 
@@ -42,13 +43,15 @@ wildcard_constraints:
     model="|".join(map(re.escape, MEMBERS)),
     seed=r"\d+",
     fold=r"\d+",
-    variant="fp16|int8|pruned",
+    variant="fp16|int8|pruned|portable",
+    page="predict|variants/(fp16|int8|pruned|portable)",
 
 
 localrules:
     all,
     predict,
     variants,
+    browser,
     leakcheck,
 
 

@@ -145,7 +145,8 @@ def export(paths):
         run_script(export_model.main, paths.root, "export_model", inputs, {"onnx": paths.onnx[model]}, where)
     paths.metrics, paths.ensemble = paths.root / "evaluation" / "metrics.json", paths.root / "export" / "ensemble.onnx"
     write_json(paths.metrics, {"stack": {"lightgbm": SCORES}})
-    run_script(export_ensemble.main, paths.root, "export_ensemble", inputs_of_ensemble(paths), {"onnx": paths.ensemble})
+    run_script(export_ensemble.main, paths.root, "export_ensemble", inputs_of_ensemble(paths), {"onnx": paths.ensemble},
+               config="CC-BY-4.0")  # fmt: skip
     return paths
 
 

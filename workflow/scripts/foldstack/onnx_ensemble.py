@@ -70,12 +70,13 @@ def write_ensemble(proto: ModelProto, metadata: dict, path) -> dict:
     return metadata
 
 
-def describe(records: Sequence[dict], stack: dict, metrics: dict) -> dict:
+def describe(records: Sequence[dict], stack: dict, metrics: dict, licence: str | None) -> dict:
     """What the file says of its origin: `scores` with intervals, and digests of the config and the code behind it.
 
     Args:
         records: the run.json of every run in the file.
         metrics: metrics.json.
+        licence: what the config states, or None.
     """
     configs = {f"{run['model']} {run['seed']} {run['fold']}": run["config"] for run in records}
     code = sorted({entry for run in records for entry in run["code"]})
@@ -85,6 +86,7 @@ def describe(records: Sequence[dict], stack: dict, metrics: dict) -> dict:
               for part, figures in scores.items()}  # fmt: skip
     return {
         "architectures": {run["model"]: run["config"]["architecture"] for run in records},
+        "licence": licence,
         "config_digest": _digest([configs, stack["method"], stack["lightgbm"], stack["floor"]]),
         "code_digest": _digest(code),
         "scores": scores,
