@@ -30,6 +30,7 @@ include: "rules/oof.smk"
 include: "rules/stack.smk"
 include: "rules/evaluate.smk"
 include: "rules/export.smk"
+include: "rules/student.smk"
 include: "rules/variants.smk"
 include: "rules/browser.smk"
 include: "rules/predict.smk"
@@ -43,8 +44,8 @@ wildcard_constraints:
     model="|".join(map(re.escape, MEMBERS)),
     seed=r"\d+",
     fold=r"\d+",
-    variant="fp16|int8|pruned|portable",
-    page="predict|variants/(fp16|int8|pruned|portable)",
+    variant="fp16|int8|pruned|portable|student",
+    page="predict|variants/(fp16|int8|pruned|portable|student)",
 
 
 localrules:

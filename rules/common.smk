@@ -55,10 +55,10 @@ def decisive_slice():
 
 
 @functools.cache
-def code(script, model=None):
+def code(script, model=None, architecture=None):
     """Digests of all first-party code that `script` can reach; with `model`, of its architecture too."""
-    extra = (registry.module_name(CONFIG["models"][model]["architecture"]),) if model else ()
-    return codedigest.closure(script, extra)
+    architecture = CONFIG["models"][model]["architecture"] if model else architecture
+    return codedigest.closure(script, (registry.module_name(architecture),) if architecture else ())
 
 
 def prepared(path):

@@ -32,12 +32,13 @@ def original(tmp_path_factory):
     return made
 
 
-def make(original, root, kind, **settings):
+def make(original, root, kind, more=(), **settings):
     """Run make_variant; returns the path of the candidate."""
     inputs = fake_nets.inputs_of_ensemble(original) | {"onnx": original.ensemble, "pixels": original.pixels}
     inputs |= {"samples": original.samples}
     for name in ("oof", "test"):
         inputs[name] = [str(path) for path in sorted((original.root / name).glob("*/*.parquet"))]
+    inputs |= {"student": []} | dict(more)
     own = {"budget": "parameters", "share": None} | settings
     config = {"variants": own, "stack": STACK, "members": fake_nets.MEMBERS}
     path = root / f"{kind}-candidate.onnx"
@@ -48,7 +49,7 @@ def make(original, root, kind, **settings):
 def verify(original, root, candidate, full=None, min_agreement=0.0, **changes):
     """Run verify_variant; returns its report and the path of what is passed on."""
     inputs = {"onnx": full or original.ensemble, "candidate": candidate, "samples": original.samples}
-    inputs |= {"pixels": original.pixels, "folds": original.folds} | changes
+    inputs |= {"pixels": original.pixels, "folds": original.folds, "students": []} | changes
     out = {"onnx": root / "variant.onnx", "report": root / "variant.json"}
     config = {"min_agreement": min_agreement, "bootstrap": 100, "seed": 0}
     run_script(verify_variant.main, root, "verify_variant", inputs, out, config=config)

@@ -42,7 +42,7 @@ def export_ensemble(onnx_paths: Sequence, booster, stack: dict, dataset: dict, d
         onnx_paths: one file of `export_model` for each model of the stack, in any order.
         booster: the `lightgbm.Booster` of stacker.txt.
         stack, dataset: stack.json and dataset.json.
-        described: more metadata, see `describe`.
+        described: more metadata, see `describe`; a `protocol` of its own replaces the usual one.
 
     Returns the metadata. Raises FoldstackError where the parts do not belong together, the file would be too large, or
     the stacker is of a kind that has no equal in ONNX.
@@ -51,8 +51,13 @@ def export_ensemble(onnx_paths: Sequence, booster, stack: dict, dataset: dict, d
         raise FoldstackError(
             "stack.json was made from other data than dataset.json; delete the folder stack and run again."
         )
-    metadata = {key: stack[key] for key in FROM_STACK} | {key: dataset[key] for key in PIXEL_FORMAT} | described
-    metadata |= {"format": FORMAT, "onnxruntime": f">={ONNXRUNTIME}", "protocol": PROTOCOL}
+    metadata = (
+        {"protocol": PROTOCOL}
+        | {key: stack[key] for key in FROM_STACK}
+        | {key: dataset[key] for key in PIXEL_FORMAT}
+        | described
+    )
+    metadata |= {"format": FORMAT, "onnxruntime": f">={ONNXRUNTIME}"}
     metadata |= {"input": _input_contract(metadata), "versions": versions(), "left_out": stack.get("left_out", [])}
     networks, metadata["seeds"] = _read_networks(onnx_paths, metadata)
     return write_ensemble(_compose(networks, booster, stack, metadata), metadata, path)
