@@ -55,7 +55,7 @@ def write_student(full, run, stack: dict, dataset: dict, pixels: np.ndarray, pat
     described |= {"model": NAME, "data_digest": stack["data_digest"], "folds_digest": stack["folds_digest"]}
     own = metadata_of(onnx.load(full), full)
     spec = {key: stack[key] for key in ("classes", "floor", "data_digest", "folds_digest", "left_out")}
-    spec |= {"method": "mean", "models": [NAME], "n_splits": 1}
+    spec |= {"method": "mean", "models": [NAME], "best_single": NAME, "weights": {NAME: 1.0}, "n_splits": 1}
     spec |= {"meta_features": meta_feature_names([NAME], stack["classes"])}
     metadata = {"architectures": {NAME: record["config"]["architecture"]}, "licence": own["licence"], "scores": {}}
     metadata |= {

@@ -177,7 +177,7 @@ def soft_labels(path, method: str, sample_ids: Sequence[str], classes: Sequence[
     missing = sorted(set(sample_ids) - set(rows.index))
     if missing:
         raise FoldstackError(f"{path} has no prediction by {method} for {missing[0]!r}; delete it and run again.")
-    return probabilities(rows.loc[list(sample_ids)], classes)
+    return probabilities(rows.loc[list(sample_ids)], classes).copy()
 
 
 def _read(path, schema: dict | None, keys, nullable=frozenset()) -> pd.DataFrame:
