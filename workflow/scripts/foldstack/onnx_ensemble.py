@@ -238,11 +238,11 @@ def _stack_graph(n_models: int, n_splits: int, n_classes: int, spec: dict) -> Gr
 def _method(n_models: int, n_classes: int, spec: dict) -> tuple[str, dict[str, np.ndarray]]:
     """From `members` to `of_rows`, a row for each sample and fold, as `stacking.predict_stack`; and its constants."""
     if spec["method"] in BLENDS:
-        text = """by_class = Transpose<perm = [0, 2, 3, 1]>(members)
-        of_rows = MatMul(by_class, weights)"""
+        text = """weighted = Mul(members, weights)
+        of_rows = ReduceSum<keepdims = 0>(weighted, axis_1)"""
         weights = {"best_single": {spec["best_single"]: 1.0}, "greedy": spec["weights"]}
         own = weights.get(spec["method"], dict.fromkeys(spec["models"], 1 / n_models))
-        return text, {"weights": np.array([[own.get(model, 0.0)] for model in spec["models"]])}
+        return text, {"weights": np.array([[[own.get(model, 0.0)]] for model in spec["models"]])}
     text = f"""floor = Constant<value = double {{{spec["floor"]!r}}}>()
         certain = Constant<value = double {{1.0}}>()
         clipped = Clip(members, floor, certain)
