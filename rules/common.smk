@@ -36,6 +36,8 @@ with stopping_clearly():
 
 MEMBERS = configuration.members(CONFIG)
 FOLDS = range(CONFIG["folds"]["n_splits"])
+STUDENT = CONFIG["variants"]["student"]
+EVERYTHING = CONFIG["folds"]["n_splits"]  # the student's fold that holds nothing out
 RESULTS = f"results/{CONFIG['experiment']}"
 LEAKCHECK = f"{RESULTS}/leakcheck"
 if CONFIG["stack"]["quorum"] < 1 and workflow.is_main_process and lock.is_free(Path(RESULTS)):
@@ -95,6 +97,11 @@ def run_files(name, models=None):
         for seed in MEMBERS[model]
         for fold in FOLDS
     ]
+
+
+def student_runs(folds):
+    """run.json of the students of these folds; none where the config asks for no student."""
+    return [f"{RESULTS}/student/fold{fold}/run.json" for fold in folds if STUDENT]
 
 
 def member_files(stage, results=RESULTS):

@@ -4,18 +4,6 @@ INPUTS   stack/oof.parquet, stack/stack.json, data/*, folds/*
 OUTPUTS  student/fold{fold}/: as a run's; the last fold, `n_splits`, holds nothing out
 """
 
-STUDENT = CONFIG["variants"]["student"]
-EVERYTHING = CONFIG["folds"]["n_splits"]
-
-
-def student_runs(folds):
-    """run.json of the students of these folds; none where the config asks for no student."""
-    return [f"{RESULTS}/student/fold{fold}/run.json" for fold in folds if STUDENT]
-
-
-def student_cards(wildcards):
-    return asked_cards(STUDENT) if ON_CARDS else 0
-
 
 rule train_student:
     """Train a student without fold k, or on all training samples, and predict fold k and the test split."""
