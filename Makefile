@@ -53,7 +53,7 @@ report: $(READY) ## the demo's report, in report.html
 
 test: $(READY) ## the whole test suite
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory lint
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest -n $(CORES) --dist loadgroup
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 test-slurm: $(READY) ## profiles/slurm on a real Slurm, installed (as root) where missing; a quarter of an hour, in no other target
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -v tests/slurm/check_cluster.py

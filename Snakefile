@@ -34,7 +34,7 @@ include: "rules/student.smk"
 include: "rules/variants.smk"
 include: "rules/browser.smk"
 include: "rules/predict.smk"
-include: "rules/leakcheck.smk"
+include: "rules/checks.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -44,6 +44,8 @@ wildcard_constraints:
     model="|".join(map(re.escape, MEMBERS)),
     seed=r"\d+",
     fold=r"\d+",
+    draw=r"\d+",
+    line=r"leakcheck|nested/fold\d+|repeated/draw\d+",
     variant="fp16|int8|pruned|portable|student",
     page="predict|variants/(fp16|int8|pruned|portable|student)",
 
@@ -54,6 +56,8 @@ localrules:
     variants,
     browser,
     leakcheck,
+    nested,
+    repeated,
 
 
 rule all:

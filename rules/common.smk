@@ -39,7 +39,6 @@ FOLDS = range(CONFIG["folds"]["n_splits"])
 STUDENT = CONFIG["variants"]["student"]
 EVERYTHING = CONFIG["folds"]["n_splits"]  # the student's fold that holds nothing out
 RESULTS = f"results/{CONFIG['experiment']}"
-LEAKCHECK = f"{RESULTS}/leakcheck"
 if CONFIG["stack"]["quorum"] < 1 and workflow.is_main_process and lock.is_free(Path(RESULTS)):
     quorum.remove_failed(Path(RESULTS))  # those of an invocation that was killed; the others went at its end
 
@@ -109,7 +108,16 @@ def member_files(stage, results=RESULTS):
     return [f"{results}/{stage}/{model}/seed{seed}.parquet" for model, seeds in MEMBERS.items() for seed in seeds]
 
 
-def leakcheck_slice(wildcards):
-    """A model's slice of the config, with at most `leakcheck.epochs` epochs."""
+def line_training(wildcards):
+    """A model's slice of the config in a check; under `leakcheck` with at most `leakcheck.epochs` epochs."""
     block, most = configuration.training_slice(CONFIG, wildcards.model), CONFIG["leakcheck"]["epochs"]
-    return configuration.canonical(block | {"epochs": min(block["epochs"], most or block["epochs"])})
+    if wildcards.line == "leakcheck":
+        block = block | {"epochs": min(block["epochs"], most or block["epochs"])}
+    return configuration.canonical(block)
+
+
+def line_folds(wildcards):
+    """The folds of a check; under `repeated` with a seed of their own."""
+    draw = re.fullmatch(r"repeated/draw(\d+)", wildcards.line)
+    seed = (CONFIG["folds"]["seed"] + int(draw[1] if draw else 0)) % 2**32
+    return configuration.canonical({"folds": CONFIG["folds"] | {"seed": seed}})

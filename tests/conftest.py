@@ -44,13 +44,16 @@ class Project:
     def results(self) -> Path:
         return self.folder / "results" / self.config["experiment"]
 
-    def run(self, *arguments, check=True, cores=2, env=None) -> subprocess.CompletedProcess:
+    def write_config(self) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
+
+    def run(self, *arguments, check=True, cores=2, env=None, timeout=900) -> subprocess.CompletedProcess:
+        self.write_config()
         command = [sys.executable, "-m", "snakemake", *arguments, "--cores", str(cores), "--configfile", "config.yaml"]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "FOLDSTACK_FAKE_GPUS": ""} | (env or {})
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=900, check=False
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
         )
         if check and done.returncode:
             logs = "".join(f"\n== {path}\n{path.read_text()[-3000:]}" for path in self.results.rglob("*.log"))

@@ -169,6 +169,15 @@ def test_export_ensemble_and_verify_ensemble(results, classes):
     assert metadata["classes"] == classes
 
 
+def test_render_report_and_write_model_card(results, classes):
+    page = (results / "evaluation" / "report.html").read_text()
+    for part in ("Verdict", "How the number was obtained", "small_cnn", "Reproduction"):
+        assert part in page
+    card = (results / "export" / "MODEL_CARD.md").read_text()
+    assert "ensemble.onnx" in card
+    assert all(name in card for name in classes)
+
+
 def test_predict_new(results, classes):
     predictions = pd.read_csv(results / "predictions" / "predictions.csv", dtype={"label": str})
     assert list(predictions["sample_id"]) == [f"digit-{digit}.png" for digit in range(10)]

@@ -29,6 +29,7 @@ RUN = {
     "config": {"selection": "inner"}, "seconds": 12.0, "peak_memory_mb": 512.0, "epochs_run": 3, "parameters": 1000,
     "flops": 2_000_000, "device": "cpu", "versions": {"torch": "2"}, "code": ["foldstack/losses.py@abc"],
 }  # fmt: skip
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 class Page(HTMLParser):
@@ -131,12 +132,32 @@ def test_every_section_is_there_once_in_order_and_linked(html):
     assert "2 of nearly equal images stand on both sides" in " ".join(page.words.split())
 
 
-def test_the_page_refers_to_nothing_outside_and_runs_no_script(html):
+def test_the_page_refers_to_nothing_outside(html):
     page = Page(html)
     assert page.references
     assert not [link for link in page.references if not link.startswith(("#", "data:image/png;base64,"))]
-    assert not re.search(r"url\((?!#)|@import|<script|\son\w+=|<!DOCTYPE svg", html)
+    before, _, scripts = html.partition('<script type="text/plain" id="datatables">')
+    assert scripts.count("</script>") == 2
+    assert not re.search(r"url\((?!#)|@import|\son\w+=|<!DOCTYPE svg", before)
     assert {link[1:] for link in page.references if link.startswith("#")} <= set(page.ids)
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="needs chromium")
+def test_a_browser_sorts_its_tables_without_a_complaint(tmp_path, html):
+    click = """<script type="module">
+addEventListener("error", (error) => document.body.append(`complaint: ${error.message}`));
+const table = document.querySelector("table.sortable");
+while (!table.matches(".dataTable")) await new Promise((done) => setTimeout(done, 20));
+[...table.tHead.rows[1].cells].at(4).click();
+setTimeout(() => document.body.append([...table.tBodies[0].rows].map((row) => row.cells[4].innerText).join(" ")), 500);
+</script></body>"""
+    (tmp_path / "page.html").write_text(html.replace("</body>", click), encoding="utf-8")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", "--dump-dom"]
+    command += ["--window-size=1280,900", f"--user-data-dir={tmp_path / 'profile'}", str(tmp_path / "page.html")]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    losses = [float(value) for value in shown.rpartition("</script>")[2].partition("</body>")[0].split()]
+    assert len(losses) > 3
+    assert losses == sorted(losses)
 
 
 def test_ids_are_unique_though_one_figure_stands_in_it_several_times(html):
@@ -154,7 +175,7 @@ def test_all_rows_of_a_table_have_the_same_width(html):
     tables = Page(html).tables
     assert len(tables) >= 8
     for rows in tables:
-        assert len(rows) > 1
+        assert rows
         assert len(set(rows)) == 1, rows
 
 

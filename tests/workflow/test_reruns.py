@@ -8,9 +8,9 @@ import pytest
 from conftest import Project, jobs_in
 from PIL import Image
 
-SCORES = {"evaluate", "render_leaderboard", "render_per_class", "plot_confusion", "plot_calibration", "plot_pareto"}
-FIGURES = {"plot_curves", "plot_timings"} | (SCORES - {"evaluate"})
-EXPORT = {"export_ensemble", "verify_ensemble", "predict_new"}  # the scores are in the exported file
+SCORES = {"evaluate", "render_leaderboard", "render_per_class", "plot_confusion", "plot_calibration", "plot_pareto",
+          "render_report"}  # fmt: skip
+EXPORT = {"export_ensemble", "verify_ensemble", "write_model_card", "predict_new"}  # the scores are in the exported file
 STACK = {"fit_stacker"} | EXPORT | SCORES
 
 
@@ -94,7 +94,7 @@ TABLE = {
     "the evaluation": (config_change("evaluation", "bootstrap", value=200), SCORES | EXPORT),
     "the export's gate": (
         config_change("export", "samples", value=10),
-        {"verify_export cnn", "verify_export vit", "verify_ensemble", "predict_new"},
+        {"verify_export cnn", "verify_export vit", "verify_ensemble", "write_model_card", "predict_new"},
     ),
     "the loss": (
         lambda p: edit(p, f"{LIBRARY}/losses.py", "def build_loss(", "SPARE = 1\n\n\ndef build_loss("),
@@ -106,7 +106,7 @@ TABLE = {
     ),
     "a plot's colour": (
         lambda p: edit(p, f"{LIBRARY}/plots/timings.py", "LANE_HEIGHTS = (15", "LANE_HEIGHTS = (14"),
-        {"plot_timings"},
+        {"plot_timings", "render_report"},
     ),
     "the report's text": (lambda p: edit(p, "workflow/report/folds.rst", "fold", "FOLD"), set()),
     "a comment and the formatting": (
@@ -211,7 +211,6 @@ IMAGE_CHANGES = {
 }
 
 
-@pytest.mark.xdist_group("images")
 @pytest.mark.parametrize("what", IMAGE_CHANGES)
 def test_a_change_of_the_images_reruns_everything_that_saw_them(images, tmp_path, what):
     project = Project.__new__(Project)
@@ -224,7 +223,6 @@ def test_a_change_of_the_images_reruns_everything_that_saw_them(images, tmp_path
     assert project.planned() >= {"plot_data", "plot_folds"} | runs("cnn") | after_runs("cnn") - {"predict_new"}
 
 
-@pytest.mark.xdist_group("images")
 def test_touching_the_images_reruns_nothing(images, tmp_path):
     for path in (images.folder / "pictures").rglob("*.png"):
         os.utime(path)

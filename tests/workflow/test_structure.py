@@ -97,7 +97,7 @@ def test_no_path_of_a_machine_in_what_is_shipped():
         if path.suffix in {".png", ".npz", ".jpg"} or not path.exists():
             continue
         for line in path.read_text(encoding="utf-8").splitlines():
-            assert not re.search(r"(?<![\w.<}])/(work|home|root)/", line), f"{name}: {line}"
+            assert not re.search(r"(?<![\w.<>}])/(work|home|root)/", line), f"{name}: {line}"
 
 
 def test_the_default_profile_starts_one_gpu_job_at_a_time(project, tmp_path):

@@ -20,6 +20,7 @@ from foldstack import lock
 from foldstack.progress import read_progress
 
 RUN_RULE = "train_fold"
+CHECK_RULE = "line_train_fold"  # a run of `leakcheck`, `nested` or `repeated`
 MARKS = {"waiting": ("·", "dim"), "running": ("◐", "cyan"), "done": ("●", "green"), "failed": ("✗", "bold red")}
 QUIET_EVENTS = {"job_info", "job_started", "job_finished", "progress", "shellcmd", "job_error", "group_info"}
 QUIET_TEXTS = ("DAG of jobs will be updated", "Select jobs to execute", "Execute ", "Removing output files of failed")
@@ -129,6 +130,8 @@ class _View(logging.Handler):
                 self.other[jobid] = " ".join([rule.replace("_", " "), *wildcards.values()])
             else:
                 self.other.pop(jobid, None)
+                if rule == CHECK_RULE and not self.console.is_terminal:
+                    self.console.print(f"{self._headline()}   {' '.join(wildcards.values())} {state}", soft_wrap=True)
             return
         run = _run_of(wildcards)
         self.runs[run] = state

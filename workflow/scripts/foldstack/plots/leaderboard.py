@@ -24,7 +24,7 @@ BODY = """
 Accuracy, F1 and mAP in %, F1 and mAP averaged over classes; in brackets the 95 % interval.
 Blends and stacks are cross-fitted: no row was scored by weights that saw it. Hovering shows the other intervals.</p>
 {% macro board(rows) %}
-<div class="scroll"><table>
+<div class="scroll"><table class="sortable">
 <thead>
 <tr class="groups"><th class="first"></th>
 {% for title in parts.values() %}<th class="gap" colspan="{{ figures|length }}">{{ title }}</th>{% endfor %}
@@ -39,10 +39,13 @@ Blends and stacks are cross-fitted: no row was scored by weights that saw it. Ho
 <th scope="row" class="first"><span class="name" title="{{ row.name }}">{{ row.name }}</span><br>
 <small>{{ row.kind }}</small></th>
 {% for cell in row.cells %}<td{% if loop.index0 % figures|length == 0 %} class="gap"{% endif %}
-{%- if cell.title %} title="{{ cell.title }}"{% endif %}>
+{%- if cell.title %} title="{{ cell.title }}"{% endif %} data-order="{{ cell.text|replace("–", "") }}">
 <span{% if cell.top %} class="top"{% endif %}>{{ cell.text }}</span>
 {%- if cell.interval %}<br><small>{{ cell.interval }}</small>{% endif %}</td>
-{% endfor %}<td class="gap">{{ row.parameters }}</td><td>{{ row.flops }}</td></tr>
+{% endfor %}
+{% for size in row.sizes %}
+<td{% if loop.first %} class="gap"{% endif %} data-order="{{ size.order }}">{{ size.text }}</td>
+{% endfor %}</tr>
 {% endfor %}
 </tbody>
 </table></div>
@@ -105,8 +108,11 @@ def _rows(table: pd.DataFrame, metrics: dict, mark: bool) -> list[dict]:
             else row["kind"]
         )
         kind = f"seed {int(row['seed'])}" if row["kind"] == "seed" else kind
-        sizes = {key: human(row[key]) if pd.notna(row[key]) else "–" for key in ("parameters", "flops")}
-        rows.append({"name": row["name"], "kind": kind, "family": row["kind"], "cells": cells, **sizes})
+        sizes = [
+            {"text": human(row[key]), "order": int(row[key])} if pd.notna(row[key]) else {"text": "–", "order": ""}
+            for key in ("parameters", "flops")
+        ]
+        rows.append({"name": row["name"], "kind": kind, "family": row["kind"], "cells": cells, "sizes": sizes})
     return rows
 
 

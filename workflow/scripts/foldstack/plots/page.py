@@ -1,6 +1,6 @@
 """Static HTML tables: one self-contained page, for wide and narrow windows, in light and dark.
 
-Values are escaped by jinja2; nothing is fetched, and no script runs.
+Values are escaped by jinja2; nothing is fetched.
 """
 
 import jinja2

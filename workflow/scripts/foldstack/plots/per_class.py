@@ -11,7 +11,7 @@ FIGURES = {"precision": "Precision", "recall": "Recall", "f1": "F1", "average_pr
 BODY = """
 <p>Sorted by out-of-fold F1, weakest class first. All figures in %; the bar behind F1 is its length from 0 to 100.
 “Taken for” is the wrong class that a class is most often given, out of fold. Figures of small classes swing widely.</p>
-<div class="scroll"><table>
+<div class="scroll"><table class="sortable">
 <thead>
 <tr class="groups"><th class="first"></th>
 {% for title in parts.values() %}<th class="gap" colspan="{{ figures|length + 1 }}">{{ title }}</th>{% endfor %}
@@ -25,9 +25,11 @@ BODY = """
 {% for row in rows %}
 <tr><th scope="row" class="first"><span class="name" title="{{ row.name }}">{{ row.name }}</span></th>
 {% for part in row.parts %}
-<td class="gap{% if not part.support %} warn{% endif %}">{{ "{:,}".format(part.support) }}</td>
+<td class="gap{% if not part.support %} warn{% endif %}" data-order="{{ part.support }}">
+{{- "{:,}".format(part.support) }}</td>
 {% for key in figures %}{% set value = part[key] %}
-<td{% if key == "f1" and value is not none %} class="bar" style="--share: {{ "%.1f"|format(100 * value) }}%"{% endif %}>
+<td data-order="{{ "" if value is none else value }}"
+{%- if key == "f1" and value is not none %} class="bar" style="--share: {{ "%.1f"|format(100 * value) }}%"{% endif %}>
 {{- "–" if value is none else "%.1f"|format(100 * value) }}</td>
 {% endfor %}{% endfor %}
 <td class="gap text">{{ row.taken or "–" }}{% if row.taken %} <small>{{ row.count }}</small>{% endif %}</td></tr>

@@ -15,7 +15,7 @@ from foldstack.plots.leaderboard import leaderboard_table
 from foldstack.plots.per_class import per_class_table
 from foldstack.plots.style import duration
 from foldstack.quorum import banner
-from foldstack.report import mistakes, text
+from foldstack.report import interactive, mistakes, text
 from foldstack.report.protocol import protocol_diagram
 from foldstack.summary import duplicates_caution, human
 
@@ -71,7 +71,8 @@ def report(
     values |= _verdict(metrics) | _protocol(members, metrics, runs) | _reproduction(metrics, runs, config)
     values |= {"what": _what(metrics, dataset), "data": _data(metrics, dataset, folds)}
     body = page.fill(text.MACROS + text.ANSWER + text.METHOD + text.REST, **values)
-    return page.wrap(f"Foldstack report: {config['experiment']}", body, text.STYLE)
+    title = f"Foldstack report: {config['experiment']}"
+    return page.wrap(title, body + interactive.script(), text.STYLE + interactive.STYLE)
 
 
 def _what(metrics: dict, dataset: dict) -> str:

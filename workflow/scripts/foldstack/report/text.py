@@ -138,8 +138,8 @@ of fold.</p>
 {% if groups %}
 <h3>Group by group</h3>
 <p>Out-of-fold accuracy in %, weakest first ({{ groups|length }} shown), with Wilson’s 95 % interval.</p>
-<div class="scroll tall"><table><thead><tr><th class="first">Group</th><th>Samples</th><th>Accuracy</th>
-<th>Interval</th>
+<div class="scroll tall"><table class="sortable"><thead><tr><th class="first">Group</th><th>Samples</th>
+<th>Accuracy</th><th>Interval</th>
 </tr></thead><tbody>
 {% for row in groups %}<tr><th scope="row" class="first"><span class="name" title="{{ row.group }}">{{ row.group
 }}</span>

@@ -1,0 +1,20 @@
+"""Make one fold the test split of a line of its own (rule hold_out_fold)."""
+
+import json
+
+from foldstack import checks, proof, tables
+from foldstack.jobs import job, read_json, write_json
+
+
+def main(smk):
+    with job(smk):
+        checks.refuse_given_folds("nested", json.loads(smk.params.config)["strategy"])
+        samples, dataset = tables.read_samples(smk.input.samples), read_json(smk.input.dataset)
+        proof.check_data(samples, dataset)
+        kept = checks.hold_out(samples, tables.read_folds(smk.input.folds), int(smk.wildcards.fold))
+        tables.write_samples(kept, smk.output.samples)
+        write_json(smk.output.dataset, dataset | {"digest": proof.data_digest(kept, dataset)})
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821
