@@ -12,10 +12,11 @@ SOURCES := workflow tests docs benchmarks predict.py
 CONFIG ?=
 FILE ?= results/digits/export/ensemble.onnx
 DATA ?=
+RESULTS ?= results/digits
 A ?=
 B ?=
 
-.PHONY: help setup demo explain verify compare report bench-noop bench-makespan bench-optimism bench-export test test-slurm reruns torture stress fuzz lint format docs lock clean
+.PHONY: help setup demo explain verify verify-alone compare report bench-noop bench-makespan bench-optimism bench-export test test-slurm reruns torture stress fuzz lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -39,6 +40,9 @@ explain: $(READY) ## what would run, why, and about how long; CONFIG=my.yaml for
 verify: $(READY) ## score an exported file on labelled images: FILE=ensemble.onnx DATA=folder
 	@test -n "$(DATA)" || { echo "Say what to score it on: make verify FILE=ensemble.onnx DATA=folder-of-class-folders"; exit 1; }
 	@$(BIN)/python workflow/verify.py "$(FILE)" "$(DATA)"
+
+verify-alone: $(READY) ## the exported file in an environment of onnxruntime, numpy and Pillow: RESULTS=results/digits
+	@$(BIN)/python tests/alone.py "$(RESULTS)"
 
 compare: $(READY) ## two experiments: what differs, and whether beyond noise: A=results/x B=results/y
 	@test -n "$(A)" -a -n "$(B)" || { echo "Say which two: make compare A=results/x B=results/y"; exit 1; }

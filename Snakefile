@@ -30,7 +30,9 @@ include: "rules/oof.smk"
 include: "rules/stack.smk"
 include: "rules/evaluate.smk"
 include: "rules/export.smk"
+include: "rules/student.smk"
 include: "rules/variants.smk"
+include: "rules/browser.smk"
 include: "rules/predict.smk"
 include: "rules/checks.smk"
 
@@ -44,13 +46,15 @@ wildcard_constraints:
     fold=r"\d+",
     draw=r"\d+",
     line=r"leakcheck|nested/fold\d+|repeated/draw\d+",
-    variant="fp16|int8|pruned",
+    variant="fp16|int8|pruned|portable|student",
+    page="predict|variants/(fp16|int8|pruned|portable|student)",
 
 
 localrules:
     all,
     predict,
     variants,
+    browser,
     leakcheck,
     nested,
     repeated,

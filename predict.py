@@ -48,7 +48,8 @@ class Model:
             self.classes, self.pairs = self.metadata["classes"], self.metadata["task"] == "pairs"
             self.golden = self.metadata["golden"]
         except Exception as error:  # onnxruntime raises many kinds
-            sys.exit(f"{path} is no ensemble of Foldstack, or needs a newer onnxruntime (1.21): {error}")
+            needed = "1.21, or 1.17 for the variant portable"
+            sys.exit(f"{path} is no ensemble of Foldstack, or needs a newer onnxruntime ({needed}): {error}")
 
     def run(self, pixels: np.ndarray) -> dict:
         names = ["probabilities", "label", "class_name"]

@@ -36,6 +36,8 @@ with stopping_clearly():
 
 MEMBERS = configuration.members(CONFIG)
 FOLDS = range(CONFIG["folds"]["n_splits"])
+STUDENT = CONFIG["variants"]["student"]
+EVERYTHING = CONFIG["folds"]["n_splits"]  # the student's fold that holds nothing out
 RESULTS = f"results/{CONFIG['experiment']}"
 LINE = f"{RESULTS}/{{line}}"  # of a check, see rules/checks.smk
 if CONFIG["stack"]["quorum"] < 1 and workflow.is_main_process and lock.is_free(Path(RESULTS)):
@@ -55,10 +57,10 @@ def decisive_slice():
 
 
 @functools.cache
-def code(script, model=None):
+def code(script, model=None, architecture=None):
     """Digests of all first-party code that `script` can reach; with `model`, of its architecture too."""
-    extra = (registry.module_name(CONFIG["models"][model]["architecture"]),) if model else ()
-    return codedigest.closure(script, extra)
+    architecture = CONFIG["models"][model]["architecture"] if model else architecture
+    return codedigest.closure(script, (registry.module_name(architecture),) if architecture else ())
 
 
 def prepared(path):
@@ -95,6 +97,11 @@ def run_files(name, models=None, results=RESULTS):
         for seed in MEMBERS[model]
         for fold in FOLDS
     ]
+
+
+def student_runs(folds):
+    """run.json of the students of these folds; none where the config asks for no student."""
+    return [f"{RESULTS}/student/fold{fold}/run.json" for fold in folds if STUDENT]
 
 
 def member_files(stage, results=RESULTS):

@@ -42,7 +42,7 @@ rule verify_export:
         "<results>/logs/verify_export/{model}.log",
     params:
         code=lambda wildcards: code("verify_export.py", wildcards.model),
-        config=configuration.canonical(CONFIG["export"]),
+        config=configuration.canonical({key: CONFIG["export"][key] for key in ("samples", "tolerance")}),
         content=content,
     script:
         "../workflow/scripts/verify_export.py"
@@ -66,6 +66,7 @@ rule export_ensemble:
         "<results>/benchmarks/export_ensemble.tsv"
     params:
         code=code("export_ensemble.py"),
+        config=configuration.canonical(CONFIG["export"]["licence"]),
         content=content,
     script:
         "../workflow/scripts/export_ensemble.py"
@@ -92,7 +93,9 @@ rule verify_ensemble:
         "<results>/logs/verify_ensemble.log",
     params:
         code=code("verify_ensemble.py"),
-        config=configuration.canonical({"export": CONFIG["export"], "members": MEMBERS}),
+        config=configuration.canonical(
+            {"export": {key: CONFIG["export"][key] for key in ("samples", "tolerance")}, "members": MEMBERS}
+        ),
         content=content,
     script:
         "../workflow/scripts/verify_ensemble.py"

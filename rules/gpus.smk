@@ -51,6 +51,11 @@ def card_shares(wildcards):
     return asked_cards(block) * PARTS // block["share"] if ON_CARDS and not ON_CLUSTER else 0
 
 
+def student_cards(wildcards):
+    """Cards of a student's run, always whole ones."""
+    return asked_cards(STUDENT) if ON_CARDS else 0
+
+
 def card_plan(model):
     """What a job needs to know to lease its cards, as JSON."""
     block = CONFIG["models"][model]

@@ -4,6 +4,8 @@ INPUTS   export/ensemble.onnx, export/models/*, stack/*, oof/*, data/*
 OUTPUTS  export/variants/{variant}.onnx (0 bytes where it failed its gate), {variant}.json; export/variants.csv, .svg
 """
 
+KINDS = [*CONFIG["variants"]["kinds"], *(["student"] if STUDENT else [])]
+
 
 rule variants:
     """The target to ask for: `snakemake variants`."""
@@ -28,6 +30,7 @@ rule make_variant:
         samples=ancient(prepared("data/samples.parquet")),
         pixels=ancient(prepared("data/pixels.npy")),
         dataset=ancient(prepared("data/dataset.json")),
+        student=lambda wildcards: student_runs([EVERYTHING]) if wildcards.variant == "student" else [],
     output:
         onnx=temp("<results>/work/variants/{variant}.onnx"),
     log:
@@ -54,6 +57,9 @@ rule verify_variant:
         samples=ancient(prepared("data/samples.parquet")),
         pixels=ancient(prepared("data/pixels.npy")),
         folds=ancient(prepared("folds/folds.parquet")),
+        stack="<results>/stack/stack.json",
+        stack_oof="<results>/stack/oof.parquet",
+        students=lambda wildcards: student_runs(FOLDS) if wildcards.variant == "student" else [],
     output:
         onnx="<results>/export/variants/{variant}.onnx",
         report="<results>/export/variants/{variant}.json",
@@ -76,7 +82,7 @@ rule verify_variant:
 rule compare_variants:
     """All forms of the ensemble in a table and a figure, to choose from."""
     input:
-        reports=expand("<results>/export/variants/{variant}.json", variant=CONFIG["variants"]["kinds"]),
+        reports=expand("<results>/export/variants/{variant}.json", variant=KINDS),
     output:
         table="<results>/export/variants.csv",
         figure="<results>/export/variants.svg",
@@ -84,6 +90,6 @@ rule compare_variants:
         "<results>/logs/compare_variants.log",
     params:
         code=code("compare_variants.py"),
-        config=configuration.canonical(CONFIG["variants"]["kinds"]),
+        config=configuration.canonical(KINDS),
     script:
         "../workflow/scripts/compare_variants.py"

@@ -115,9 +115,7 @@ def experiment(root, size=(12, 12), **data):
     out = {"folds": paths.folds, "summary": paths.folds_summary}
     run_script(assign_folds.main, root, "assign_folds", given, out, config={"folds": FOLDS})
     given |= {"folds": paths.folds, "folds_summary": paths.folds_summary}
-    paths.runs = {
-        model: [_run(paths, model, s, k) for s in seeds for k in range(2)] for model, seeds in MEMBERS.items()
-    }
+    paths.runs = {model: [run(paths, model, s, k) for s in seeds for k in range(2)] for model, seeds in MEMBERS.items()}
     collected = []
     for model, seeds in MEMBERS.items():
         for seed in seeds:
@@ -145,7 +143,8 @@ def export(paths):
         run_script(export_model.main, paths.root, "export_model", inputs, {"onnx": paths.onnx[model]}, where)
     paths.metrics, paths.ensemble = paths.root / "evaluation" / "metrics.json", paths.root / "export" / "ensemble.onnx"
     write_json(paths.metrics, {"stack": {"lightgbm": SCORES}})
-    run_script(export_ensemble.main, paths.root, "export_ensemble", inputs_of_ensemble(paths), {"onnx": paths.ensemble})
+    run_script(export_ensemble.main, paths.root, "export_ensemble", inputs_of_ensemble(paths), {"onnx": paths.ensemble},
+               config="CC-BY-4.0")  # fmt: skip
     return paths
 
 
@@ -155,9 +154,9 @@ def inputs_of_ensemble(paths):
     return inputs | {"dataset": paths.dataset, "folds_summary": paths.folds_summary}
 
 
-def _run(paths, model, seed, fold):
+def run(paths, model, seed, fold, folder=None):
     """One run as train_fold leaves it, of an untrained network; returns the path of its run.json."""
-    folder = paths.root / "models" / model / f"seed{seed}" / f"fold{fold}"
+    folder = folder or paths.root / "models" / model / f"seed{seed}" / f"fold{fold}"
     dataset, summary = read_json(paths.dataset), read_json(paths.folds_summary)
     samples, folds = tables.read_samples(paths.samples).set_index("sample_id"), tables.read_folds(paths.folds)
     pixels = np.load(paths.pixels)

@@ -123,10 +123,10 @@ def edit_record(folder, **changes):
     write_json(folder / "run.json", record | changes)
 
 
-def run_script(main, root, rule, inputs, outputs, wildcards=None, config=None):
-    """Call a script's main as Snakemake would."""
+def run_script(main, root, rule, inputs, outputs, wildcards=None, config=None, **more):
+    """Call a script's main as Snakemake would; `more` are params."""
     log = root / "logs" / f"{rule}.log"
-    params = {"code": []} | ({} if config is None else {"config": json.dumps(config, sort_keys=True)})
+    params = {"code": []} | more | ({} if config is None else {"config": json.dumps(config, sort_keys=True)})
     main(
         SimpleNamespace(
             rule=rule,

@@ -129,6 +129,26 @@ MISTAKES = {
         small(data=PAIRS, models={"pair_net": {"options": {"layers": [2, 0]}}}),
         "layers of 'pair_net' is [2, 0]; give a list of whole numbers above 0.",
     ),
+    "student without a name": (
+        small(variants={"student": {"epochs": 3}}),
+        "variants.student lacks the key 'architecture'",
+    ),
+    "student of an unknown kind": (
+        small(variants={"student": {"architecture": "resnet19"}}),
+        "variants.student: there is no architecture 'resnet19'",
+    ),
+    "student with a key that is none": (
+        small(variants={"student": {"architecture": "small_cnn", "epoch": 3}}),
+        "unknown key 'epoch' in variants.student; did you mean 'epochs'?",
+    ),
+    "student of two seeds": (
+        small(variants={"student": {"architecture": "small_cnn", "seeds": [0, 1]}}),
+        "variants.student.seeds is [0, 1], but a student is one network",
+    ),
+    "student with a focal loss": (
+        small(variants={"student": {"architecture": "small_cnn", "loss": "focal"}}),
+        "variants.student.loss is 'focal', but soft labels are learned by cross_entropy",
+    ),
     "image size": (small(data={"image_size": "big"}), "data.image_size is 'big'; give one whole number"),
 }
 
@@ -145,6 +165,20 @@ def test_each_mistake_is_named_in_one_sentence(name):
 @pytest.mark.parametrize(("given", "read"), [("auto", "auto"), (2, 2), ("2", 2), (0, 0)])
 def test_cards_are_a_number_or_auto(given, read):
     assert config.resolve(small(training={"gpus": given}))["training"]["gpus"] == read
+
+
+def test_a_student_is_trained_as_the_config_says_unless_it_says_otherwise():
+    raw = small(training={"epochs": 7, "lr": 0.5}, seeds=[4, 5])
+    assert config.resolve(raw)["variants"]["student"] is None
+    found = config.resolve(raw | {"variants": {"student": {"architecture": "small_cnn", "lr": 0.25}}})
+    block = found["variants"]["student"]
+    assert {key: block[key] for key in ("epochs", "lr", "seeds", "options")} == {
+        "epochs": 7,
+        "lr": 0.25,
+        "seeds": [4],
+        "options": {},
+    }
+    assert list(config.members(found)) == list(config.members(config.resolve(raw)))
 
 
 def test_options_of_the_right_type_pass():

@@ -19,6 +19,7 @@ from foldstack.jobs import read_json, write_json
 from foldstack.onnx_session import open_session, run_ensemble
 
 CONFIG = {"export": {"tolerance": 1e-5, "samples": 256}, "members": fake_nets.MEMBERS}
+LICENCE = "CC-BY-4.0"
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,7 @@ def test_the_file_says_what_it_takes_and_gives(original):
     assert list(classes) == fake_nets.CLASSES == metadata["classes"]
     assert metadata["seeds"] == fake_nets.MEMBERS
     assert metadata["scores"] == {"oof": {"accuracy": 0.5, "accuracy_low": 0.4}, "test": {"accuracy": 0.4}}
+    assert metadata["licence"] == LICENCE
     assert metadata["architectures"] == {"cnn": "small_cnn", "vit": "small_vit"}
     assert {"protocol", "input", "config_digest", "code_digest", "data_digest", "versions", "golden"} <= set(metadata)
 
@@ -102,7 +104,9 @@ def test_the_file_says_what_it_takes_and_gives(original):
 def test_two_exports_have_the_same_bytes_in_any_order_of_files_and_no_local_path(original, tmp_path):
     inputs = fake_nets.inputs_of_ensemble(original)
     inputs |= {"models": inputs["models"][::-1], "runs": inputs["runs"][::-1]}
-    run_script(export_ensemble.main, tmp_path, "export_ensemble", inputs, {"onnx": tmp_path / "again.onnx"})
+    run_script(
+        export_ensemble.main, tmp_path, "export_ensemble", inputs, {"onnx": tmp_path / "again.onnx"}, config=LICENCE
+    )
     content = original.ensemble.read_bytes()
     assert (tmp_path / "again.onnx").read_bytes() == content
     for name in (str(original.root), str(onnx_ensemble.__file__), "site-packages", ".parquet"):
@@ -228,13 +232,13 @@ def test_more_than_one_file_can_hold_is_refused(original, tmp_path, monkeypatch)
 def test_digests_follow_config_and_code_but_not_times(original):
     records = [read_json(path) for path in original.runs["cnn"]]
     stack, metrics = read_json(original.stack_stack), read_json(original.metrics)
-    first = onnx_ensemble.describe(records, stack, metrics)
-    later = onnx_ensemble.describe([record | {"seconds": 9.0} for record in records[::-1]], stack, metrics)
+    first = onnx_ensemble.describe(records, stack, metrics, None)
+    later = onnx_ensemble.describe([record | {"seconds": 9.0} for record in records[::-1]], stack, metrics, None)
     assert later == first
     edited = [record | {"code": ["foldstack/network.py@1"]} for record in records]
-    assert onnx_ensemble.describe(edited, stack, metrics)["code_digest"] != first["code_digest"]
+    assert onnx_ensemble.describe(edited, stack, metrics, None)["code_digest"] != first["code_digest"]
     edited = [record | {"config": record["config"] | {"epochs": 9}} for record in records]
-    assert onnx_ensemble.describe(edited, stack, metrics)["config_digest"] != first["config_digest"]
+    assert onnx_ensemble.describe(edited, stack, metrics, None)["config_digest"] != first["config_digest"]
     write_json(original.root / "unused.json", first)  # all of it can be stored
 
 
@@ -245,7 +249,9 @@ def test_every_other_method_is_deployed_as_it_is_scored(original, tmp_path, meth
     metrics = tmp_path / "metrics.json"
     write_json(metrics, {key: {method: fake_nets.SCORES} for key in ("blend", "stack")})
     inputs = fake_nets.inputs_of_ensemble(original) | {"stack": stack, "metrics": metrics}
-    run_script(export_ensemble.main, tmp_path, "export_ensemble", inputs, {"onnx": tmp_path / "ensemble.onnx"})
+    run_script(
+        export_ensemble.main, tmp_path, "export_ensemble", inputs, {"onnx": tmp_path / "ensemble.onnx"}, config=LICENCE
+    )
     report = verify(original, tmp_path, tmp_path / "ensemble.onnx", stack=stack)
     assert report["passed"]
     assert report["pipeline"]["max_abs_difference"] <= 1e-5

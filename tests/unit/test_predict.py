@@ -2,10 +2,12 @@
 
 import csv
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import chromium
 import fake_nets
 import numpy as np
 import onnx
@@ -15,7 +17,8 @@ from fake_runs import run_script
 from PIL import Image
 
 import predict_new
-from foldstack import tables
+import render_browser_page
+from foldstack import browser, tables
 from foldstack.data.decode import Geometry, convert, decode
 from foldstack.errors import FoldstackError
 from foldstack.predict import Ensemble
@@ -226,3 +229,76 @@ def test_predict_needs_no_torch_and_the_command_nothing_of_foldstack():
         "sys.exit(bool({'torch', 'onnx', 'pandas', 'lightgbm', 'foldstack'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory):
+    """Where the rule keeps onnxruntime-web; skips where it cannot be had."""
+    try:
+        return browser.install(tmp_path_factory.mktemp("browser"))
+    except FoldstackError as error:
+        pytest.skip(str(error))
+
+
+def page(original, runtime, root):
+    path = root / "predict.html"
+    run_script(
+        render_browser_page.main, root, "render_browser_page", {"onnx": original.ensemble}, {"page": path}, work=runtime
+    )
+    return path
+
+
+def test_the_page_in_a_browser_gives_what_the_command_gives(original, runtime, tool, tmp_path, monkeypatch):
+    if chromium.find() is None:
+        pytest.skip("no Chromium here")
+    images = tmp_path / "images"
+    images.mkdir()
+    pixels = fake_nets.random_pixels(4, (31, 17, 4))
+    for mode, pixel in zip(("RGB", "RGBA", "L"), pixels, strict=False):
+        Image.fromarray(pixel[..., :3]).convert(mode).save(images / f"{mode}.png")
+    Image.fromarray(pixels[3, :12, :12, :3]).save(images / "turned.png", exif=turned())
+    assert command(tool, monkeypatch, original.ensemble, images, "-o", tmp_path / "out.csv") == 0
+    expected = pd.read_csv(tmp_path / "out.csv").set_index("sample_id")
+    (images / "broken.png").write_bytes(b"no image")
+    path = page(original, runtime, tmp_path)
+    with chromium.opened(tmp_path / "profile") as shown:
+        shown.call("Page.navigate", url=path.as_uri())
+        assert float(shown.wait("document.body && document.body.dataset.selfTest")) < 1e-4
+        for name, row in expected.iterrows():
+            shown.choose("input", [images / name])
+            shown.wait(f"document.querySelector('article img[alt=\"{name}\"]') && 1")
+            found = shown.value("({...document.querySelector('article').dataset})")
+            assert found["label"] == row["label"]
+            np.testing.assert_allclose(json.loads(found["probabilities"]), list(row[COLUMNS[3:]]), atol=1e-6)
+        shown.choose("input", [images / "broken.png"])
+        assert "broken.png cannot be read" in shown.wait("document.querySelector('#state.warn')?.textContent")
+
+
+def turned():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+def test_the_page_has_the_same_bytes_again_and_connects_to_nothing(original, tmp_path):
+    for name in (browser.SCRIPT, browser.WASM):
+        (tmp_path / name).write_bytes(b"stands for the runtime </script>")
+    (tmp_path / "installed.json").write_bytes((browser.TEMPLATES / "package-lock.json").read_bytes())
+    content = page(original, tmp_path, tmp_path).read_bytes()
+    assert page(original, tmp_path, tmp_path).read_bytes() == content
+    assert str(tmp_path).encode() not in content
+    assert b"default-src 'none'" in content
+    assert b"connect-src" not in content
+    assert content.count(b"</script>") == 5
+
+
+def test_without_npm_the_page_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FoldstackError, match=r"needs npm.*install Node\.js"):
+        browser.install(tmp_path / "work")
+
+
+def test_a_variant_that_failed_its_gate_gets_no_page(tmp_path):
+    (tmp_path / "int8.onnx").touch()
+    with pytest.raises(FoldstackError, match="did not pass its gate"):
+        browser.write_page(tmp_path / "int8.onnx", tmp_path, tmp_path / "int8.html")

@@ -13,7 +13,8 @@ from onnx import numpy_helper
 import compare_variants
 import make_variant
 import verify_variant
-from foldstack import variants
+from foldstack import student, tables, variants
+from foldstack.errors import FoldstackError
 from foldstack.jobs import read_json, write_json
 from foldstack.onnx_session import open_session, run_ensemble
 
@@ -32,12 +33,13 @@ def original(tmp_path_factory):
     return made
 
 
-def make(original, root, kind, **settings):
+def make(original, root, kind, more=(), **settings):
     """Run make_variant; returns the path of the candidate."""
     inputs = fake_nets.inputs_of_ensemble(original) | {"onnx": original.ensemble, "pixels": original.pixels}
     inputs |= {"samples": original.samples}
     for name in ("oof", "test"):
         inputs[name] = [str(path) for path in sorted((original.root / name).glob("*/*.parquet"))]
+    inputs |= {"student": []} | dict(more)
     own = {"budget": "parameters", "share": None} | settings
     config = {"variants": own, "stack": STACK, "members": fake_nets.MEMBERS}
     path = root / f"{kind}-candidate.onnx"
@@ -48,7 +50,7 @@ def make(original, root, kind, **settings):
 def verify(original, root, candidate, full=None, min_agreement=0.0, **changes):
     """Run verify_variant; returns its report and the path of what is passed on."""
     inputs = {"onnx": full or original.ensemble, "candidate": candidate, "samples": original.samples}
-    inputs |= {"pixels": original.pixels, "folds": original.folds} | changes
+    inputs |= {"pixels": original.pixels, "folds": original.folds, "students": []} | changes
     out = {"onnx": root / "variant.onnx", "report": root / "variant.json"}
     config = {"min_agreement": min_agreement, "bootstrap": 100, "seed": 0}
     run_script(verify_variant.main, root, "verify_variant", inputs, out, config=config)
@@ -71,13 +73,13 @@ def test_fp16_rounds_every_large_constant_once_and_nothing_else(original, tmp_pa
     onnx.checker.check_model(half, full_check=True)
 
 
-@pytest.mark.parametrize("kind", ["fp16", "int8", "pruned"])
+@pytest.mark.parametrize("kind", ["fp16", "int8", "pruned", "portable"])
 def test_a_variant_passes_its_gate_says_what_it_is_and_has_the_same_bytes_again(original, tmp_path, kind):
     candidate = make(original, tmp_path, kind)
     report, path = verify(original, tmp_path, candidate)
     assert (report["passed"], report["part"], report["samples"]) == (True, "test", 24)
     # 8-bit nodes take more room than these tiny networks' weights save
-    assert kind == "int8" or report["variant"]["bytes"] < report["full"]["bytes"]
+    assert kind in ("int8", "portable") or report["variant"]["bytes"] < report["full"]["bytes"]
     session, metadata = open_session(path)
     assert metadata["variant"]["kind"] == kind
     assert metadata["scores"]["test"]["accuracy"] == report["variant"]["accuracy"]
@@ -101,6 +103,20 @@ def test_the_networks_of_fp16_and_int8_stay_near_those_of_the_full_file(original
 def test_int8_computes_convolutions_and_matrices_with_8_bits(original, tmp_path):
     kinds = {node.op_type for node in onnx.load(make(original, tmp_path, "int8")).graph.node}
     assert {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger"} <= kinds
+
+
+def test_portable_needs_no_tree_ensemble_and_gives_the_same(original, tmp_path):
+    path = make(original, tmp_path, "portable")
+    proto = onnx.load(path)
+    assert proto.ir_version == 9
+    assert {opset.domain: opset.version for opset in proto.opset_import} == {"": 20, "ai.onnx.ml": 3}
+    assert "TreeEnsemble" not in {node.op_type for node in proto.graph.node}
+    onnx.checker.check_model(proto, full_check=True)
+    pixels = np.load(original.pixels)
+    full, found = (run_ensemble(open_session(file)[0], pixels) for file in (original.ensemble, path))
+    np.testing.assert_allclose(found["probabilities"], full["probabilities"], atol=1e-6)
+    assert open_session(path)[1]["onnxruntime"] == ">=1.17"
+    assert open_session(path)[1]["licence"] == open_session(original.ensemble)[1]["licence"] == "CC-BY-4.0"
 
 
 def test_pruned_holds_the_chosen_models_under_a_stacker_of_their_own(original, tmp_path):
@@ -162,8 +178,6 @@ def test_a_variant_of_other_data_is_refused(original, tmp_path, capfd):
 def test_without_a_test_split_training_samples_are_scored_by_their_own_folds_networks(original, tmp_path):
     samples = pd.read_parquet(original.samples)
     train = samples[samples["split"] == "train"]
-    from foldstack import tables
-
     tables.write_samples(train, tmp_path / "samples.parquet")
     candidate = make(original, tmp_path, "fp16")
     report, _ = verify(original, tmp_path, candidate, samples=tmp_path / "samples.parquet")
@@ -192,3 +206,62 @@ def test_the_table_and_the_figure_show_every_form(original, tmp_path):
     text = out["figure"].read_text()
     assert "fp16" in text
     assert "accuracy (%)" in text
+
+
+@pytest.fixture(scope="module")
+def students(original):
+    """run.json of untrained students: of both folds, and of all samples."""
+    return [fake_nets.run(original, "cnn", 0, fold, original.root / "student" / f"fold{fold}") for fold in range(3)]
+
+
+def test_the_student_is_served_like_the_ensemble_and_says_what_it_costs(original, students, tmp_path):
+    candidate = make(original, tmp_path, "student", {"student": students[2:]})
+    extra = {"students": students[:2], "stack": original.stack_stack, "stack_oof": original.stack_oof}
+    report, path = verify(original, tmp_path, candidate, **extra)
+    assert report["models"] == ["student"]
+    assert report["oof"]["samples"] == 72
+    assert report["oof"]["difference"]["low"] <= report["oof"]["difference"]["difference"]
+    assert report["oof"]["full_accuracy"] > 0
+    written = path if report["passed"] else candidate
+    session, metadata = open_session(written)
+    assert metadata["architectures"] == {"student": "small_cnn"}
+    assert metadata["variant"]["kind"] == "student"
+    assert "that were not fitted on it" in metadata["protocol"]
+    shapes = {value.name for value in onnx.load(written).graph.output}
+    assert shapes == {value.name for value in onnx.load(original.ensemble).graph.output}
+    samples, pixels = tables.read_samples(original.samples), np.load(original.pixels)
+    test = tables.read_predictions(original.root / "student" / "fold2" / "test.parquet", fake_nets.CLASSES)
+    rows = samples.set_index("sample_id").loc[test["sample_id"], "row"]
+    found = run_ensemble(session, pixels[rows])["probabilities"]
+    np.testing.assert_allclose(found, tables.probabilities(test, fake_nets.CLASSES), atol=1e-5)
+
+
+def test_without_a_test_split_the_students_own_folds_are_scored(original, students, tmp_path):
+    samples = tables.read_samples(original.samples)
+    train = samples[samples["split"] == "train"]
+    tables.write_samples(train, tmp_path / "samples.parquet")
+    candidate = make(original, tmp_path, "student", {"student": students[2:]})
+    extra = {"students": students[:2], "stack": original.stack_stack, "stack_oof": original.stack_oof}
+    report, _ = verify(original, tmp_path, candidate, samples=tmp_path / "samples.parquet", **extra)
+    assert report["part"] == "oof"
+    assert report["variant"]["accuracy"] == report["oof"]["accuracy"]
+
+
+def test_a_student_that_learned_from_what_it_predicts_is_refused(original, students, tmp_path):
+    folds = tables.read_folds(original.folds)
+    ids, runs = sorted(folds["sample_id"]), students[:2]
+    assert student.collect_oof(runs, folds, ids, fake_nets.CLASSES).shape == (72, 3)
+    with pytest.raises(FoldstackError, match="each training sample once"):
+        student.collect_oof(runs[:1], folds, ids, fake_nets.CLASSES)
+    path = tmp_path / "run.json"
+    write_json(path, read_json(runs[0]) | {"train_ids": tables.ids_digest(ids)})
+    with pytest.raises(FoldstackError, match="it learned from or predicted other samples"):
+        student.collect_oof([path], folds, ids, fake_nets.CLASSES)
+
+
+def test_a_student_of_other_data_is_refused(original, students, tmp_path, capfd):
+    path = tmp_path / "run.json"
+    write_json(path, read_json(students[2]) | {"folds_digest": "other"})
+    with pytest.raises(SystemExit):
+        make(original, tmp_path, "student", {"student": [path]})
+    assert "other data or folds than the stack" in capfd.readouterr().err

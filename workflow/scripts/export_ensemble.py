@@ -1,5 +1,7 @@
 """Write the whole ensemble as one ONNX file (rule export_ensemble)."""
 
+import json
+
 from foldstack import proof, quorum
 from foldstack.jobs import job, read_json
 
@@ -13,7 +15,8 @@ def main(smk):
         stack, dataset = read_json(smk.input.stack), read_json(smk.input.dataset)
         proof.check_versions(stack, smk.input.stack, dataset, read_json(smk.input.folds_summary))
         records = [read_json(path) for path in quorum.whole_members(smk.input.runs)]
-        described = describe(records, stack, read_json(smk.input.metrics))
+        licence = json.loads(smk.params.config)
+        described = describe(records, stack, read_json(smk.input.metrics), licence)
         (models,) = quorum.present(smk.input.models)
         booster = lightgbm.Booster(model_file=str(smk.input.stacker))
         metadata = export_ensemble(models, booster, stack, dataset, described, smk.output.onnx)

@@ -20,6 +20,15 @@ def main(smk):
         samples, (models,) = tables.read_samples(smk.input.samples), quorum.present(smk.input.models)
         if kind == "fp16":
             variants.write_fp16(smk.input.onnx, smk.output.onnx)
+        elif kind == "student":
+            from foldstack import student
+
+            pixels = np.load(smk.input.pixels, mmap_mode="r", allow_pickle=False)[: variants.CALIBRATION]
+            (run,) = smk.input.student
+            student.write_student(smk.input.onnx, run, stack, dataset, pixels, smk.output.onnx)
+        elif kind == "portable":
+            booster = lightgbm.Booster(model_file=str(smk.input.stacker))
+            variants.write_portable(smk.input.onnx, booster, smk.output.onnx)
         elif kind == "int8":
             rows = samples.loc[samples["split"] == "train", "row"].to_numpy()
             rows = rows[np.unique(np.linspace(0, len(rows) - 1, variants.CALIBRATION).astype(int))]

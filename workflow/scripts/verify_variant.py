@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 
 from foldstack import quorum, tables, variant_gate
-from foldstack.jobs import job, write_json, write_text
+from foldstack.jobs import job, read_json, write_json, write_text
 from foldstack.onnx_ensemble import write_ensemble
-from foldstack.onnx_session import metadata_of
+from foldstack.onnx_session import metadata_of, open_session
 
 STORED = ("accuracy", "accuracy_low", "accuracy_high", "log_loss")
 
@@ -29,7 +29,13 @@ def main(smk):
             )
         pixels = np.load(smk.input.pixels, mmap_mode="r", allow_pickle=False)[chosen["row"].to_numpy()]
         labels, config = chosen["label"].to_numpy(np.int64), json.loads(smk.params.config)
-        report = variant_gate.measure(smk.input.onnx, smk.input.candidate, pixels, labels, folds, config)
+        oof = _student(smk, samples, config) if smk.input.students else None
+        own = oof.pop("probabilities") if oof else None
+        report = variant_gate.measure(
+            smk.input.onnx, smk.input.candidate, pixels, labels, folds, config, None if folds is None else own
+        )
+        if oof:
+            report["oof"] = oof
         write_json(smk.output.report, report)
         if not report["passed"]:
             print(f"not passed on: {'; '.join(report['reasons'])}")
@@ -41,6 +47,18 @@ def main(smk):
         metadata["variant"] |= {key: report[key] for key in ("agreement", "max_abs_difference")}
         metadata["variant"]["compared_on"] = {"part": report["part"], "samples": report["samples"]}
         write_ensemble(proto, metadata, smk.output.onnx)
+
+
+def _student(smk, samples, config: dict) -> dict:
+    """A student's out-of-fold scores, and under `probabilities` its predictions, training samples by id."""
+    from foldstack import student
+
+    _, metadata = open_session(smk.input.candidate)
+    train = samples[samples["split"] == "train"].sort_values("sample_id", ignore_index=True)
+    ids, labels, classes = train["sample_id"].tolist(), train["label"].to_numpy(np.int64), metadata["classes"]
+    own = student.collect_oof(smk.input.students, tables.read_folds(smk.input.folds), ids, classes)
+    teacher = tables.soft_labels(smk.input.stack_oof, read_json(smk.input.stack)["method"], ids, classes)
+    return student.out_of_fold(labels, own, teacher, config) | {"probabilities": own}
 
 
 if __name__ == "__main__":

@@ -52,6 +52,10 @@ def resolve(raw: dict) -> dict:
     for name, block in config["models"].items():
         own = {"architecture": name, "options": {}, "seeds": config["seeds"], "devices": config["devices"]}
         config["models"][name] = config["training"] | own | block
+    student = config["variants"]["student"]
+    if student is not None:
+        own = {"options": {}, "seeds": config["seeds"][:1], "devices": config["devices"]}
+        config["variants"]["student"] = config["training"] | own | student
     _check_across(config)
     return config
 
@@ -212,6 +216,8 @@ def _check_across(config: dict) -> None:
     if None not in config["evaluation"]["thresholds"].values():
         raise FoldstackError("Config: evaluation.thresholds takes precision or recall, not both; remove one of them.")
     known = registry.known_architectures()
+    if config["variants"]["student"] is not None:
+        _check_student(config["variants"]["student"], task, known)
     lower: dict[str, str] = {}
     for name, block in config["models"].items():
         _check_model(name, block, task, known)
@@ -265,6 +271,22 @@ def _check_model(name: str, block: dict, task: str, known: list[str]) -> None:
                 raise FoldstackError(
                     f"Config: models.{name}: {key}: {value} needs an inner split; set selection: inner or drop {key}."
                 )
+
+
+def _check_student(block: dict, task: str, known: list[str]) -> None:
+    try:
+        _check_model("student", block, task, known)
+    except FoldstackError as error:
+        raise FoldstackError(str(error).replace("models.student", "variants.student")) from None
+    reasons = {
+        "seeds": len(block["seeds"]) > 1 and "a student is one network: give one seed",
+        "loss": block["loss"] != "cross_entropy" and "soft labels are learned by cross_entropy",
+        "swap": block["swap"] and "soft labels are learned without it",
+        "share": block["share"] > 1 and "a student has its card for itself",
+    }
+    for key, reason in reasons.items():
+        if reason:
+            raise FoldstackError(f"Config: variants.student.{key} is {block[key]!r}, but {reason}; change or drop it.")
 
 
 def _check_options(name: str, architecture: str, options: dict) -> None:

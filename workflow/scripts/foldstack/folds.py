@@ -13,6 +13,7 @@ def split_ids(folds: pd.DataFrame, fold: int, selection: str) -> tuple[list[str]
 
     Args:
         folds: columns `sample_id`, `fold`, `inner` (every bucket from 0 up occurs, as `assign` makes sure).
+        fold: 0-based; one more than there are holds nothing out.
         selection: `inner` sets aside bucket `fold % inner_splits` of the other folds; `final` sets nothing aside.
 
     Returns:
@@ -27,7 +28,8 @@ def split_ids(folds: pd.DataFrame, fold: int, selection: str) -> tuple[list[str]
     bucket = fold % (int(folds["inner"].max()) + 1)
     aside = ~predicted & (folds["inner"] == bucket).to_numpy() & (selection == "inner")
     train, held, out = (sorted(folds.loc[rows, "sample_id"]) for rows in (~predicted & ~aside, aside, predicted))
-    if not train or not out or (selection == "inner" and not held):
+    everything = fold == int(folds["fold"].max()) + 1
+    if not train or (not out and not everything) or (selection == "inner" and not held):
         raise FoldstackError(
             f"Fold {fold} has {len(train)} samples to train on, {len(held)} in its inner split and {len(out)} to "
             "predict; lower folds.n_splits or folds.inner_splits, or set selection: final."

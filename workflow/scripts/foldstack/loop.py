@@ -71,7 +71,7 @@ class Loop:
         self.loss = build_loss(config)
         self.device = classifier.mean.device
         self.precision = Precision(config["precision"], self.device)
-        self.labels = torch.from_numpy(train.labels).to(self.device)
+        self.labels = torch.from_numpy(train.targets).to(self.device)
         self.state, self.trained = State(world_size=group.size), False
         self._plan()
         self.buffers = Buffers(classifier)

@@ -32,6 +32,8 @@ folds), combined by `{{ method }}`: {{ parameters }} parameters. It needs onnxru
 *To be filled in: by whom, on which images, for what decision, and what it must not be used for.* Nothing below was
 measured on images from another source than the data described here.
 
+**Licence:** {{ licence }}.
+
 ## Data
 
 {{ train }} training and {{ test }} test samples, stored as {{ width }} × {{ height }} px, {{ channels }} channel(s)
@@ -140,6 +142,7 @@ def model_card(metrics: dict, dataset: dict, described: dict, gate: dict, config
         "config": yaml.safe_dump(_without_paths(config), sort_keys=True, allow_unicode=True, width=100),
         "hashes": {key: described[f"{key}_digest"] for key in ("data", "folds", "config", "code")},
         "gate": gate,
+        "licence": _cell(described.get("licence") or "none is stated; ask whoever made it (`export.licence`)"),
     }
     values |= {key: described[key] for key in ("n_splits", "method", "onnxruntime", "channels", "protocol")}
     return page.plain(CARD, **values, quarantined=dataset["quarantined"])

@@ -42,7 +42,7 @@ def export_ensemble(onnx_paths: Sequence, booster, stack: dict, dataset: dict, d
         onnx_paths: one file of `export_model` for each model of the stack, in any order.
         booster: the `lightgbm.Booster` of stacker.txt.
         stack, dataset: stack.json and dataset.json.
-        described: more metadata, see `describe`.
+        described: more metadata, see `describe`; a `protocol` of its own replaces the usual one.
 
     Returns the metadata. Raises FoldstackError where the parts do not belong together, the file would be too large, or
     the stacker is of a kind that has no equal in ONNX.
@@ -51,8 +51,13 @@ def export_ensemble(onnx_paths: Sequence, booster, stack: dict, dataset: dict, d
         raise FoldstackError(
             "stack.json was made from other data than dataset.json; delete the folder stack and run again."
         )
-    metadata = {key: stack[key] for key in FROM_STACK} | {key: dataset[key] for key in PIXEL_FORMAT} | described
-    metadata |= {"format": FORMAT, "onnxruntime": f">={ONNXRUNTIME}", "protocol": PROTOCOL}
+    metadata = (
+        {"protocol": PROTOCOL}
+        | {key: stack[key] for key in FROM_STACK}
+        | {key: dataset[key] for key in PIXEL_FORMAT}
+        | described
+    )
+    metadata |= {"format": FORMAT, "onnxruntime": f">={ONNXRUNTIME}"}
     metadata |= {"input": _input_contract(metadata), "versions": versions(), "left_out": stack.get("left_out", [])}
     networks, metadata["seeds"] = _read_networks(onnx_paths, metadata)
     return write_ensemble(_compose(networks, booster, stack, metadata), metadata, path)
@@ -70,12 +75,13 @@ def write_ensemble(proto: ModelProto, metadata: dict, path) -> dict:
     return metadata
 
 
-def describe(records: Sequence[dict], stack: dict, metrics: dict) -> dict:
+def describe(records: Sequence[dict], stack: dict, metrics: dict, licence: str | None) -> dict:
     """What the file says of its origin: `scores` with intervals, and digests of the config and the code behind it.
 
     Args:
         records: the run.json of every run in the file.
         metrics: metrics.json.
+        licence: what the config states, or None.
     """
     configs = {f"{run['model']} {run['seed']} {run['fold']}": run["config"] for run in records}
     code = sorted({entry for run in records for entry in run["code"]})
@@ -85,6 +91,7 @@ def describe(records: Sequence[dict], stack: dict, metrics: dict) -> dict:
               for part, figures in scores.items()}  # fmt: skip
     return {
         "architectures": {run["model"]: run["config"]["architecture"] for run in records},
+        "licence": licence,
         "config_digest": _digest([configs, stack["method"], stack["lightgbm"], stack["floor"]]),
         "code_digest": _digest(code),
         "scores": scores,
@@ -231,11 +238,11 @@ def _stack_graph(n_models: int, n_splits: int, n_classes: int, spec: dict) -> Gr
 def _method(n_models: int, n_classes: int, spec: dict) -> tuple[str, dict[str, np.ndarray]]:
     """From `members` to `of_rows`, a row for each sample and fold, as `stacking.predict_stack`; and its constants."""
     if spec["method"] in BLENDS:
-        text = """by_class = Transpose<perm = [0, 2, 3, 1]>(members)
-        of_rows = MatMul(by_class, weights)"""
+        text = """weighted = Mul(members, weights)
+        of_rows = ReduceSum<keepdims = 0>(weighted, axis_1)"""
         weights = {"best_single": {spec["best_single"]: 1.0}, "greedy": spec["weights"]}
         own = weights.get(spec["method"], dict.fromkeys(spec["models"], 1 / n_models))
-        return text, {"weights": np.array([[own.get(model, 0.0)] for model in spec["models"]])}
+        return text, {"weights": np.array([[[own.get(model, 0.0)]] for model in spec["models"]])}
     text = f"""floor = Constant<value = double {{{spec["floor"]!r}}}>()
         certain = Constant<value = double {{1.0}}>()
         clipped = Clip(members, floor, certain)

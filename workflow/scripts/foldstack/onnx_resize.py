@@ -3,6 +3,9 @@
 Pillow resizes 8-bit images by two passes of fixed-point sums, whose weights depend on the sizes alone
 (`src/libImaging/Resample.c`). A pass is a matrix product of whole numbers, which doubles hold exactly, so the graph
 computes the weights as Pillow does and multiplies. Images of the stored size skip all this, unchanged.
+
+The weights are whole numbers, and a Floor that leaves them as they are stands between a Transpose and its MatMul: else
+onnxruntime 1.17 makes one node of the two, for which it has no code in double precision, and does not open the file.
 """
 
 from onnx import GraphProto, parser
@@ -193,7 +196,8 @@ def _resize(height: int, width: int, channels: int, fit: str) -> str:
     flat = Reshape(image, flat_shape)
     planes = Transpose<perm = [0, 3, 1, 2]>(flat)
     planes_double = Cast<to = 11>(planes)
-    x_by_column = Transpose<perm = [1, 0]>(x_weights)
+    x_turned = Transpose<perm = [1, 0]>(x_weights)
+    x_by_column = Floor(x_turned)
     across_sums = MatMul(planes_double, x_by_column)
     {TO_8_BIT.format(name="across")}
     down_sums = MatMul(y_weights, across)

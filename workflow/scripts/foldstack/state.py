@@ -7,11 +7,20 @@ import numpy as np
 
 @dataclass
 class Subset:
-    """Samples of one purpose: ids (N texts), rows in the stored pixels and labels (N,) int64."""
+    """Samples of one purpose: ids (N texts), rows in the stored pixels and labels (N,) int64.
+
+    `soft_labels`, float32 (N, C), are what a student learns instead of the labels; see `student.py`.
+    """
 
     ids: list[str]
     rows: np.ndarray
     labels: np.ndarray
+    soft_labels: np.ndarray | None = None
+
+    @property
+    def targets(self) -> np.ndarray:
+        """What a network is trained to answer."""
+        return self.labels if self.soft_labels is None else self.soft_labels
 
 
 @dataclass

@@ -170,6 +170,16 @@ def _write(frame: pd.DataFrame, path, schema: dict, keys, nullable=frozenset(), 
         pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
 
 
+def soft_labels(path, method: str, sample_ids: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """(N, C) float32 of one method from a table with the columns `method` and `sample_id`, in the order of the ids."""
+    frame = read_predictions(path, classes, keys=("method", "sample_id"))
+    rows = frame[frame["method"] == method].set_index("sample_id")
+    missing = sorted(set(sample_ids) - set(rows.index))
+    if missing:
+        raise FoldstackError(f"{path} has no prediction by {method} for {missing[0]!r}; delete it and run again.")
+    return probabilities(rows.loc[list(sample_ids)], classes).copy()
+
+
 def _read(path, schema: dict | None, keys, nullable=frozenset()) -> pd.DataFrame:
     try:
         table = pq.read_table(path)

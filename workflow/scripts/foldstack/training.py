@@ -46,6 +46,7 @@ def train_fold(
     threads: int,
     report: Callable[..., None] | None = None,
     group: Group = ALONE,
+    soft_labels: tuple | None = None,
 ) -> None:
     """Train, predict and write the files of a run (docs/reference/files.md, "runs").
 
@@ -60,6 +61,7 @@ def train_fold(
         report: called as report(epoch=, epochs=, step=, steps=, train_loss=, inner_accuracy=, images_per_second=,
             seconds_left=), at every epoch's end and at most twice a second in between.
         group: the ranks that do this together, each by a call of its own; rank 0 writes.
+        soft_labels: path and method of a table of `members.methods_table` to learn from instead of the labels.
 
     Raises:
         FoldstackError: a config that does not fit the protocol or the data, or a run that diverged or does not fit
@@ -82,6 +84,8 @@ def train_fold(
     subsets = read_subsets(samples, folds, fold, config["selection"])
     if len(subsets["train"].ids) < 2:
         raise FoldstackError(f"{name} has fewer than two samples to train on; lower n_splits or add data.")
+    if soft_labels:
+        subsets["train"].soft_labels = tables.soft_labels(*soft_labels, subsets["train"].ids, info["classes"])
     decisive = {"code": code, "data": info["digest"], "folds": summary["digest"]}
     identity = reuse.identity(config=config, model=model, seed=seed, fold=fold, **decisive)
     checkpoint, ended = of_run(work, identity)
@@ -263,7 +267,7 @@ def _figures(state: State, classifier: Classifier, read, subsets: dict[str, Subs
         "selected_epoch": state.selected_epoch,
         "micro_batch": state.micro_batch,
         "parameters": sum(parameter.numel() for parameter in classifier.parameters()),
-        "flops": count_flops(classifier, read(subsets["oof"].rows[:1])),
+        "flops": count_flops(classifier, read(subsets["train"].rows[:1])),
     }
 
 

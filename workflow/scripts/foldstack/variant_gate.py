@@ -17,7 +17,15 @@ BATCHES = {1: 60, 64: 12}  # size: rounds that are timed
 SIZES = (1, 2, 7)  # batches whose shapes are checked
 
 
-def measure(full, variant, pixels: np.ndarray, labels: np.ndarray, folds: np.ndarray | None, config: dict) -> dict:
+def measure(
+    full,
+    variant,
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    folds: np.ndarray | None,
+    config: dict,
+    own_oof: np.ndarray | None = None,
+) -> dict:
     """Compare a variant with the full file on the same samples.
 
     Args:
@@ -26,6 +34,7 @@ def measure(full, variant, pixels: np.ndarray, labels: np.ndarray, folds: np.nda
         folds: None; or, where there is no test split, the fold of each training sample. What is compared is then the
             plain mean of the networks that did not see the sample, since the stacker has seen its label.
         config: `min_agreement`, `bootstrap`, `seed`.
+        own_oof: (N, C), with `folds`: what stands for the variant's outputs where it has no networks by fold.
 
     Returns `full` and `variant` (`bytes`, `accuracy`, `accuracy_low`, `accuracy_high`, `log_loss`), `difference` (of
     the accuracies, paired), `agreement` (share of equal labels), `max_abs_difference`, `batch_max_abs_difference` (how
@@ -37,7 +46,8 @@ def measure(full, variant, pixels: np.ndarray, labels: np.ndarray, folds: np.nda
     for key in SAME:
         if metadata[0][key] != metadata[1][key]:
             raise FoldstackError(f"{variant} and {full} differ in {key}; delete the variant and run again.")
-    tables = {name: _table(session, pixels, folds) for name, session in zip(("full", "variant"), sessions, strict=True)}
+    tables = {"full": _table(sessions[0], pixels, folds)}
+    tables["variant"] = own_oof if own_oof is not None else _table(sessions[1], pixels, folds)
     if not np.isfinite(tables["variant"]).all():
         raise FoldstackError(f"{variant} gives probabilities that are not finite; take it out of variants.kinds.")
     drawn = bootstrap.Bootstrap(labels, config["bootstrap"], config["seed"]).scores(tables, ranked=False)

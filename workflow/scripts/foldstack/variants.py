@@ -4,6 +4,7 @@
 - int8: 8-bit weights and arithmetic. Convolutional networks are calibrated on training samples (unsigned activations,
   which processors are quick with); in networks that mostly multiply matrices each batch sets its own ranges.
 - pruned: the networks of fewer models, chosen out of fold, under a stacker of their own.
+- portable: for onnxruntime from 1.17 on: the trees in single precision, by a node that older runtimes know.
 """
 
 import hashlib
@@ -20,6 +21,8 @@ from foldstack.contribution import smallest
 from foldstack.members import Members
 from foldstack.onnx_ensemble import export_ensemble, write_ensemble
 from foldstack.onnx_session import metadata_of
+from foldstack.onnx_trees import OLD_OPSET as TREES_OLD_OPSET
+from foldstack.onnx_trees import old_tree_node
 from foldstack.stacking import fit_stack
 
 SMALLEST = 256  # numbers; below it, what fp16 saves is not worth a node
@@ -27,7 +30,9 @@ FP16_LARGEST = 65504
 CALIBRATION = 256  # training samples
 CALIBRATION_BATCH = 32
 QUANTIZED = ("Conv", "Gemm", "MatMul")
-FROM_FULL = ("architectures", "config_digest", "code_digest")
+FROM_FULL = ("architectures", "licence", "config_digest", "code_digest")
+OLD_IR_VERSION = 9  # with opset 20, what onnxruntime 1.17 reads
+OLD_ONNXRUNTIME = "1.17"
 
 
 def write_fp16(full, path) -> dict:
@@ -41,12 +46,30 @@ def write_fp16(full, path) -> dict:
             casts.append(helper.make_node("Cast", [f"{tensor.name}_fp16"], [tensor.name], to=TensorProto.FLOAT))
         else:
             kept.append(tensor)
-    nodes = [*casts, *proto.graph.node]
-    for field, values in (("initializer", kept), ("node", nodes)):
-        values = [type(value).FromString(value.SerializeToString()) for value in values]
-        proto.graph.ClearField(field)
-        getattr(proto.graph, field).extend(values)
+    _replace(proto.graph, "initializer", kept)
+    _replace(proto.graph, "node", [*casts, *proto.graph.node])
     return write_ensemble(proto, _of_full(full, "fp16"), path)
+
+
+def write_portable(full, booster, path) -> dict:
+    """Write the ensemble without TreeEnsemble, which onnxruntime has only since 1.21; returns the metadata."""
+    proto, metadata = onnx.load(full), _of_full(full, "portable")
+    nodes = []
+    for node in proto.graph.node:
+        if node.op_type != "TreeEnsemble":
+            nodes.append(node)
+            continue
+        features, scores = node.input[0], node.output[0]
+        old = old_tree_node(
+            booster, len(metadata["meta_features"]), len(metadata["classes"]), "features_single", "scores_single"
+        )
+        nodes.append(helper.make_node("Cast", [features], ["features_single"], to=TensorProto.FLOAT))
+        nodes += [old, helper.make_node("Cast", ["scores_single"], [scores], to=TensorProto.DOUBLE)]
+    _replace(proto.graph, "node", nodes)
+    for opset in proto.opset_import:
+        opset.version = TREES_OLD_OPSET if opset.domain == "ai.onnx.ml" else opset.version
+    proto.ir_version = OLD_IR_VERSION
+    return write_ensemble(proto, metadata | {"onnxruntime": f">={OLD_ONNXRUNTIME}"}, path)
 
 
 def write_int8(full, onnx_paths: Sequence, booster, stack: dict, dataset: dict, pixels: np.ndarray, path) -> dict:
@@ -100,6 +123,13 @@ def choose_models(metrics: dict, budget: str, share: float | None) -> list[str]:
     if not fit:
         return min(rows, key=lambda row: row[budget])["models"]
     return max(fit, key=lambda row: (row["accuracy"], -row["log_loss"]))["models"]
+
+
+def _replace(graph, field: str, values: Sequence) -> None:
+    """Put `values`, some of which may be of the graph itself, in the place of all that a field holds."""
+    values = [type(value).FromString(value.SerializeToString()) for value in values]
+    graph.ClearField(field)
+    getattr(graph, field).extend(values)
 
 
 def _of_full(full, kind: str) -> dict:
