@@ -63,6 +63,7 @@ rule all:
         "<results>/evaluation/calibration.svg",
         "<results>/evaluation/pareto.svg",
         "<results>/evaluation/per_class.html",
+        "<results>/evaluation/factors.csv" if CONFIG["grid"] else [],
         "<results>/data/class_counts.svg",
         "<results>/data/duplicates.png",
         "<results>/folds/folds.svg",

@@ -13,6 +13,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from foldstack import grid
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
 
@@ -36,8 +37,8 @@ def resolve(raw: dict) -> dict:
     """Check a config and fill in every default.
 
     Returns:
-        A dict with every key of the schema; each block of `models` holds every key of `training`, plus
-        `architecture`, `options`, `seeds` and `devices`.
+        A dict with every key of the schema; `models` holds those of `grid` too, and each of its blocks every key of
+        `training`, plus `architecture`, `options`, `seeds` and `devices`.
 
     Raises:
         FoldstackError: naming the key, what is wrong with it, and the remedy.
@@ -45,15 +46,50 @@ def resolve(raw: dict) -> dict:
     schema = load_schema()
     _check_readable(raw)
     config = _with_numbers(copy.deepcopy(dict(raw)), schema, schema)
-    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda error: list(error.path))
-    if errors:
-        raise FoldstackError(_sentence(errors[0], schema))
+    generated = _expand_grid(config, schema) if config.get("grid") else {}
+    try:
+        return _resolve(config, schema)
+    except FoldstackError as error:
+        raise FoldstackError(grid.say_origin(str(error), generated, config.get("grid", {}))) from None
+
+
+def _resolve(config: dict, schema: dict) -> dict:
+    _check_schema(config, schema)
     _fill(config, schema, schema)
     for name, block in config["models"].items():
         own = {"architecture": name, "options": {}, "seeds": config["seeds"], "devices": config["devices"]}
         config["models"][name] = config["training"] | own | block
     _check_across(config)
     return config
+
+
+def _check_schema(config: dict, schema: dict) -> None:
+    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda error: list(error.path))
+    if errors:
+        raise FoldstackError(_sentence(errors[0], schema))
+
+
+def _expand_grid(config: dict, schema: dict) -> dict[str, dict]:
+    """Bring `grid` into its full form and its models into `models`; returns these."""
+    models = config.setdefault("models", {})
+    _check_schema({"grid": config["grid"]}, schema | {"required": []})
+    block = schema["$defs"]["model"]
+    for name, spec in config["grid"].items():
+        spec.setdefault("design", schema["$defs"]["grid"]["properties"]["design"]["default"])
+        spec.setdefault("model", {})
+        for factor, levels in spec["factors"].items():
+            node = _child(block, factor)
+            for i, value in enumerate(levels):
+                if isinstance(value, dict):
+                    label, own = grid.labelled(f"grid.{name}.factors.{factor}", value)
+                    levels[i] = {label: _with_numbers(own, block, schema)}
+                else:
+                    levels[i] = _with_numbers(value, node, schema)
+    if not isinstance(models, dict):
+        return {}
+    generated = grid.expand(config["grid"], models, list(block["properties"]))
+    models |= generated
+    return generated
 
 
 def check_file(path) -> None:
