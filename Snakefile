@@ -25,6 +25,7 @@ pathvars:
 
 include: "rules/data.smk"
 include: "rules/folds.smk"
+include: "rules/text.smk"
 include: "rules/train.smk"
 include: "rules/oof.smk"
 include: "rules/stack.smk"

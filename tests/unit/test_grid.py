@@ -130,7 +130,7 @@ MISTAKES = {
         {"model": CNN, "factors": {"options.widht": [1]}},
         "grid.g (model g-widht1).options: 'small_cnn' has no option",
     ),
-    "parts of a number": ({"model": CNN, "factors": {"lr.x": [1]}}, "the key 'lr.x' has no parts"),
+    "parts of a number": ({"model": CNN, "factors": {"lr.x": [1]}}, "lr has no parts such as 'lr.x'"),
     "misspelt design": (
         {"design": "one", "model": CNN, "factors": {"lr": [1]}},
         "grid.g.design is 'one'; choose one of combinations",

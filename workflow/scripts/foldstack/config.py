@@ -16,6 +16,7 @@ import yaml
 from foldstack import grid
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
+from foldstack.text import settings
 
 SCHEMA_PATH = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
 PAIR_FORMATS = {"digits_pairs", "npz_pairs"}
@@ -59,6 +60,8 @@ def _resolve(config: dict, schema: dict) -> dict:
     for name, block in config["models"].items():
         own = {"architecture": name, "options": {}, "seeds": config["seeds"], "devices": config["devices"]}
         config["models"][name] = config["training"] | own | block
+        if "text" in block:
+            _fill(block["text"], schema["$defs"]["text"], schema)
     _check_across(config)
     return config
 
@@ -74,17 +77,11 @@ def _expand_grid(config: dict, schema: dict) -> dict[str, dict]:
     models = config.setdefault("models", {})
     _check_schema({"grid": config["grid"]}, schema | {"required": []})
     block = schema["$defs"]["model"]
-    for name, spec in config["grid"].items():
-        spec.setdefault("design", schema["$defs"]["grid"]["properties"]["design"]["default"])
-        spec.setdefault("model", {})
-        for factor, levels in spec["factors"].items():
-            node = _child(block, factor)
-            for i, value in enumerate(levels):
-                if isinstance(value, dict):
-                    label, own = grid.labelled(f"grid.{name}.factors.{factor}", value)
-                    levels[i] = {label: _with_numbers(own, block, schema)}
-                else:
-                    levels[i] = _with_numbers(value, node, schema)
+
+    def read(key: str | None, value):  # of one key of a model block, or of a whole one
+        return _with_numbers(value, _child(block, key) if key else block, schema)
+
+    grid.fill(config["grid"], schema["$defs"]["grid"]["properties"]["design"]["default"], read)
     if not isinstance(models, dict):
         return {}
     generated = grid.expand(config["grid"], models, list(block["properties"]))
@@ -288,6 +285,7 @@ def _check_model(name: str, block: dict, task: str, known: list[str]) -> None:
             f"Config: models.{name}: the architecture {architecture!r} is for {fits}, but data.format gives {task}."
         )
     _check_options(name, architecture, block["options"])
+    settings.check(name, block)
     if block["swap"] and task != "pairs":
         raise FoldstackError(f"Config: models.{name}: swap is for pairs, but data.format gives {task}; drop it.")
     if block["share"] > 1 and block["gpus"] not in (0, 1):
@@ -307,7 +305,7 @@ def _check_options(name: str, architecture: str, options: dict) -> None:
     """Own architectures show their options in their source; what timm takes is known only where it is imported."""
     if architecture not in registry.own_architectures():
         return
-    known = registry.own_options(architecture)
+    known = {key: kind for key, kind in registry.own_options(architecture).items() if key not in registry.GIVEN}
     for option, value in options.items():
         if option not in known:
             near = difflib.get_close_matches(option, list(known), n=1, cutoff=0.5)

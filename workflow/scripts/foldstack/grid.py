@@ -12,13 +12,14 @@ import difflib
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from foldstack.errors import FoldstackError
 
 MOST_MODELS = 1000
 LONGEST_NAME = 120
 COMBINATIONS = "combinations"
+NESTED = ("options", "text")  # keys of a model block whose parts may be factors of their own
 SAFE = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -55,6 +56,20 @@ def expand(grids: dict, models: dict, known: list[str]) -> dict[str, dict]:
                 for key, value in factors[factor][level]["settings"].items():
                     _put(found[name], key.split("."), copy.deepcopy(value))
     return found
+
+
+def fill(grids: dict, design: str, read: Callable) -> None:
+    """Bring grids into full form; read(key, value) gives equal values one form, read(None, block) a whole block."""
+    for grid, spec in grids.items():
+        spec.setdefault("design", design)
+        spec.setdefault("model", {})
+        for factor, levels in spec["factors"].items():
+            for i, value in enumerate(levels):
+                if isinstance(value, dict):
+                    label, settings = labelled(f"grid.{grid}.factors.{factor}", value)
+                    levels[i] = {label: read(None, settings)}
+                else:
+                    levels[i] = read(factor, value)
 
 
 def layout(grids: dict) -> dict[str, dict]:
@@ -119,8 +134,8 @@ def _check_keys(where: str, settings: dict, known: list[str]) -> None:
             near = difflib.get_close_matches(first, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}."
             raise FoldstackError(f"Config: {where}: a model has no key {first!r}; {hint}")
-        if (rest and first != "options") or not all(rest):
-            raise FoldstackError(f"Config: {where}: the key {key!r} has no parts; only options has, as options.width.")
+        if (rest and first not in NESTED) or not all(rest):
+            raise FoldstackError(f"Config: {where}: {first} has no parts such as {key!r}; {' and '.join(NESTED)} have.")
 
 
 def _check_factors(grid: str, spec: dict, factors: dict) -> None:
@@ -179,11 +194,11 @@ def _token(key: str, value, number: int) -> str:
 
 
 def _flat(settings: dict) -> dict:
-    """{dotted key: value}: the options one by one, so that two factors may each set some."""
+    """{dotted key: value}: the parts of NESTED one by one, so that two factors may each set some."""
     found = {}
     for key, value in settings.items():
-        if key == "options" and isinstance(value, dict):
-            found |= {f"options.{option}": item for option, item in value.items()}
+        if key in NESTED and isinstance(value, dict):
+            found |= {f"{key}.{part}": item for part, item in value.items()}
         else:
             found[key] = value
     return found
