@@ -17,7 +17,8 @@ from foldstack.onnx_session import open_session
 from foldstack.text import bert, prompts
 from foldstack.text.wordpiece import WordPiece
 
-PIECES = "[PAD] [UNK] [CLS] [SEP] a photo of dark light ##house ##s . $ cafe 数 字 ' t ##n 5".split()
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "photo", "of", "dark", "light", "##house", "##s", ".", "$", "cafe",
+          "数", "字", "'", "t", "##n", "5"]  # fmt: skip
 SHAPE = {"model_type": "bert", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
          "intermediate_size": 16, "vocab_size": len(PIECES), "max_position_embeddings": 12}  # fmt: skip
 

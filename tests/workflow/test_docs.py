@@ -52,6 +52,9 @@ def test_an_example_config_is_valid(example, tmp_path, monkeypatch):
     config = read_example(example)
     if config["data"].get("path"):
         Path(config["data"]["path"]).mkdir(parents=True)
+    for name in re.findall(r"encoder: ([\w.-]+)", yaml.safe_dump(config)):
+        Path(name).mkdir()
+        Path(name, "model.safetensors").touch()
     resolved = configuration.resolve(config)
     assert resolved["experiment"].startswith(example.stem)
     assert len({name.lower() for name in resolved["models"]}) == len(resolved["models"])
