@@ -25,6 +25,7 @@ pathvars:
 
 include: "rules/data.smk"
 include: "rules/folds.smk"
+include: "rules/text.smk"
 include: "rules/train.smk"
 include: "rules/oof.smk"
 include: "rules/stack.smk"
@@ -71,6 +72,7 @@ rule all:
         "<results>/evaluation/calibration.svg",
         "<results>/evaluation/pareto.svg",
         "<results>/evaluation/per_class.html",
+        "<results>/evaluation/factors.csv" if CONFIG["grid"] else [],
         "<results>/data/class_counts.svg",
         "<results>/data/duplicates.png",
         "<results>/folds/folds.svg",

@@ -30,6 +30,26 @@ models:
   vit: {architecture: vit_tiny_patch16_224, image_size: 224, lr: 0.0005, seeds: [0, 1, 2]}
 ```
 """
+GRID = """## grid
+
+One block a grid; its key begins the names of its models. Each factor is a list; its items are values of the key that it
+is named after, or labelled settings:
+
+```yaml
+grid:
+  ablation:
+    design: one_at_a_time                         # the baseline, then each other level alone
+    model: {architecture: small_cnn, epochs: 20}
+    factors:
+      augmentation: [none, standard, strong]      # values of a key
+      options.width: [16, 32]                     # an option of the architecture
+      depth:                                      # a name of your own
+        - three: {options: {stages: 3}}
+        - four: {options: {stages: 4}, epochs: 30}
+```
+
+gives `ablation-baseline`, `ablation-standard`, `ablation-strong`, `ablation-four` and `ablation-width32`.
+"""
 
 
 def reference() -> str:
@@ -41,6 +61,8 @@ def reference() -> str:
         if key == "models":
             own = {name: schema["$defs"]["model"]["properties"][name] for name in ("architecture", "options", "seeds")}
             sections.append(f"{MODELS}\n{_table(own, schema)}")
+        elif key == "grid":
+            sections.append(f"{GRID}\n{_table(schema['$defs']['grid']['properties'], schema)}")
         elif properties:
             sections.append(f"## {key}\n\n{node['description']}\n\n{_table(properties, schema)}")
         else:

@@ -108,6 +108,7 @@ use rule train_fold as line_train_fold with:
         dataset="<results>/data/dataset.json",
         folds="<results>/folds/folds.parquet",
         folds_summary="<results>/folds/folds.json",
+        prompts=class_prompts,
     pathvars:
         results=LINE,
     params:

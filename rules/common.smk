@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from foldstack import cards, codedigest, costs, lock, quorum, reasons, terminal
+from foldstack import cards, codedigest, costs, grid, lock, quorum, reasons, terminal
 from foldstack import config as configuration
 from foldstack.data import fingerprint
 from foldstack.errors import FoldstackError
@@ -53,7 +53,10 @@ def decisive_slice():
     """The config as far as it decides a result, defaults filled in: what the report shows of it."""
     sections = {name: CONFIG[name] for name in ("experiment", "data", "folds", "stack", "evaluation")}
     models = {name: configuration.training_slice(CONFIG, name) | {"seeds": seeds} for name, seeds in MEMBERS.items()}
-    return configuration.canonical(sections | {"models": models})
+    grids = grid.self_contained(CONFIG["grid"], CONFIG["training"] | {"seeds": CONFIG["seeds"]})
+    for spec in grid.layout(grids).values():
+        models = {name: block for name, block in models.items() if name not in spec["models"]}
+    return configuration.canonical(sections | {"models": models} | ({"grid": grids} if grids else {}))
 
 
 @functools.cache

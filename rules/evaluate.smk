@@ -148,6 +148,28 @@ rule plot_pareto:
         "../workflow/scripts/plot_pareto.py"
 
 
+rule tabulate_factors:
+    """What each factor of the config's grids changes, with paired intervals."""
+    input:
+        oof=member_files("oof"),
+        test=member_files("test"),
+        stack="<results>/stack/stack.json",
+        samples=ancient(prepared("data/samples.parquet")),
+        dataset=ancient(prepared("data/dataset.json")),
+    output:
+        table="<results>/evaluation/factors.csv",
+    log:
+        "<results>/logs/tabulate_factors.log",
+    params:
+        code=code("tabulate_factors.py"),
+        config=configuration.canonical(
+            {"evaluation": CONFIG["evaluation"], "members": MEMBERS, "layout": grid.layout(CONFIG["grid"])}
+        ),
+        content=content,
+    script:
+        "../workflow/scripts/tabulate_factors.py"
+
+
 rule render_report:
     """The report: one HTML file with every figure in it, from the verdict to the hashes."""
     input:
@@ -162,6 +184,7 @@ rule render_report:
         pixels=ancient(prepared("data/pixels.npy")),
         dataset=ancient(prepared("data/dataset.json")),
         folds_summary=ancient(prepared("folds/folds.json")),
+        factors="<results>/evaluation/factors.csv" if CONFIG["grid"] else [],
         figures=[
             "<results>/evaluation/leaderboard.svg",
             "<results>/evaluation/confusion.svg",

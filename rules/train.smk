@@ -13,6 +13,7 @@ rule train_fold:
         dataset=ancient(prepared("data/dataset.json")),
         folds=ancient(prepared("folds/folds.parquet")),
         folds_summary=ancient(prepared("folds/folds.json")),
+        prompts=class_prompts,
     output:
         weights="<results>/models/{model}/seed{seed}/fold{fold}/weights.safetensors",
         oof="<results>/models/{model}/seed{seed}/fold{fold}/oof.parquet",

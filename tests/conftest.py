@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: a copy of the workflow in a folder of its own, and a finished tiny run of it."""
 
+import json
 import os
 import re
 import shutil
@@ -30,6 +31,8 @@ TINY = {
 class Project:
     """A checkout in `folder` with the config `self.config`; `run` types snakemake there."""
 
+    configfile = "config.yaml"
+
     def __init__(self, folder: Path, config: dict):
         self.folder, self.config = folder, config
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,11 +48,12 @@ class Project:
         return self.folder / "results" / self.config["experiment"]
 
     def write_config(self) -> None:
-        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
+        write = json.dumps if self.configfile.endswith(".json") else yaml.safe_dump
+        (self.folder / self.configfile).write_text(write(self.config))
 
     def run(self, *arguments, check=True, cores=2, env=None, timeout=900) -> subprocess.CompletedProcess:
         self.write_config()
-        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", str(cores), "--configfile", "config.yaml"]
+        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", str(cores), "--configfile", self.configfile]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "FOLDSTACK_FAKE_GPUS": ""} | (env or {})
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         done = subprocess.run(

@@ -49,7 +49,10 @@ def test_seeds_are_not_part_of_what_a_run_depends_on():
 
 def test_the_order_of_keys_changes_nothing():
     models = {"b": {"architecture": "small_cnn"}, "a": {"architecture": "small_cnn"}}
-    forward, backward = small(models=models), small(models=dict(reversed(models.items())))
+    factors = {"options.width": [8, 4], "depth": [{"one": {"lr": 0.1, "epochs": 1}}, {"more": None}]}
+    grids = [{"g": {"model": models["a"], "factors": dict(order(factors.items()))}} for order in (list, reversed)]
+    forward = small(models=models, grid=grids[0])
+    backward = small(models=dict(reversed(models.items())), grid=grids[1])
     assert config.canonical(config.resolve(forward)) == config.canonical(config.resolve(backward))
     assert list(config.members(config.resolve(forward))) == list(config.members(config.resolve(backward)))
 

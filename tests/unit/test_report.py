@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import matthews_corrcoef
 
+from foldstack import factors
 from foldstack.errors import FoldstackError
 from foldstack.jobs import read_json
 from foldstack.members import Members
@@ -30,6 +31,11 @@ RUN = {
     "flops": 2_000_000, "device": "cpu", "versions": {"torch": "2"}, "code": ["foldstack/losses.py@abc"],
 }  # fmt: skip
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+LEVEL = {"grid": "ab", "factor": "lr", "baseline": "0.1", "pairs": 2, "accuracy": 0.8, "log_loss": 0.5}
+CHANGED = {"accuracy_difference": -0.012, "accuracy_low": -0.02, "accuracy_high": 0.001}
+CHANGED |= {"log_loss_difference": 0.25, "log_loss_low": 0.2, "log_loss_high": 0.3}
+FACTORS = [LEVEL | {"level": "0.1"}, LEVEL | CHANGED | {"level": "<b>0.2"}, LEVEL | {"level": "0.3", "pairs": 0}]
 
 
 class Page(HTMLParser):
@@ -104,6 +110,7 @@ def made(root, classes=("cat", "dog", "owl"), groups=None):
         runs=[RUN | {"model": model, "seed": 0, "fold": fold} for model in fake_report.MODELS for fold in range(3)],
         config={"experiment": "made up", "models": {"small_cnn": {"epochs": 3}}},
         figures=figures,
+        factors=pd.DataFrame(FACTORS, columns=factors.COLUMNS),
     )
 
 
@@ -130,6 +137,13 @@ def test_every_section_is_there_once_in_order_and_linked(html):
     assert [f"#{name}" for name in text.SECTIONS] == [link for link in page.references if link[1:] in text.SECTIONS]
     assert page.words.index("First,") < page.words.index("Second.")
     assert "2 of nearly equal images stand on both sides" in " ".join(page.words.split())
+
+
+def test_factors_show_their_changes_and_what_they_are_measured_against(html):
+    words = " ".join(Page(html).words.split())
+    assert "ab · lr = 0.1 2 80.00 baseline 0.5000 baseline" in words
+    assert "ab · lr = <b>0.2 2 80.00 -1.20 [-2.00, +0.10] 0.5000 +0.2500 [+0.2000, +0.3000]" in words
+    assert "ab · lr = 0.3 0 – – – –" in words
 
 
 def test_the_page_refers_to_nothing_outside(html):

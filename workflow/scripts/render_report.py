@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from foldstack import proof, quorum, tables
 from foldstack.jobs import job, read_json, write_text
@@ -12,6 +13,7 @@ from foldstack.plots.leaderboard import read_leaderboard
 from foldstack.report.build import report
 from foldstack.report.pictures import inline_png, inline_svg
 
+TEXT = dict.fromkeys(("grid", "factor", "level", "baseline"), str)
 ALTERNATIVES = {
     "contact_sheet": "Some training samples of each class",
     "duplicates": "Pairs of identical and nearly equal samples, side by side",
@@ -38,6 +40,7 @@ def main(smk):
             runs=[read_json(path) for path in quorum.whole_members(smk.input.runs)],
             config=json.loads(smk.params.config),
             figures=dict(map(_figure, smk.input.figures)),
+            factors=pd.read_csv(smk.input.factors, dtype=TEXT) if smk.input.factors else None,
         )
         write_text(smk.output.report, page)
 

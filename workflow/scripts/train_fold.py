@@ -9,6 +9,7 @@ from foldstack.devices import claim, torch_device, world_size
 from foldstack.failures import failure_recorded
 from foldstack.jobs import job, read_json
 from foldstack.progress import run_reporter
+from foldstack.text.prompts import with_prompts
 
 
 def main(smk):
@@ -22,6 +23,8 @@ def main(smk):
             "config": json.loads(smk.params.config),
             "code": list(smk.params.get("code", [])),
         }
+        if smk.input.get("prompts"):
+            run["config"] = with_prompts(run["config"], smk.input.prompts)
         data, folds = (read_json(smk.input[key])["digest"] for key in ("dataset", "folds_summary"))
         kept = reuse.restore(smk.params.work, reuse.identity(**run, data=data, folds=folds), outputs)
         if kept is not None:

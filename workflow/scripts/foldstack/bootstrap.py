@@ -52,6 +52,11 @@ class Bootstrap:
             first += counts.shape[1]
         return {name: {key: np.concatenate(parts) for key, parts in by.items()} for name, by in drawn.items()}
 
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """(K, R) means of K values a sample, (K, N), on the resamples."""
+        with threadpool_limits(1):
+            return np.concatenate([values @ counts / len(self.labels) for counts in self._counts()], axis=1)
+
     def _counts(self) -> Iterator[np.ndarray]:
         """(N, r) float32 pieces of the (N, resamples) counts, small enough to hold in memory."""
         n = len(self.labels)

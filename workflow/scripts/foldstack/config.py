@@ -13,8 +13,10 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from foldstack import grid
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
+from foldstack.text import settings
 
 SCHEMA_PATH = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
 PAIR_FORMATS = {"digits_pairs", "npz_pairs"}
@@ -36,8 +38,8 @@ def resolve(raw: dict) -> dict:
     """Check a config and fill in every default.
 
     Returns:
-        A dict with every key of the schema; each block of `models` holds every key of `training`, plus
-        `architecture`, `options`, `seeds` and `devices`.
+        A dict with every key of the schema; `models` holds those of `grid` too, and each of its blocks every key of
+        `training`, plus `architecture`, `options`, `seeds` and `devices`.
 
     Raises:
         FoldstackError: naming the key, what is wrong with it, and the remedy.
@@ -45,19 +47,50 @@ def resolve(raw: dict) -> dict:
     schema = load_schema()
     _check_readable(raw)
     config = _with_numbers(copy.deepcopy(dict(raw)), schema, schema)
-    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda error: list(error.path))
-    if errors:
-        raise FoldstackError(_sentence(errors[0], schema))
+    generated = _expand_grid(config, schema) if config.get("grid") else {}
+    try:
+        return _resolve(config, schema)
+    except FoldstackError as error:
+        raise FoldstackError(grid.say_origin(str(error), generated, config.get("grid", {}))) from None
+
+
+def _resolve(config: dict, schema: dict) -> dict:
+    _check_schema(config, schema)
     _fill(config, schema, schema)
     for name, block in config["models"].items():
         own = {"architecture": name, "options": {}, "seeds": config["seeds"], "devices": config["devices"]}
         config["models"][name] = config["training"] | own | block
+        if "text" in block:
+            _fill(block["text"], schema["$defs"]["text"], schema)
     student = config["variants"]["student"]
     if student is not None:
         own = {"options": {}, "seeds": config["seeds"][:1], "devices": config["devices"]}
         config["variants"]["student"] = config["training"] | own | student
     _check_across(config)
     return config
+
+
+def _check_schema(config: dict, schema: dict) -> None:
+    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda error: list(error.path))
+    if errors:
+        raise FoldstackError(_sentence(errors[0], schema))
+
+
+def _expand_grid(config: dict, schema: dict) -> dict[str, dict]:
+    """Bring `grid` into its full form and its models into `models`; returns these."""
+    models = config.setdefault("models", {})
+    _check_schema({"grid": config["grid"]}, schema | {"required": []})
+    block = schema["$defs"]["model"]
+
+    def read(key: str | None, value):  # of one key of a model block, or of a whole one
+        return _with_numbers(value, _child(block, key) if key else block, schema)
+
+    grid.fill(config["grid"], schema["$defs"]["grid"]["properties"]["design"]["default"], read)
+    if not isinstance(models, dict):
+        return {}
+    generated = grid.expand(config["grid"], models, list(block["properties"]))
+    models |= generated
+    return generated
 
 
 def check_file(path) -> None:
@@ -258,6 +291,7 @@ def _check_model(name: str, block: dict, task: str, known: list[str]) -> None:
             f"Config: models.{name}: the architecture {architecture!r} is for {fits}, but data.format gives {task}."
         )
     _check_options(name, architecture, block["options"])
+    settings.check(name, block)
     if block["swap"] and task != "pairs":
         raise FoldstackError(f"Config: models.{name}: swap is for pairs, but data.format gives {task}; drop it.")
     if block["share"] > 1 and block["gpus"] not in (0, 1):
@@ -293,7 +327,7 @@ def _check_options(name: str, architecture: str, options: dict) -> None:
     """Own architectures show their options in their source; what timm takes is known only where it is imported."""
     if architecture not in registry.own_architectures():
         return
-    known = registry.own_options(architecture)
+    known = {key: kind for key, kind in registry.own_options(architecture).items() if key not in registry.GIVEN}
     for option, value in options.items():
         if option not in known:
             near = difflib.get_close_matches(option, list(known), n=1, cutoff=0.5)

@@ -7,9 +7,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from foldstack import contrastive
+
 
 def build_loss(config: dict) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """The loss that `config` asks for by its keys `loss`, `label_smoothing` and `focal_gamma`."""
+    if config["loss"] == "contrastive":
+        return functools.partial(contrastive.contrastive, label_smoothing=config["label_smoothing"])
+    if config["loss"] == "sigmoid":
+        return contrastive.sigmoid
     if config["loss"] == "focal":
         return functools.partial(focal, gamma=config["focal_gamma"], label_smoothing=config["label_smoothing"])
     return functools.partial(F.cross_entropy, label_smoothing=config["label_smoothing"])

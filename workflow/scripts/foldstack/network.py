@@ -13,6 +13,7 @@ from foldstack.errors import FoldstackError
 from foldstack.jobs import atomic
 from foldstack.models import registry
 
+FROM_FILES = ("pretrained", "prompts")  # options that say where weights and constants come from at first
 SPEC_KEYS = {"architecture", "options", "image_size", "store_size", "channels", "task", "classes"}
 
 
@@ -90,7 +91,7 @@ def load_classifier(path) -> Classifier:
             spec = json.loads(file.metadata()["spec"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         # Weights come from this file, so nothing must be downloaded to build the network around them.
-        options = {key: value for key, value in spec["options"].items() if key != "pretrained"}
+        options = {key: value for key, value in spec["options"].items() if key not in FROM_FILES}
         classifier = Classifier({**spec, "options": options})
         classifier.load_state_dict(tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -4,26 +4,43 @@ He et al., "Deep Residual Learning for Image Recognition", arXiv:1512.03385, sec
 then stages of basic blocks, each stage at half the size and twice the width of the one before.
 """
 
+from typing import Literal
+
 import torch
 from torch import nn
 
 TASK = "images"
 
 
-def build(*, in_channels: int, n_classes: int, image_size, width: int = 16, stages: int = 3, blocks: int = 1):
+def build(
+    *,
+    in_channels: int,
+    n_classes: int,
+    image_size,
+    width: int = 16,
+    stages: int = 3,
+    blocks: int = 1,
+    attention: Literal["none", "se", "cbam"] = "none",
+):
     """Float (N, in_channels, H, W) to logits (N, n_classes).
 
     Args:
         width: channels of the stem and the first stage; each further stage has twice as many.
         stages: number of stages.
         blocks: residual blocks a stage.
+        attention: squeeze-and-excitation or CBAM at the end of each block, before the short cut joins.
     """
+    attend = nn.Identity
+    if attention != "none":
+        from foldstack.models.pairs.towers import ATTENTION  # imports timm, which the plain network does without
+
+        attend = ATTENTION[attention]
     layers = [nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
     channels = width
     for stage in range(stages):
         for block in range(blocks):
             stride = 2 if stage and not block else 1
-            layers.append(ResidualBlock(channels, width * 2**stage, stride))
+            layers.append(ResidualBlock(channels, width * 2**stage, stride, attend(width * 2**stage)))
             channels = width * 2**stage
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, n_classes))
 
@@ -31,12 +48,13 @@ def build(*, in_channels: int, n_classes: int, image_size, width: int = 16, stag
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside a short cut: (N, in, H, W) to (N, out, H/stride, W/stride)."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int):
+    def __init__(self, in_channels: int, out_channels: int, stride: int, attention: nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(out_channels)
+        self.attention = attention
         self.shortcut = nn.Identity()
         if stride != 1 or in_channels != out_channels:
             self.shortcut = nn.Sequential(
@@ -45,4 +63,4 @@ class ResidualBlock(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         features = torch.relu(self.norm1(self.conv1(images)))
-        return torch.relu(self.norm2(self.conv2(features)) + self.shortcut(images))
+        return torch.relu(self.attention(self.norm2(self.conv2(features))) + self.shortcut(images))

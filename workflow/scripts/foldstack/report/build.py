@@ -37,6 +37,7 @@ def report(
     runs: Sequence[dict],
     config: dict,
     figures: dict[str, Markup],
+    factors: pd.DataFrame | None = None,
 ) -> str:
     """The page.
 
@@ -48,6 +49,7 @@ def report(
         runs: the run.json of every run that takes part.
         config: the resolved config, as far as it decides a result.
         figures: the figures of other rules, by the stem of their file.
+        factors: factors.csv, where the config has a grid.
     """
     rows = samples.set_index("sample_id", drop=False).loc[members.sample_ids]
     predicted = deployed_oof.argmax(axis=1)
@@ -60,6 +62,7 @@ def report(
         "board": leaderboard_table(board, metrics),
         "classes": per_class_table(metrics),
         "contribution": metrics["contribution"] if len(members.models) > 1 else {},
+        "factors": _factors(factors),
         "tiles": mistakes.most_confident(members.labels, deployed_oof, rows, pixels, members.classes),
         "groups": mistakes.by_group(members.labels, predicted, rows["group"]),
         "shared": mistakes.shared_errors(members),
@@ -112,6 +115,16 @@ def _protocol(members: Members, metrics: dict, runs: Sequence[dict]) -> dict:
     inner = any(run["config"]["selection"] == "inner" for run in runs)
     sizes = np.bincount(members.folds).tolist()
     return {"diagram": protocol_diagram(sizes, metrics["samples"]["test"], whose, inner), "inner": inner}
+
+
+def _factors(table: pd.DataFrame | None) -> list[dict]:
+    """One row a level, each measure's change as `points` of the page wants it, None for a baseline."""
+    rows = [] if table is None else table.to_dict("records")
+    for row in rows:
+        for measure in ("accuracy", "log_loss"):
+            change = {key: row[f"{measure}_{key}"] for key in ("difference", "low", "high")}
+            row[f"{measure}_change"] = None if pd.isna(change["difference"]) else change
+    return rows
 
 
 def _calibration(metrics: dict) -> list[dict]:

@@ -101,6 +101,24 @@ ANSWER = """
 {% endfor %}
 </tbody></table></div>
 {% endif %}
+{% if factors %}
+<h3>What each factor changes</h3>
+<p>Out of fold, against the first level of the factor: the mean over all pairs of models that are alike but for it, with
+its 95 % interval over the samples. The luck of a training is not in it (that takes several seeds), and of twenty levels
+that change nothing one is expected to look as if it did.</p>
+<div class="scroll"><table><thead><tr><th class="first">Level</th><th>Pairs</th><th>Accuracy (%)</th>
+<th>Change (points)</th><th>Log-loss</th><th>Change</th></tr></thead><tbody>
+{% for row in factors %}<tr><th scope="row" class="first">{{ row.grid }} · {{ row.factor }} = {{ row.level }}</th>
+<td>{{ row.pairs }}</td>
+{% if row.pairs %}<td>{{ "%.2f"|format(100 * row.accuracy) }}</td>
+<td>{% if row.accuracy_change %}{{ points(row.accuracy_change) }}{% else %}baseline{% endif %}</td>
+<td>{{ "%.4f"|format(row.log_loss) }}</td>
+<td>{% if row.log_loss_change %}{{ "%+.4f"|format(row.log_loss_change.difference) }}
+<small>[{{ "%+.4f"|format(row.log_loss_change.low) }}, {{ "%+.4f"|format(row.log_loss_change.high) }}]</small>
+{%- else %}baseline{% endif %}</td>
+{% else %}<td>–</td><td>–</td><td>–</td><td>–</td>{% endif %}</tr>
+{% endfor %}</tbody></table></div>
+{% endif %}
 </section>
 """
 

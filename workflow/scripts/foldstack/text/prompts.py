@@ -1,0 +1,81 @@
+"""Class prompts: texts that say what a class looks like, as vectors of a frozen text encoder, made once.
+
+Several prompts of a class are averaged after each was brought to length 1, and the mean again: Radford et al., "CLIP",
+arXiv:2103.00020, section 3.1.4.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError, safe_open
+
+from foldstack.errors import FoldstackError
+from foldstack.jobs import atomic
+
+
+def prompts(classes: list[str], templates: list[str], names: dict) -> dict[str, list[str]]:
+    """{class: its prompts}: each template with each name of the class in place of `{}`.
+
+    A class without an entry in `names` goes by its own name, with spaces for underscores.
+
+    Raises:
+        FoldstackError: `names` has a class that the data do not.
+    """
+    unknown = sorted(set(names) - set(classes))
+    if unknown:
+        raise FoldstackError(f"text.names has the class {unknown[0]!r}, but the data have {', '.join(classes)}.")
+    found = {}
+    for name in classes:
+        called = names.get(name, name.replace("_", " "))
+        called = [called] if isinstance(called, str) else called
+        found[name] = [template.replace("{}", each) for each in called for template in templates]
+    return found
+
+
+def class_vectors(texts: dict[str, list[str]], embed) -> np.ndarray:
+    """(C, D) float32, each of length 1, from {class: prompts} and `embed`: texts to (N, D) of length 1."""
+    rows = [np.asarray(embed(own), np.float32).mean(axis=0) for own in texts.values()]
+    lengths = [np.linalg.norm(row) for row in rows]
+    return np.stack([row / max(length, 1e-6) for row, length in zip(rows, lengths, strict=True)])
+
+
+def write_prompts(path, classes: list[str], vectors: np.ndarray) -> None:
+    """Write a safetensors file with the tensor `vectors` (C, D) and the classes in its metadata; equal, equal bytes."""
+    with atomic(path) as temporary:
+        safetensors.numpy.save_file({"vectors": vectors}, temporary, {"classes": "\n".join(classes)})
+
+
+def read_prompts(reference: str, n_classes: int) -> np.ndarray:
+    """(C, D) of a `path@digest` text of `reference_to`; raises FoldstackError where the file is no longer that one."""
+    path, _, digest = reference.rpartition("@")
+    if reference_to(path) != reference:
+        raise FoldstackError(f"{path} is not the file that this run was planned with ({digest}); run again.")
+    try:
+        with safe_open(path, framework="np") as file:
+            vectors = file.get_tensor("vectors")
+    except (OSError, SafetensorError) as error:
+        raise FoldstackError(f"{path} is no file of class prompts ({error}); delete it and run again.") from error
+    if len(vectors) != n_classes:
+        raise FoldstackError(f"{path} holds prompts of {len(vectors)} classes, not {n_classes}; delete it, run again.")
+    return vectors
+
+
+def with_prompts(config: dict, path) -> dict:
+    """A run's config with what `models/clip.py` needs to know of the class prompts in `path`."""
+    try:
+        with safe_open(path, framework="np") as file:
+            width = file.get_slice("vectors").get_shape()[1]
+    except (OSError, SafetensorError) as error:
+        raise FoldstackError(f"{path} is no file of class prompts ({error}); delete it and run again.") from error
+    given = {"prompts": reference_to(path), "text_features": width, "shift": config["loss"] == "sigmoid"}
+    return config | {"options": config["options"] | given}
+
+
+def reference_to(path) -> str:
+    """`path@digest`: what a run's config records of its prompts, so that other prompts make another run."""
+    try:
+        return f"{path}@{hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]}"
+    except OSError as error:
+        raise FoldstackError(f"{path} cannot be read ({error}); run again.") from error
