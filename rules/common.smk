@@ -107,6 +107,11 @@ def student_runs(folds):
     return [f"{RESULTS}/student/fold{fold}/run.json" for fold in folds if STUDENT]
 
 
+def class_prompts(wildcards):
+    """The prompts of a model that has any."""
+    return f"{RESULTS}/prompts/{wildcards.model}.safetensors" if CONFIG["models"][wildcards.model].get("text") else []
+
+
 def member_files(stage, results=RESULTS):
     """Paths of one table per (model, seed)."""
     return [f"{results}/{stage}/{model}/seed{seed}.parquet" for model, seeds in MEMBERS.items() for seed in seeds]

@@ -7,11 +7,6 @@ OUTPUTS  prompts/{model}.safetensors
 ENCODER_FILES = ("config.json", "model.safetensors", "vocab.txt")
 
 
-def class_prompts(wildcards):
-    """The prompts of a model that has any."""
-    return f"{RESULTS}/prompts/{wildcards.model}.safetensors" if CONFIG["models"][wildcards.model].get("text") else []
-
-
 rule embed_prompts:
     """Embed the prompts of each class, once for all folds and seeds."""
     input:

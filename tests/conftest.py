@@ -53,7 +53,8 @@ class Project:
 
     def run(self, *arguments, check=True, cores=2, env=None, timeout=900) -> subprocess.CompletedProcess:
         self.write_config()
-        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", str(cores), "--configfile", self.configfile]
+        command = [sys.executable, "-m", "snakemake", *arguments]
+        command += ["--cores", str(cores), "--configfile", self.configfile]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "FOLDSTACK_FAKE_GPUS": ""} | (env or {})
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         done = subprocess.run(
