@@ -83,7 +83,7 @@ def test_other_versions_are_another_identity_and_the_order_of_keys_is_not(monkey
     key = reuse.digest(reuse.identity(**RUN))
     turned = RUN | {"config": {"epochs": 2, "lr": 0.1}, "code": ["b@2", "a@1"]}
     assert reuse.digest(reuse.identity(**turned)) == key
-    for package in ("torch", "numpy"):
+    for package in reuse.DECISIVE_PACKAGES:
         with monkeypatch.context() as patch:
             found = reuse.importlib.metadata.version
             patch.setattr(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from foldstack.jobs import atomic, read_json, write_json
 
-DECISIVE_PACKAGES = ("torch", "numpy")
+DECISIVE_PACKAGES = ("torch", "torchvision", "timm", "numpy")
 INDEX = "finished.json"
 
 
