@@ -62,9 +62,10 @@ def _values(node: dict) -> str:
         return ", ".join(f"`{choice}`" for choice in node["enum"])
     if "anyOf" in node:
         return " or ".join(_values(choice) for choice in node["anyOf"])
-    if "then" in node:  # one text beside the numbers
-        number = {key: value for key, value in node.items() if key not in ("if", "then")} | {"type": "integer"}
-        return f"`{node['then']['const']}` or {_values(number)}"
+    if "then" in node:  # some texts beside numbers, or a list of them
+        texts = ", ".join(f"`{text}`" for text in node["then"].get("enum", [node["then"].get("const")]))
+        other = next(kind for kind in node["type"] if kind != "string")
+        return f"{texts} or {_values({key: value for key, value in node.items() if key != 'then'} | {'type': other})}"
     kinds = node.get("type", "")
     names = {"null": "`null`", "string": "text", "integer": "whole number", "array": "list", "object": "mapping"}
     text = " or ".join(names.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds))

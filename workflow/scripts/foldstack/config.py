@@ -13,6 +13,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from foldstack import training_checks
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
 
@@ -252,6 +253,7 @@ def _check_model(name: str, block: dict, task: str, known: list[str]) -> None:
             f"Config: models.{name}: the architecture {architecture!r} is for {fits}, but data.format gives {task}."
         )
     _check_options(name, architecture, block["options"])
+    training_checks.check(name, block)
     if block["swap"] and task != "pairs":
         raise FoldstackError(f"Config: models.{name}: swap is for pairs, but data.format gives {task}; drop it.")
     if block["share"] > 1 and block["gpus"] not in (0, 1):

@@ -124,7 +124,7 @@ def train_fold(
             "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
             "cards": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
             "threads": threads,
-            "precision": str(loop.precision.dtype).removeprefix("torch."),
+            "precision": str(loop.stepper.precision.dtype).removeprefix("torch."),
             "seconds": round(loop.seconds(), 3),
             "peak_memory_mb": round(_peak_memory(device), 1),
             "versions": jobs.versions(),
@@ -161,6 +161,8 @@ def _network(name: str, config: dict, info: dict, seed: int, fold: int) -> Class
             f"{name}: the architecture {config['architecture']!r} cannot be built with the options "
             f"{config['options']} ({error}); change the options of this model."
         ) from error
+    if config["gradient_checkpointing"]:
+        classifier.architecture.set_grad_checkpointing()
     _check_finite(classifier, f"{name}: the weights that it starts from are not finite numbers; change its options.")
     return classifier
 
@@ -269,7 +271,7 @@ def _figures(state: State, classifier: Classifier, read, subsets: dict[str, Subs
 
 def _scale(config: dict, world_size: int) -> dict:
     """What the number of cards made of `batch_size` and `lr`."""
-    effective = config["batch_size"] * world_size
+    effective = config["batch_size"] * config["accumulate"] * world_size
     return {"world_size": world_size, "effective_batch": effective, "peak_lr": peak_rate(config, world_size)}
 
 
