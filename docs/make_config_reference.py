@@ -30,6 +30,7 @@ models:
   vit: {architecture: vit_tiny_patch16_224, image_size: 224, lr: 0.0005, seeds: [0, 1, 2]}
 ```
 """
+MODEL_KEYS = ("architecture", "options", "pretrained", "seeds")
 
 
 def reference() -> str:
@@ -39,7 +40,7 @@ def reference() -> str:
     for key, node in schema["properties"].items():
         properties = _deref(node, schema).get("properties")
         if key == "models":
-            own = {name: schema["$defs"]["model"]["properties"][name] for name in ("architecture", "options", "seeds")}
+            own = {name: schema["$defs"]["model"]["properties"][name] for name in MODEL_KEYS}
             sections.append(f"{MODELS}\n{_table(own, schema)}")
         elif properties:
             sections.append(f"## {key}\n\n{node['description']}\n\n{_table(properties, schema)}")

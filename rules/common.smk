@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from foldstack import cards, codedigest, costs, lock, quorum, reasons, terminal
+from foldstack import cards, codedigest, costs, lock, pretrained, quorum, reasons, terminal
 from foldstack import config as configuration
 from foldstack.data import fingerprint
 from foldstack.errors import FoldstackError
@@ -95,6 +95,18 @@ def run_files(name, models=None):
         for seed in MEMBERS[model]
         for fold in FOLDS
     ]
+
+
+def pretrained_weights(wildcards):
+    """The fetched weights of a model and their record; nothing for a model that starts afresh."""
+    if not CONFIG["models"][wildcards.model]["pretrained"]:
+        return []
+    return [f"{RESULTS}/pretrained/{wildcards.model}.{kind}" for kind in ("safetensors", "json")]
+
+
+def weights_slice(model):
+    """What decides the weights that a model starts from."""
+    return configuration.canonical({key: CONFIG["models"][model][key] for key in ("architecture", "pretrained")})
 
 
 def member_files(stage, results=RESULTS):

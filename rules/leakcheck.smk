@@ -46,6 +46,7 @@ use rule train_fold as leakcheck_train_fold with:
         dataset="<results>/data/dataset.json",
         folds="<results>/folds/folds.parquet",
         folds_summary="<results>/folds/folds.json",
+        pretrained=pretrained_weights,
     pathvars:
         results=LEAKCHECK,
     params:

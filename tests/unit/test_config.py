@@ -71,6 +71,18 @@ MISTAKES = {
     "frozen on several cards": (small(training={"head_only_epochs": 1, "gpus": 2}), "is for runs on one card"),
     "layers of an own model": (small(training={"layer_decay": 0.7}), "layer_decay is for models of timm"),
     "weights by a wrong word": (small(training={"class_weights": "balance"}), "did you mean 'balanced'?"),
+    "weights of an own model": (small(models={"small_cnn": {"pretrained": True}}), "no weights of 'small_cnn' are"),
+    "weights that timm lacks": (
+        small(models={"resnet18": {"pretrained": "a1_in1"}}),
+        "neither a file nor weights of 'resnet18' that timm lists; near are a1_in1k",
+    ),
+    "no file of weights": (small(models={"resnet18": {"pretrained": "no/w.pth"}}), "'no/w.pth' does not exist"),
+    "weights among the options": (small(models={"resnet18": {"options": {"pretrained": True}}}), "move it there"),
+    "views of sides of one image": (small(training={"tta": ["swap"]}), "tta: swap is for pairs"),
+    "temperature without inner split": (
+        small(training={"selection": "final", "temperature": True}),
+        "temperature is fitted on the inner split",
+    ),
     "unknown augmentation": (small(training={"augment": {"mixap": 1}}), "did you mean 'mixup'?"),
     "unknown architecture": (small(models={"resnet19": {}}), "near names are resnet18"),
     "text for cards": (small(training={"gpus": "all"}), "training.gpus: 'auto' was expected"),

@@ -52,6 +52,7 @@ def resolve(raw: dict) -> dict:
     _fill(config, schema, schema)
     for name, block in config["models"].items():
         own = {"architecture": name, "options": {}, "seeds": config["seeds"], "devices": config["devices"]}
+        own["pretrained"] = False
         config["models"][name] = config["training"] | own | block
     _check_across(config)
     return config
@@ -253,7 +254,7 @@ def _check_model(name: str, block: dict, task: str, known: list[str]) -> None:
             f"Config: models.{name}: the architecture {architecture!r} is for {fits}, but data.format gives {task}."
         )
     _check_options(name, architecture, block["options"])
-    training_checks.check(name, block)
+    training_checks.check(name, block, task)
     if block["swap"] and task != "pairs":
         raise FoldstackError(f"Config: models.{name}: swap is for pairs, but data.format gives {task}; drop it.")
     if block["share"] > 1 and block["gpus"] not in (0, 1):
