@@ -97,6 +97,12 @@ def run_files(name, models=None):
     ]
 
 
+def given_weights(wildcards):
+    """The user's own file of weights for a model, where the config names one."""
+    path = pretrained.local_file(CONFIG["models"][wildcards.model]["pretrained"])
+    return str(path) if path else []
+
+
 def pretrained_weights(wildcards):
     """The fetched weights of a model and their record; nothing for a model that starts afresh."""
     if not CONFIG["models"][wildcards.model]["pretrained"]:

@@ -9,7 +9,7 @@ OUTPUTS  pretrained/{model}.safetensors, {model}.json
 rule fetch_weights:
     """Bring the weights that a model starts from into one file: the only job that may need the internet."""
     input:
-        source=lambda wildcards: pretrained.local_file(CONFIG["models"][wildcards.model]["pretrained"]) or [],
+        source=given_weights,
     output:
         weights="<results>/pretrained/{model}.safetensors",
         record="<results>/pretrained/{model}.json",

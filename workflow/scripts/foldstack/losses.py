@@ -36,7 +36,7 @@ def build_loss(config: dict, counts: Sequence[int] = (), device: torch.device | 
     weights = torch.tensor(class_weights(config["class_weights"], counts), dtype=torch.float32, device=device)
 
     def weighed(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        chosen = weights[targets] if targets.dim() == 1 else targets @ weights
+        chosen = weights[targets] if targets.dim() == 1 else (targets * weights).sum(dim=1)
         return (each(logits, targets) * chosen).mean()
 
     return weighed
@@ -83,7 +83,8 @@ def _focal_each(logits, targets, *, gamma, label_smoothing):
 
 def _binary_each(logits, targets, *, label_smoothing):
     """Each class against the rest, mean over the classes, as timm's BinaryCrossEntropy (arXiv:2110.00476)."""
-    shares = F.one_hot(targets, logits.shape[1]).to(logits.dtype) if targets.dim() == 1 else targets.to(logits.dtype)
+    logits = logits.float()
+    shares = F.one_hot(targets, logits.shape[1]).float() if targets.dim() == 1 else targets
     shares = shares * (1 - label_smoothing) + label_smoothing / logits.shape[1]
     return F.binary_cross_entropy_with_logits(logits, shares, reduction="none").mean(dim=1)
 
