@@ -185,12 +185,16 @@ def test_crops_keep_their_share_of_the_area_and_stay_inside():
     assert cropped[:, 0, 0, 0].max() > 0.3  # not in the middle alone
 
 
-def test_blur_and_noise():
+def test_blur_is_torchvisions_on_some_images(monkeypatch):
+    monkeypatch.setattr(module, "BLUR_SIGMA", (1.0, 1.0))
     batch = images(200, size=(16, 16))
-    blurred = with_ranges(batch, blur=0.5)
-    kept = (blurred == batch).flatten(1).all(dim=1)
-    assert 70 < int(kept.sum()) < 130
-    assert blurred[~kept].std() < 0.9 * batch.std()
+    changed = with_ranges(batch, blur=0.5)
+    blurred = (changed == reference.gaussian_blur(batch, [3, 3], [1.0, 1.0])).flatten(1).all(dim=1)
+    assert 70 < int(blurred.sum()) < 130
+    assert torch.equal(changed[~blurred], batch[~blurred])
+
+
+def test_noise_reaches_its_largest_spread():
     noisy = with_ranges(torch.full((200, 1, 16, 16), 0.5), noise=0.1)
     spread = noisy.std(dim=(1, 2, 3))
     assert spread.min() < 0.01

@@ -16,7 +16,7 @@ from foldstack.models import registry
 OF_TORCH = ("adam", "adamw", "sgd")
 # Those that need packages of their own (apex, bitsandbytes), second derivatives, or draw random numbers that no
 # checkpoint holds.
-NOT_OFFERED = re.compile("fused.*|bnb.*|adahessian|kronw?")
+NOT_OFFERED = re.compile("fused.*|bnb.*|adahessian|kron.*")
 
 
 @functools.lru_cache(maxsize=1)
