@@ -16,7 +16,7 @@ RESULTS ?= results/digits
 A ?=
 B ?=
 
-.PHONY: help setup demo explain verify verify-alone compare report bench-noop bench-makespan bench-optimism bench-export test test-slurm reruns torture stress fuzz lint format docs lock clean
+.PHONY: help setup demo explain verify verify-alone compare report bench bench-noop bench-makespan bench-optimism bench-export test test-slurm reruns torture stress fuzz lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -85,6 +85,9 @@ lock: ## renew envs/requirements.txt from pyproject.toml
 	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 		--group dev --custom-compile-command "make lock" pyproject.toml -o envs/requirements.txt
 
+bench: $(READY) ## training speed: ceiling, ours, timm's loop, a plain loop, fixed cost; renews docs/benchmarks/training.md (half an hour)
+	@$(BIN)/python benchmarks/training.py
+
 bench-makespan: $(READY) ## 60 runs of unequal length on four fake cards, against round robin (six minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/makespan.py
 
@@ -99,6 +102,7 @@ bench-export: $(READY) ## latency and memory of the demo's one file against its 
 
 docs: $(READY) ## pages that are made from the code
 	$(BIN)/python docs/make_config_reference.py
+	$(BIN)/python docs/make_augmentation_picture.py
 
 clean: ## remove the demo's results
 	rm -rf results/digits report.html

@@ -50,6 +50,7 @@ grid:
 
 gives `ablation-baseline`, `ablation-standard`, `ablation-strong`, `ablation-four` and `ablation-width32`.
 """
+MODEL_KEYS = ("architecture", "options", "pretrained", "seeds")
 
 
 def reference() -> str:
@@ -59,7 +60,7 @@ def reference() -> str:
     for key, node in schema["properties"].items():
         properties = _deref(node, schema).get("properties")
         if key == "models":
-            own = {name: schema["$defs"]["model"]["properties"][name] for name in ("architecture", "options", "seeds")}
+            own = {name: schema["$defs"]["model"]["properties"][name] for name in MODEL_KEYS}
             sections.append(f"{MODELS}\n{_table(own, schema)}")
         elif key == "grid":
             sections.append(f"{GRID}\n{_table(schema['$defs']['grid']['properties'], schema)}")
@@ -84,9 +85,10 @@ def _values(node: dict) -> str:
         return ", ".join(f"`{choice}`" for choice in node["enum"])
     if "anyOf" in node:
         return " or ".join(_values(choice) for choice in node["anyOf"])
-    if "then" in node:  # one text beside the numbers
-        number = {key: value for key, value in node.items() if key not in ("if", "then")} | {"type": "integer"}
-        return f"`{node['then']['const']}` or {_values(number)}"
+    if "then" in node:  # some texts beside numbers, or a list of them
+        texts = ", ".join(f"`{text}`" for text in node["then"].get("enum", [node["then"].get("const")]))
+        other = next(kind for kind in node["type"] if kind != "string")
+        return f"{texts} or {_values({key: value for key, value in node.items() if key != 'then'} | {'type': other})}"
     kinds = node.get("type", "")
     names = {"null": "`null`", "string": "text", "integer": "whole number", "array": "list", "object": "mapping"}
     text = " or ".join(names.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds))

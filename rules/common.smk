@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from foldstack import cards, codedigest, costs, grid, lock, quorum, reasons, terminal
+from foldstack import cards, codedigest, costs, grid, lock, pretrained, quorum, reasons, terminal
 from foldstack import config as configuration
 from foldstack.data import fingerprint
 from foldstack.errors import FoldstackError
@@ -110,6 +110,24 @@ def student_runs(folds):
 def class_prompts(wildcards):
     """The prompts of a model that has any."""
     return f"{RESULTS}/prompts/{wildcards.model}.safetensors" if CONFIG["models"][wildcards.model].get("text") else []
+
+
+def given_weights(wildcards):
+    """The user's own file of weights for a model, where the config names one."""
+    path = pretrained.local_file(CONFIG["models"][wildcards.model]["pretrained"])
+    return str(path) if path else []
+
+
+def pretrained_weights(wildcards):
+    """The fetched weights of a model and their record; nothing for a model that starts afresh."""
+    if not CONFIG["models"][wildcards.model]["pretrained"]:
+        return []
+    return [f"{RESULTS}/pretrained/{wildcards.model}.{kind}" for kind in ("safetensors", "json")]
+
+
+def weights_slice(model):
+    """What decides the weights that a model starts from."""
+    return configuration.canonical({key: CONFIG["models"][model][key] for key in ("architecture", "pretrained")})
 
 
 def member_files(stage, results=RESULTS):

@@ -1,8 +1,25 @@
 """Base models: one job is one run (model, seed, fold).
 
-INPUTS   data/*, folds/*
-OUTPUTS  models/{model}/seed{seed}/fold{fold}/: weights.safetensors, oof.parquet, test.parquet, history.csv, run.json
+INPUTS   data/*, folds/*; a file of weights or timm's hub, for models with `pretrained`
+OUTPUTS  pretrained/{model}.safetensors, {model}.json
+         models/{model}/seed{seed}/fold{fold}/: weights.safetensors, oof.parquet, test.parquet, history.csv, run.json
 """
+
+
+rule fetch_weights:
+    """Bring the weights that a model starts from into one file: the only job that may need the internet."""
+    input:
+        source=given_weights,
+    output:
+        weights="<results>/pretrained/{model}.safetensors",
+        record="<results>/pretrained/{model}.json",
+    log:
+        "<results>/logs/fetch_weights/{model}.log",
+    params:
+        code=code("fetch_weights.py"),
+        config=lambda wildcards: weights_slice(wildcards.model),
+    script:
+        "../workflow/scripts/fetch_weights.py"
 
 
 rule train_fold:
@@ -14,6 +31,7 @@ rule train_fold:
         folds=ancient(prepared("folds/folds.parquet")),
         folds_summary=ancient(prepared("folds/folds.json")),
         prompts=class_prompts,
+        pretrained=pretrained_weights,
     output:
         weights="<results>/models/{model}/seed{seed}/fold{fold}/weights.safetensors",
         oof="<results>/models/{model}/seed{seed}/fold{fold}/oof.parquet",

@@ -58,7 +58,8 @@ def test_cosine_trains_again(inputs, tmp_path, capsys):
 
 def test_the_schedules_that_go_on_do_not_look_at_the_number_of_epochs():
     config = {"lr": 0.1, "warmup_epochs": 1.0, "step_epochs": 2, "decay": 0.5, "plateau_patience": 1}
-    for schedule in ("constant", "cosine", "step", "plateau"):
+    config |= {"min_lr": 0.0, "milestones": [2]}
+    for schedule in ("constant", "cosine", "step", "multistep", "plateau"):
         rates = [
             [
                 learning_rate(config | {"schedule": schedule, "epochs": n}, step, 3, [1.0] * (step // 3))

@@ -13,7 +13,7 @@ import torch
 from fake_job import in_child
 from training_inputs import CLASSES, CONFIG, OUTPUTS, read_bytes, train, write_inputs
 
-from foldstack import checkpoint, devices, launcher, loop, tables, training
+from foldstack import checkpoint, devices, launcher, loop, steps, tables, training
 from foldstack.errors import FoldstackError
 from foldstack.network import Classifier, load_classifier
 from foldstack.optimizers import peak_rate
@@ -102,8 +102,8 @@ def at_step(step, action, rank=0):
     """A replacement of Loop._train_step whose rank `rank` acts behind step `step` (from 1) of the run."""
     proper = loop.Loop._train_step
 
-    def stepping(self, positions, position):
-        proper(self, positions, position)
+    def stepping(self, positions, position, rate):
+        proper(self, positions, position, rate)
         if self.group.rank == rank and position == step - 1:
             action()
 
@@ -152,7 +152,7 @@ def test_batch_norm_keeps_statistics_of_all_ranks(inputs, tmp_path):
 
 def test_ranks_augment_differently(inputs, tmp_path, monkeypatch):
     """Two ranks with the very same sample: where they drew the same numbers, one would do as well."""
-    seen, proper = tmp_path / "seen", loop.augment
+    seen, proper = tmp_path / "seen", steps.augment
     seen.mkdir()
 
     def noting(images, preset):
@@ -160,7 +160,7 @@ def test_ranks_augment_differently(inputs, tmp_path, monkeypatch):
         np.save(seen / f"{os.getpid()}.npy", changed.numpy())
         return changed
 
-    monkeypatch.setattr(loop, "augment", noting)
+    monkeypatch.setattr(steps, "augment", noting)
     monkeypatch.setattr(loop.Group, "part", lambda self, items: items)
     monkeypatch.setattr(loop.Group, "join", lambda self, parts, n: parts)
     train_on(2, inputs, tmp_path / "run", epochs=1)
@@ -250,12 +250,12 @@ def test_a_rank_that_does_not_notice_is_ended_by_force(inputs, tmp_path, monkeyp
     monkeypatch.setattr(launcher, "GRACE", 1.0)
     proper = loop.Loop._train_step
 
-    def stepping(self, positions, position):
+    def stepping(self, positions, position, rate):
         if self.group.rank == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         (tmp_path / "pid").write_text(str(os.getpid()))
         time.sleep(60)
-        proper(self, positions, position)
+        proper(self, positions, position, rate)
 
     monkeypatch.setattr(loop.Loop, "_train_step", stepping)
     with pytest.raises(FoldstackError, match=r"card 1 .*was killed"):

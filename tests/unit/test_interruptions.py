@@ -171,8 +171,8 @@ def test_predictions_that_are_not_numbers_fail_the_run(inputs, tmp_path, monkeyp
 def test_weights_that_are_not_numbers_fail_the_run(inputs, tmp_path, monkeypatch):
     step = loop.Loop._train_step
 
-    def spoil(self, positions, position):
-        step(self, positions, position)
+    def spoil(self, positions, position, rate):
+        step(self, positions, position, rate)
         if position == 8:
             with torch.no_grad():
                 next(self.classifier.parameters()).fill_(float("inf"))

@@ -1,5 +1,6 @@
 """Optimizers and learning rates against torch's own."""
 
+import io
 import itertools
 import math
 import warnings
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.optim import lr_scheduler
 
+from foldstack import training_checks
+from foldstack.errors import FoldstackError
 from foldstack.optimizers import build_optimizer, learning_rate, plateaus, set_learning_rate
 
 CONFIG = {
@@ -24,7 +27,11 @@ CONFIG = {
     "step_epochs": 2,
     "decay": 0.5,
     "plateau_patience": 1,
+    "layer_decay": None,
+    "min_lr": 0.0,
+    "milestones": [2, 4],
 }
+MAY_STAND_STILL: set[str] = set()
 
 
 def network():
@@ -149,3 +156,71 @@ def test_set_learning_rate_reaches_all_groups():
     optimizer = build_optimizer(network(), CONFIG)
     set_learning_rate(optimizer, 0.5)
     assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.5]
+
+
+@pytest.fixture(scope="module")
+def of_timm():
+    import timm
+
+    torch.manual_seed(0)
+    return timm.create_model("resnet10t", num_classes=2, in_chans=1)
+
+
+@pytest.mark.parametrize("name", sorted(set(training_checks.optimizers()) - {"adam", "adamw", "sgd"}))
+def test_every_optimizer_on_offer_moves_the_weights_and_goes_on_from_its_state(name):
+    config = CONFIG | {"optimizer": name}
+    whole, parts = network(), network()
+    take_steps(whole, build_optimizer(whole, config), 3)
+    optimizer = build_optimizer(parts, config)
+    take_steps(parts, optimizer, 2)
+    saved = io.BytesIO()
+    torch.save(optimizer.state_dict(), saved)
+    resumed = build_optimizer(parts, config)
+    resumed.load_state_dict(torch.load(io.BytesIO(saved.getvalue()), weights_only=True))
+    torch.manual_seed(2)
+    resumed.zero_grad()
+    parts(torch.randn(8, 2, 4, 4)).square().mean().backward()
+    resumed.step()
+    start = network()
+    for got, expected, before in zip(parts.parameters(), whole.parameters(), start.parameters(), strict=True):
+        assert torch.equal(got, expected)
+        assert got.isfinite().all()
+        assert not torch.equal(got, before) or name in MAY_STAND_STILL
+
+
+def test_layers_learn_slower_the_deeper_they_lie(of_timm):
+    optimizer = build_optimizer(of_timm, CONFIG | {"layer_decay": 0.5})
+    set_learning_rate(optimizer, 1.0)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    named = dict(of_timm.named_parameters())
+    assert len(rates) == len(named)
+    assert rates[id(named["fc.weight"])] == 1.0 > rates[id(named["layer4.0.conv1.weight"])]
+    assert rates[id(named["conv1.0.weight"])] == min(rates.values()) < 0.1
+
+
+def test_layer_decay_without_layers_is_refused():
+    with pytest.raises(FoldstackError, match="layer_decay needs a model of timm"):
+        build_optimizer(network(), CONFIG | {"layer_decay": 0.5})
+
+
+@pytest.mark.parametrize("schedule", ["tanh", "poly", "multistep", "wsd", "rsqrt"])
+def test_schedules_of_timm_start_at_lr_behind_the_warm_up_and_end_low(schedule):
+    config = CONFIG | {"schedule": schedule, "warmup_epochs": 1, "min_lr": 0.001}
+    found = rates(config)
+    assert all(a < b for a, b in itertools.pairwise(found[:5]))
+    assert found[4] == pytest.approx(CONFIG["lr"], rel=0.02)
+    assert found[-1] < CONFIG["lr"] / 2
+    assert min(found[4:]) >= 0.001 - 1e-9
+    assert rates(config) == found  # a pure function of the step, whatever was asked before
+    assert learning_rate(config, 9, 4) == found[9]
+
+
+def test_multistep_decays_behind_its_milestones():
+    found = rates(CONFIG | {"schedule": "multistep", "warmup_epochs": 0.5})
+    assert [found[i] for i in (7, 8, 15, 16)] == pytest.approx([0.01, 0.005, 0.005, 0.0025])
+
+
+def test_cosine_ends_at_min_lr():
+    found = rates(CONFIG | {"schedule": "cosine", "min_lr": 0.002}, 100)
+    assert found[0] == pytest.approx(0.01)
+    assert found[-1] == pytest.approx(0.002, rel=1e-3)

@@ -12,6 +12,7 @@ from foldstack.training import train_fold
 CONFIG = {
     "architecture": "small_cnn",
     "options": {"width": 4, "dropout": 0.3},
+    "pretrained": False,
     "epochs": 3,
     "batch_size": 16,
     "optimizer": "adamw",
@@ -26,8 +27,21 @@ CONFIG = {
     "loss": "cross_entropy",
     "label_smoothing": 0.0,
     "focal_gamma": 2.0,
+    "class_weights": "none",
+    "sampling": "plain",
+    "accumulate": 1,
+    "layer_decay": None,
+    "head_only_epochs": 0,
+    "ema_decay": None,
+    "clip_norm": None,
+    "gradient_checkpointing": False,
+    "min_lr": 0.0,
+    "milestones": [],
     "augmentation": "strong",
+    "augment": {},
     "swap": False,
+    "tta": [],
+    "temperature": False,
     "selection": "inner",
     "early_stopping": None,
     "image_size": None,
@@ -95,7 +109,7 @@ def write_inputs(folder: Path, *, task: str = "images", change=None) -> dict:
     return paths
 
 
-def train(inputs: dict, folder: Path, *, seed=0, fold=1, report=None, **config) -> dict[str, Path]:
+def train(inputs: dict, folder: Path, *, seed=0, fold=1, report=None, pretrained=None, **config) -> dict[str, Path]:
     """Run `train_fold` on the CPU; returns the output paths. Checkpoints live in folder/work."""
     outputs = {key: folder / name for key, name in OUTPUTS.items()}
     train_fold(
@@ -110,6 +124,7 @@ def train(inputs: dict, folder: Path, *, seed=0, fold=1, report=None, **config) 
         device="cpu",
         threads=1,
         report=report,
+        pretrained=pretrained,
     )
     return outputs
 

@@ -25,6 +25,9 @@ def main(smk):
         }
         if smk.input.get("prompts"):
             run["config"] = with_prompts(run["config"], smk.input.prompts)
+        weights = smk.input.get("pretrained")
+        if weights:  # their content decides, wherever they came from
+            run["config"]["pretrained"] = read_json(weights[1])["sha256"]
         data, folds = (read_json(smk.input[key])["digest"] for key in ("dataset", "folds_summary"))
         kept = reuse.restore(smk.params.work, reuse.identity(**run, data=data, folds=folds), outputs)
         if kept is not None:
@@ -44,6 +47,7 @@ def main(smk):
                 dataset=smk.input.dataset,
                 folds=smk.input.folds,
                 folds_summary=smk.input.folds_summary,
+                pretrained=weights[0] if weights else None,
                 outputs=outputs,
                 work=smk.params.work,
                 device=torch_device(claimed),

@@ -13,7 +13,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from foldstack import grid
+from foldstack import grid, training_checks
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
 from foldstack.text import settings
@@ -59,12 +59,13 @@ def _resolve(config: dict, schema: dict) -> dict:
     _fill(config, schema, schema)
     for name, block in config["models"].items():
         own = {"architecture": name, "options": {}, "seeds": config["seeds"], "devices": config["devices"]}
+        own["pretrained"] = False
         config["models"][name] = config["training"] | own | block
         if "text" in block:
             _fill(block["text"], schema["$defs"]["text"], schema)
     student = config["variants"]["student"]
     if student is not None:
-        own = {"options": {}, "seeds": config["seeds"][:1], "devices": config["devices"]}
+        own = {"options": {}, "seeds": config["seeds"][:1], "devices": config["devices"], "pretrained": False}
         config["variants"]["student"] = config["training"] | own | student
     _check_across(config)
     return config
@@ -292,6 +293,7 @@ def _check_model(name: str, block: dict, task: str, known: list[str]) -> None:
         )
     _check_options(name, architecture, block["options"])
     settings.check(name, block)
+    training_checks.check(name, block, task)
     if block["swap"] and task != "pairs":
         raise FoldstackError(f"Config: models.{name}: swap is for pairs, but data.format gives {task}; drop it.")
     if block["share"] > 1 and block["gpus"] not in (0, 1):
@@ -317,6 +319,8 @@ def _check_student(block: dict, task: str, known: list[str]) -> None:
         "loss": block["loss"] != "cross_entropy" and "soft labels are learned by cross_entropy",
         "swap": block["swap"] and "soft labels are learned without it",
         "share": block["share"] > 1 and "a student has its card for itself",
+        "augment": {"mixup", "cutmix"} & set(block["augment"]) and "soft labels are learned from whole images",
+        "pretrained": block["pretrained"] and "a student starts afresh",
     }
     for key, reason in reasons.items():
         if reason:

@@ -10,17 +10,15 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from foldstack.augment import augment, swap_sides
 from foldstack.checkpoint import Checkpoint, StopSignal
 from foldstack.distributed import Group
 from foldstack.errors import FoldstackError
-from foldstack.losses import build_loss, log_loss
-from foldstack.memory import Buffers, at_once, in_halves
+from foldstack.losses import log_loss
 from foldstack.network import Classifier
-from foldstack.optimizers import build_optimizer, learning_rate, peak_rate, set_learning_rate
-from foldstack.precision import Precision
-from foldstack.seeding import epoch_order, seed_step
+from foldstack.optimizers import learning_rate, peak_rate
+from foldstack.seeding import balanced_order, epoch_order
 from foldstack.state import State, Subset
+from foldstack.steps import Stepper
 
 REPORT_SECONDS = 0.5
 
@@ -65,17 +63,11 @@ class Loop:
         self.classifier, self.read, self.train, self.selection = classifier, read, train, selection
         self.config, self.name, self.seed, self.fold = config, name, seed, fold
         self.checkpoint, self.ended, self.stop, self.report = checkpoint, ended, stop, report
-        self.group, self.attempt = group, in_halves if group.size == 1 else at_once
-        self.network = group.network(classifier)
-        self.optimizer = build_optimizer(classifier, config)
-        self.loss = build_loss(config)
-        self.device = classifier.mean.device
-        self.precision = Precision(config["precision"], self.device)
-        self.labels = torch.from_numpy(train.targets).to(self.device)
+        self.group = group
+        self.stepper = Stepper(classifier, read, train, config, seed=seed, fold=fold, group=group)
         self.state, self.trained = State(world_size=group.size), False
         self._plan()
-        self.buffers = Buffers(classifier)
-        self._loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        self._loss = torch.zeros((), dtype=torch.float64, device=classifier.mean.device)
         self._started, self._reported, self._steps_here = time.monotonic(), time.monotonic(), 0
 
     def run(self) -> State:
@@ -92,17 +84,19 @@ class Loop:
             self.classifier.load_state_dict(self.state.selected_weights)
         else:
             self.state.selected_epoch = len(self.state.history)
+            if self.stepper.average:
+                self.classifier.load_state_dict(self.stepper.scored.state_dict())
         if not all(bool(torch.isfinite(value).all()) for value in self.classifier.state_dict().values()):
             self._diverge()
         return self.state
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Logits (N, classes) float32 of stored pixels; raises Diverged where they are not finite."""
-        self.classifier.eval()
+        scored = (self.classifier if self.trained else self.stepper.scored).eval()
         # Several ranks cannot go on in halves, so they take no more than a training step does.
         most = max(256 if self.group.size == 1 else 1, self.config["batch_size"])
         size = self.state.predict_batch or most
-        logits, fitted = self.attempt(lambda size: self._logits(rows, size), size)
+        logits, fitted = self.stepper.attempt(lambda size: self._logits(scored, rows, size), size)
         if fitted < size:
             self.state.predict_batch = fitted
             print(f"memory ran out: predictions go on with {fitted} samples at a time instead of {size}")
@@ -110,14 +104,14 @@ class Loop:
             self._diverge()
         return logits
 
-    def _logits(self, rows: np.ndarray, size: int) -> np.ndarray:
+    def _logits(self, scored: Classifier, rows: np.ndarray, size: int) -> np.ndarray:
         own = self.group.part(rows)
         logits = np.empty((len(own), len(self.classifier.spec["classes"])), np.float32)
         with torch.inference_mode():
             for start in range(0, -(-len(rows) // self.group.size), size):  # as often on every rank
                 some = own[start : start + size]
                 if len(some):
-                    logits[start : start + size] = self.classifier(self.read(some)).float().cpu().numpy()
+                    logits[start : start + size] = scored(self.read(some)).float().cpu().numpy()
                 self._save_or_stop()
         return self.group.join(logits, len(rows))
 
@@ -128,64 +122,36 @@ class Loop:
     def _train_epoch(self) -> None:
         """Finish the epoch at work, from `state.step` on."""
         state = self.state
-        order = epoch_order(len(self.train.ids), self.seed, self.fold, state.epoch)
+        if self.config["sampling"] == "balanced":
+            order = balanced_order(self.train.labels, self.seed, self.fold, state.epoch)
+        else:
+            order = epoch_order(len(self.train.ids), self.seed, self.fold, state.epoch)
         batches = np.array_split(order, self.steps_per_epoch)
         inner_losses = [row["inner_loss"] for row in state.history]
         self._loss.fill_(state.loss_sum)
-        self.classifier.train()
+        self.stepper.begin_epoch(state.epoch)
         while state.step < len(batches):
             position = state.epoch * self.steps_per_epoch + state.step
             rate = learning_rate(self.rates, position, self.steps_per_epoch, inner_losses)
-            set_learning_rate(self.optimizer, rate)
-            self._train_step(batches[state.step], position)
+            self._train_step(batches[state.step], position, rate)
             state.step += 1
             self._steps_here += 1
             if self.report and time.monotonic() - self._reported >= REPORT_SECONDS:
                 self._tell()
             self._save_or_stop()
 
-    def _train_step(self, positions: np.ndarray, step: int) -> None:
-        """One optimizer step, in micro-batches where memory asks for it."""
-        size = self.state.micro_batch or -(-len(positions) // self.state.world_size)
-        self.buffers.remember()
-        loss, fitted = self.attempt(lambda size: self._gradients(positions, step, size), size, undo=self.buffers.reset)
+    def _train_step(self, positions: np.ndarray, step: int, rate: float) -> None:
+        """One optimizer step, in micro-batches where the config or memory asks for it."""
+        most = -(-len(positions) // (self.state.world_size * self.config["accumulate"]))
+        size = min(most, self.state.micro_batch or most)
+        loss, fitted = self.stepper.take(positions, step, rate, size)
         if fitted < size:
             self.state.micro_batch = fitted
             print(
                 f"memory ran out in step {step + 1}: batches of {len(positions)} samples now go through in "
                 f"micro-batches of {fitted}, their gradients summed"
             )
-        self.precision.step(self.optimizer)
-        self.group.average_statistics(self.classifier)
-        self._loss += self.group.sum(loss)
-
-    def _gradients(self, positions: np.ndarray, step: int, size: int) -> torch.Tensor:
-        """Gradients of the batch's mean loss, at most `size` samples at a time.
-
-        The batch is augmented as a whole, so that each of its samples changes as it would without micro-batches.
-
-        Returns:
-            The loss (float64) summed over this rank's part of the batch.
-        """
-        seed_step(self.seed, self.fold, step, self.group.rank)
-        own = self.group.part(positions)
-        # A rank without a sample takes part with one that counts nothing, since the others wait for its gradients.
-        weight, own = (1, own) if len(own) else (0, positions[:1])
-        images = augment(self.classifier.to_float(self.read(self.train.rows[own])), self.config["augmentation"])
-        targets = self.labels[torch.from_numpy(own).to(self.device)]
-        if self.config["swap"]:
-            images, targets = swap_sides(images, targets)
-        self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
-        parts = -(-len(own) // size)
-        for i, (some, wanted) in enumerate(zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True)):
-            with self.group.exchange(self.network, last=i == parts - 1):
-                with self.precision.forward():
-                    loss = self.loss(self.network(some), wanted)
-                # The exchange takes the mean over the ranks, hence times their number.
-                self.precision.backward(loss * (weight * self.group.size * len(wanted) / len(positions)))
-            total += loss.detach().double() * (weight * len(wanted))
-        return total
+        self._loss += loss
 
     def _end_epoch(self) -> None:
         """Evaluate on the inner split, note the epoch, keep its weights where they are the ones to choose so far."""
@@ -208,7 +174,7 @@ class Loop:
             row["inner_accuracy"] = float((logits.argmax(axis=1) == self.selection.labels).mean())
             if not earlier or row["inner_loss"] < min(earlier):
                 state.selected_epoch = row["epoch"]
-                weights = self.classifier.state_dict()
+                weights = self.stepper.scored.state_dict()
                 state.selected_weights = {key: value.detach().cpu().clone() for key, value in weights.items()}
         state.history.append(row)
         state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
@@ -236,17 +202,12 @@ class Loop:
         self.state.loss_sum = float(self._loss)
         if not np.isfinite(self.state.loss_sum):
             self._diverge()
-        return vars(self.state) | {
-            "seconds": self.seconds(),
-            "classifier": self.classifier.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.precision.scaler.state_dict(),
-        }
+        return vars(self.state) | {"seconds": self.seconds()} | self.stepper.state_dict()
 
     def _plan(self) -> None:
         """Steps and learning rates follow the number of ranks that the run began with, wherever it goes on."""
         # Batches of nearly equal size, so that no epoch ends in a batch too small for batch normalisation.
-        batch = self.config["batch_size"] * self.state.world_size
+        batch = self.config["batch_size"] * self.config["accumulate"] * self.state.world_size
         self.steps_per_epoch = max(1, round(len(self.train.ids) / batch))
         self.rates = self.config | {"lr": peak_rate(self.config, self.state.world_size)}
 
@@ -261,9 +222,7 @@ class Loop:
         saved = ended if continues else saved
         if saved is None:
             return
-        self.classifier.load_state_dict(saved.pop("classifier"))
-        self.optimizer.load_state_dict(saved.pop("optimizer"))
-        self.precision.scaler.load_state_dict(saved.pop("scaler"))
+        self.stepper.take_from(saved)
         self.state = State(**saved)
         self._plan()
         epoch, step = self.state.epoch, self.state.step

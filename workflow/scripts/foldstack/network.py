@@ -12,25 +12,29 @@ from torch import nn
 from foldstack.errors import FoldstackError
 from foldstack.jobs import atomic
 from foldstack.models import registry
+from foldstack.views import views
 
 FROM_FILES = ("pretrained", "prompts")  # options that say where weights and constants come from at first
 SPEC_KEYS = {"architecture", "options", "image_size", "store_size", "channels", "task", "classes"}
+MORE_KEYS = {"tta", "temperature"}
 
 
 class Classifier(nn.Module):
-    """Resize, scale, normalise, then the architecture.
+    """Resize, scale, normalise, then the architecture; for predictions, test-time augmentation and a temperature.
 
     Args:
         spec: `architecture`, `options`, `image_size` [H, W] that the architecture sees, `store_size` [H, W] of the
-            stored pixels, `channels`, `task` ("images" or "pairs") and `classes` (names, in order).
+            stored pixels, `channels`, `task` ("images" or "pairs") and `classes` (names, in order). Where they are
+            used, `tta` (kinds of views.py, over which logits are averaged) and `temperature` (their divisor).
 
     `forward` maps uint8 (N, H, W, C), or (N, 2, H, W, C) for pairs, to logits (N, classes). Training calls `to_float`,
-    augments, and calls `classify`. The buffers `mean` and `std` (C,) belong to values in 0..1; see `set_statistics`.
+    augments, and calls `classify`, which knows neither views nor temperature. The buffers `mean` and `std` (C,) belong
+    to values in 0..1; see `set_statistics`.
     """
 
     def __init__(self, spec: dict):
         super().__init__()
-        if set(spec) != SPEC_KEYS:
+        if set(spec) - MORE_KEYS != SPEC_KEYS:
             raise ValueError(f"spec has the keys {sorted(spec)}, expected {sorted(SPEC_KEYS)}")
         if registry.task_of(spec["architecture"]) != spec["task"]:
             raise FoldstackError(
@@ -69,7 +73,14 @@ class Classifier(nn.Module):
         return self.architecture((images - self.mean[:, None, None]) / self.std[:, None, None])
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.classify(self.to_float(pixels))
+        images = self.to_float(pixels)
+        if self.spec.get("tta"):
+            # Exchanged sides exchange the two classes.
+            seen = [(self.classify(view), swapped) for view, swapped in views(images, self.spec["tta"])]
+            logits = torch.stack([each.flip(1) if swapped else each for each, swapped in seen]).mean(dim=0)
+        else:
+            logits = self.classify(images)
+        return logits / self.spec["temperature"] if "temperature" in self.spec else logits
 
 
 def save_classifier(classifier: Classifier, path) -> None:

@@ -24,6 +24,23 @@ def epoch_order(n: int, seed: int, fold: int, epoch: int) -> np.ndarray:
     return np.random.default_rng((seed, fold, ORDER, epoch)).permutation(n)
 
 
+def balanced_order(labels: np.ndarray, seed: int, fold: int, epoch: int) -> np.ndarray:
+    """As many positions (N,) int64 in `labels`, of which each class has as many as any other, up to one.
+
+    A sample of a rare class comes several times in an epoch, as often as any other of its class, up to one; of a
+    frequent class some are left out, others in each epoch.
+    """
+    random = np.random.default_rng((seed, fold, ORDER, epoch))
+    classes = random.permutation(np.unique(labels))
+    chosen = []
+    for number, name in enumerate(classes):
+        own = np.flatnonzero(labels == name)
+        wanted = len(labels) // len(classes) + (number < len(labels) % len(classes))
+        rounds = [random.permutation(own) for _ in range(-(-wanted // len(own)))]
+        chosen.append(np.concatenate([*rounds, own[:0]])[:wanted])
+    return random.permutation(np.concatenate(chosen))
+
+
 def statistics_sample(n: int, limit: int, seed: int, fold: int) -> np.ndarray:
     """Sorted positions, int64, of at most `limit` of n training samples."""
     chosen = np.random.default_rng((seed, fold, STATISTICS)).choice(n, size=min(n, limit), replace=False)

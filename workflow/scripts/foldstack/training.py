@@ -17,6 +17,7 @@ from foldstack.distributed import Group
 from foldstack.errors import FoldstackError
 from foldstack.flops import count_flops
 from foldstack.folds import split_ids
+from foldstack.initial_weights import load_pretrained
 from foldstack.loop import Loop
 from foldstack.network import Classifier, save_classifier
 from foldstack.optimizers import peak_rate
@@ -47,6 +48,7 @@ def train_fold(
     report: Callable[..., None] | None = None,
     group: Group = ALONE,
     soft_labels: tuple | None = None,
+    pretrained=None,
 ) -> None:
     """Train, predict and write the files of a run (docs/reference/files.md, "runs").
 
@@ -62,6 +64,7 @@ def train_fold(
             seconds_left=), at every epoch's end and at most twice a second in between.
         group: the ranks that do this together, each by a call of its own; rank 0 writes.
         soft_labels: path and method of a table of `members.methods_table` to learn from instead of the labels.
+        pretrained: path of the weights that the network starts from, or None.
 
     Raises:
         FoldstackError: a config that does not fit the protocol or the data, or a run that diverged or does not fit
@@ -76,7 +79,8 @@ def train_fold(
     info, summary = jobs.read_json(dataset), jobs.read_json(folds_summary)
     if summary["data_digest"] != info["digest"]:
         raise FoldstackError(f"{folds_summary} was made from other data than {dataset}; run the same command again.")
-    if config["swap"] and (info["task"] != "pairs" or len(info["classes"]) != 2):
+    swaps = config["swap"] or "swap" in config["tta"]
+    if swaps and (info["task"] != "pairs" or len(info["classes"]) != 2):
         raise FoldstackError(
             f"{name}: swap is for pairs of two classes, and the data hold {info['task']} of {len(info['classes'])}; "
             "drop it."
@@ -94,6 +98,8 @@ def train_fold(
     with StopSignal() as stop, memory.named(name, group.size):
         read = open_pixels(pixels, device)
         classifier = _network(name, config, info, seed, fold)
+        if pretrained:
+            load_pretrained(classifier, pretrained)
         chosen = seeding.statistics_sample(len(subsets["train"].ids), STATISTICS_ROWS, seed, fold)
         classifier.set_statistics(read(subsets["train"].rows[chosen]).cpu())
         classifier.to(device, memory_format=torch.channels_last)  # a tenth to a quarter faster than the default layout
@@ -113,6 +119,9 @@ def train_fold(
             group=group,
         )
         state = loop.run()
+        if config["temperature"]:
+            fitted = _fit_temperature(loop.predict(subsets["selection"].rows), subsets["selection"].labels)
+            classifier.spec = classifier.spec | {"temperature": fitted}
         predicted = {key: loop.predict(subsets[key].rows) for key in ("oof", "test")}
         if not group.leads:
             return
@@ -128,7 +137,8 @@ def train_fold(
             "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
             "cards": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
             "threads": threads,
-            "precision": str(loop.precision.dtype).removeprefix("torch."),
+            "precision": str(loop.stepper.precision.dtype).removeprefix("torch."),
+            "temperature": classifier.spec.get("temperature"),
             "seconds": round(loop.seconds(), 3),
             "peak_memory_mb": round(_peak_memory(device), 1),
             "versions": jobs.versions(),
@@ -165,6 +175,8 @@ def _network(name: str, config: dict, info: dict, seed: int, fold: int) -> Class
             f"{name}: the architecture {config['architecture']!r} cannot be built with the options "
             f"{config['options']} ({error}); change the options of this model."
         ) from error
+    if config["gradient_checkpointing"]:
+        classifier.architecture.set_grad_checkpointing()
     _check_finite(classifier, f"{name}: the weights that it starts from are not finite numbers; change its options.")
     return classifier
 
@@ -212,23 +224,29 @@ def write_history(history: list[dict], path) -> None:
 
 def write_run_predictions(ids: list[str], logits: np.ndarray, classes: list[str], path) -> None:
     """Write logits (N, C) and their softmax by sample id."""
+    tables.write_predictions(tables.predictions(ids, _softmax(logits), logits, classes=classes), path, classes)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
     values = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    frame = tables.predictions(ids, values / values.sum(axis=1, keepdims=True), logits, classes=classes)
-    tables.write_predictions(frame, path, classes)
+    return values / values.sum(axis=1, keepdims=True)
 
 
 def _check_selection(name: str, config: dict) -> None:
     if config["selection"] != "final":
         return
-    for key, asked in (("early_stopping", config["early_stopping"] is not None), ("schedule", _plateau(config))):
+    looks = {"early_stopping": config["early_stopping"] is not None, "schedule": config["schedule"] == "plateau"}
+    for key, asked in (looks | {"temperature": config["temperature"]}).items():
         if asked:
             raise FoldstackError(
                 f"{name}: {key}: {config[key]} needs an inner split; set selection: inner or drop {key}."
             )
 
 
-def _plateau(config: dict) -> bool:
-    return config["schedule"] == "plateau"
+def _fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    from foldstack import calibration  # which imports scikit-learn
+
+    return calibration.temperature(labels, _softmax(logits))
 
 
 def _make_deterministic(device: str, threads: int) -> None:
@@ -242,7 +260,7 @@ def _make_deterministic(device: str, threads: int) -> None:
 
 def _spec(config: dict, info: dict) -> dict:
     size = config["image_size"] or info["image_size"]
-    return {
+    spec = {
         "architecture": config["architecture"],
         "options": config["options"],
         "image_size": [size, size] if isinstance(size, int) else list(size),
@@ -251,6 +269,7 @@ def _spec(config: dict, info: dict) -> dict:
         "task": info["task"],
         "classes": list(info["classes"]),
     }
+    return spec | ({"tta": config["tta"]} if config["tta"] else {})
 
 
 def _digests(subsets: dict[str, Subset]) -> dict:
@@ -273,7 +292,7 @@ def _figures(state: State, classifier: Classifier, read, subsets: dict[str, Subs
 
 def _scale(config: dict, world_size: int) -> dict:
     """What the number of cards made of `batch_size` and `lr`."""
-    effective = config["batch_size"] * world_size
+    effective = config["batch_size"] * config["accumulate"] * world_size
     return {"world_size": world_size, "effective_batch": effective, "peak_lr": peak_rate(config, world_size)}
 
 

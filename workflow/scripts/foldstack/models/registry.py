@@ -41,6 +41,18 @@ def timm_architectures() -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+@functools.cache
+def timm_weights(architecture: str) -> tuple[str, ...]:
+    """Sorted tags of the weights that timm lists for one of its architectures, by its source text."""
+    spec = importlib.util.find_spec("timm")
+    tags = set()
+    for path in Path(spec.submodule_search_locations[0], "models").glob("*.py"):
+        tags.update(
+            re.findall(rf"^\s+['\"]{architecture}\.(\w+)['\"]:", path.read_text(encoding="utf-8"), re.MULTILINE)
+        )
+    return tuple(sorted(tags))
+
+
 def known_architectures() -> list[str]:
     """Every name that `build` accepts: own architectures first, then timm's."""
     own = own_architectures()

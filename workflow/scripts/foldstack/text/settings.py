@@ -5,6 +5,7 @@ import os
 from foldstack.errors import FoldstackError
 
 LOSSES = ("contrastive", "sigmoid")
+MIXED = {"mixup", "cutmix"}
 
 
 def check(name: str, block: dict) -> None:
@@ -20,6 +21,11 @@ def check(name: str, block: dict) -> None:
         raise FoldstackError(
             f"Config: models.{name}: loss: {block['loss']} compares images with text; set architecture: clip, or "
             "another loss."
+        )
+    if block["loss"] in LOSSES and (block["class_weights"] != "none" or MIXED & set(block["augment"])):
+        raise FoldstackError(
+            f"Config: models.{name}: loss: {block['loss']} takes whole images of one class, each counted once; drop "
+            "class_weights, mixup and cutmix."
         )
     if clip and not os.path.isfile(os.path.join(text["encoder"], "model.safetensors")):
         raise FoldstackError(
