@@ -55,6 +55,7 @@ def test_the_interval_is_that_of_a_paired_bootstrap():
         row = found["lr", "0.2"]
         assert [row[f"{measure}_low"], row[f"{measure}_high"]] == pytest.approx(np.percentile(between, [2.5, 97.5]))
     assert found["options.width", "2"]["pairs"] == 0
+    assert found["lr", "0.1"]["pairs"] == 1  # the baseline model alone
 
 
 def test_models_that_are_left_out_take_their_pairs_with_them():

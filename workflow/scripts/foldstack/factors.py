@@ -53,10 +53,11 @@ def _comparisons(spec: dict, present: set[str]) -> Iterator[tuple[str, str, str,
     """(factor, level, baseline, [(model at the level, its twin at the baseline)]) of a grid, baselines first."""
     names = {tuple(levels.values()): model for model, levels in spec["models"].items() if model in present}
     for number, (factor, levels) in enumerate(spec["factors"].items()):
-        for level in levels:
-            pairs = []
-            for chosen, model in names.items():
-                twin = names.get((*chosen[:number], levels[0], *chosen[number + 1 :]))
-                if chosen[number] == level and twin:
-                    pairs.append((model, twin))
-            yield factor, level, levels[0], pairs
+        found: dict[str, list[tuple[str, str]]] = {level: [] for level in levels}
+        for chosen, model in names.items():
+            twin = names.get((*chosen[:number], levels[0], *chosen[number + 1 :]))
+            if chosen[number] != levels[0] and twin:
+                found[chosen[number]].append((model, twin))
+        # The baseline's own figures are those of the models that something is compared with.
+        found[levels[0]] = [(twin, twin) for twin in sorted({twin for pairs in found.values() for _, twin in pairs})]
+        yield from ((factor, level, levels[0], pairs) for level, pairs in found.items())
