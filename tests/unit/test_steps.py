@@ -110,7 +110,7 @@ def test_gradients_are_clipped_to_the_norm():
         taking = stepper(clip_norm=norm, weight_decay=0.0)
         before = weights(taking.classifier)
         taking.take(np.arange(12), 0, 1.0, 12)
-        changes = [value - before[name] for name, value in taking.classifier.named_parameters()]
+        changes = [value.detach() - before[name] for name, value in taking.classifier.named_parameters()]
         moved[norm] = torch.cat([change.flatten() for change in changes]).norm()
     assert moved[None] > 0.02
     assert moved[0.01] == pytest.approx(0.01, rel=1e-3)

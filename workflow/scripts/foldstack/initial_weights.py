@@ -25,17 +25,31 @@ def load_pretrained(classifier: Classifier, path) -> None:
         return
     spec = classifier.spec
     overlay = {"file": str(path), "custom_load": False, "source": ""}
-    options = spec["options"] | {"pretrained": True, "pretrained_cfg_overlay": overlay}
-    shape = {"in_channels": spec["channels"], "n_classes": len(spec["classes"])}
+    given = {"pretrained": True, "pretrained_cfg_overlay": overlay}
     try:
-        network = registry.build(
-            spec["architecture"], **shape, image_size=tuple(spec["image_size"]), options=options
-        ).state_dict()
+        fresh, network = _drawn(spec, spec["options"]), _drawn(spec, spec["options"] | given)
     except (FoldstackError, KeyError, RuntimeError) as error:
         raise FoldstackError(
             f"The weights in {Path(path).name} do not fit {spec['architecture']!r} ({error}); correct pretrained."
         ) from error
+    head = set(map(id, head_of(classifier).parameters()))
+    for name, value in classifier.architecture.named_parameters():
+        # timm passes over what it finds no place for; such a part is as it was drawn.
+        if id(value) not in head and len(fresh[name].unique()) > 1 and torch.equal(fresh[name], network[name]):
+            raise FoldstackError(
+                f"The weights in {Path(path).name} do not fit {spec['architecture']!r}: they hold no {name}; correct "
+                "pretrained."
+            )
     classifier.architecture.load_state_dict(network)
+
+
+def _drawn(spec: dict, options: dict) -> dict[str, torch.Tensor]:
+    """State of a network that is built from the same random numbers each time."""
+    shape = {"in_channels": spec["channels"], "n_classes": len(spec["classes"])}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        built = registry.build(spec["architecture"], **shape, image_size=tuple(spec["image_size"]), options=options)
+    return built.state_dict()
 
 
 def _load_own(classifier: Classifier, path) -> None:

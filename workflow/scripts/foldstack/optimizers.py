@@ -100,7 +100,8 @@ def learning_rate(config: dict, step: int, steps_per_epoch: int, inner_losses: S
     if config["schedule"] == "plateau":
         return config["lr"] * config["decay"] ** plateaus(inner_losses, config["plateau_patience"])
     if config["schedule"] in OF_TIMM:
-        milestones = tuple(max(1, round(epoch * steps_per_epoch - warmup)) for epoch in config["milestones"])
+        # One later, since timm's decays in the step before a milestone.
+        milestones = tuple(max(1, round(epoch * steps_per_epoch - warmup)) + 1 for epoch in config["milestones"])
         keys = {key: config[key] for key in ("schedule", "lr", "min_lr", "decay")}
         rate = _rate_of_timm(milestones=milestones, steps=math.ceil(total - warmup), warmup=round(warmup), **keys)
         return rate(step - math.ceil(warmup))
