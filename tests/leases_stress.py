@@ -53,6 +53,13 @@ def stress(claimants: int, wanted: int, seed: int) -> Outcome:
         process.start()
         return process
 
+    def kill(index: int) -> None:
+        """Its cards are free from here on, so its note goes before anybody can look."""
+        with evidence:
+            processes[index].kill()
+            processes[index].join()
+            held[index * len(CARDS) : (index + 1) * len(CARDS)] = [0.0] * len(CARDS)
+
     processes = [start(index, 0) for index in range(claimants)]
     try:
         while sum(counts) < wanted:
@@ -60,17 +67,12 @@ def stress(claimants: int, wanted: int, seed: int) -> Outcome:
             while not waits.empty():
                 outcome.waits.append(waits.get())
             victim = rng.randrange(claimants)
-            with evidence:
-                processes[victim].kill()
-                processes[victim].join()
-                held[victim * len(CARDS) : (victim + 1) * len(CARDS)] = [0.0] * len(CARDS)
+            kill(victim)
             outcome.kills += 1
             processes[victim] = start(victim, outcome.kills)
     finally:
-        for process in processes:
-            with evidence:
-                process.kill()
-                process.join()
+        for index in range(claimants):
+            kill(index)
     outcome.leases, outcome.fewest, outcome.doubly_held = sum(counts), min(counts), bad.value
     with leases.lease(len(CARDS), 1.0, lambda holders: [] if holders else CARDS):
         pass  # every card is free at once, or this waits for ever

@@ -44,7 +44,8 @@ def test_one_failing_run_stops_no_other_and_is_named_at_the_end(project):
     config = json.loads(json.dumps(TINY)) | {"experiment": "failing"}
     config["models"]["vit"] |= {"lr": 10.0, "optimizer": "sgd", "weight_decay": 1.0, "warmup_epochs": 0, "epochs": 9}
     made = project(config)
-    done = made.run("--until", "collect_oof", check=False)
+    wanted = [f"results/failing/oof/{model}/seed0.parquet" for model in ("cnn", "vit")]
+    done = made.run(*wanted, check=False)
     assert done.returncode != 0
     assert "train_fold model vit seed 0 fold" in done.stderr
     assert "diverged in epoch" in done.stderr

@@ -9,7 +9,6 @@ from foldstack.devices import claim, torch_device, world_size
 from foldstack.failures import failure_recorded
 from foldstack.jobs import job, read_json
 from foldstack.progress import run_reporter
-from foldstack.text.prompts import with_prompts
 
 
 def main(smk):
@@ -24,6 +23,8 @@ def main(smk):
             "code": list(smk.params.get("code", [])),
         }
         if smk.input.get("prompts"):
+            from foldstack.text.prompts import with_prompts
+
             run["config"] = with_prompts(run["config"], smk.input.prompts)
         weights = smk.input.get("pretrained")
         if weights:  # their content decides, wherever they came from
