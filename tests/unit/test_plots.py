@@ -171,7 +171,7 @@ def test_pages_are_self_contained_and_every_row_has_the_same_columns(drawn):
         assert len(set(page.rows)) == 1
 
 
-@pytest.mark.parametrize("count", [2, 12, 60, 160])
+@pytest.mark.parametrize("count", [2, 160])
 def test_any_number_of_classes_fits_a_screen(tmp_path, count):
     experiment(tmp_path, [f"class number {i}" for i in range(count)], per_class=5, models={"net": 0.9}, epochs=2)
     for path in draw_all(tmp_path).values():
