@@ -102,6 +102,11 @@ def run_files(name, models=None, results=RESULTS):
     ]
 
 
+def variant_code(script, variant):
+    """As `code`; what makes or checks the student reaches its architecture."""
+    return code(script, architecture=STUDENT["architecture"]) if variant == "student" else code(script)
+
+
 def student_runs(folds):
     """run.json of the students of these folds; none where the config asks for no student."""
     return [f"{RESULTS}/student/fold{fold}/run.json" for fold in folds if STUDENT]

@@ -36,7 +36,7 @@ rule make_variant:
     log:
         "<results>/logs/make_variant/{variant}.log",
     params:
-        code=code("make_variant.py"),
+        code=lambda wildcards: variant_code("make_variant.py", wildcards.variant),
         config=configuration.canonical(
             {
                 "variants": {key: CONFIG["variants"][key] for key in ("budget", "share")},
@@ -66,7 +66,7 @@ rule verify_variant:
     log:
         "<results>/logs/verify_variant/{variant}.log",
     params:
-        code=code("verify_variant.py"),
+        code=lambda wildcards: variant_code("verify_variant.py", wildcards.variant),
         config=configuration.canonical(
             {
                 "min_agreement": CONFIG["variants"]["min_agreement"],
