@@ -31,12 +31,14 @@ ORDERED = [name for name in FUSIONS if name not in fusion.SYMMETRIC]
 NETWORKS = TOWERS | FUSIONS
 ANTISYMMETRIC = {f"antisymmetric {name}": {**FUSIONS[name], "antisymmetric": True} for name in ORDERED}
 ANTISYMMETRIC["antisymmetric timm"] = {**TOWERS["timm"], "antisymmetric": True}
+ANTISYMMETRIC["levels"] = {**SMALL, "layers": [1, 1], "fusion": "levels", "levels": 4}
 NETWORKS |= ANTISYMMETRIC
 
 EXPORTED = {  # each tower, each fusion, and both kinds of attention at least once
     "six fusions, se, pyramid": {"layers": [1, 1], "attention": "se", "pyramid": True, "antisymmetric": True},
     "bradley_terry, cbam": {"tower": "cnn", "layers": [1, 1], "attention": "cbam", "fusion": "bradley_terry"},
     "bottleneck": {"block": "bottleneck", "layers": [1, 1], "fusion": "residual", "antisymmetric": True},
+    "levels": {"tower": "cnn", "layers": [1, 1], "fusion": "levels", "levels": 2},
 }
 EXPORTED = {name: SMALL | options for name, options in EXPORTED.items()}
 EXPORTED |= {name: TOWERS[name] for name in ("timm", "timm pyramid")}
@@ -108,6 +110,20 @@ def test_bradley_terry_is_the_difference_of_two_strengths():
     torch.testing.assert_close(log_odds, strengths[:, 1] - strengths[:, 0], rtol=1e-5, atol=1e-6)
 
 
+def test_levels_sum_over_all_ways_in_which_the_left_image_is_above():
+    network, size = build(ANTISYMMETRIC["levels"])
+    torch.nn.init.normal_(network.meetings)
+    pairs, _ = batch(size)
+    with torch.inference_mode():
+        found = network.eval()(pairs).softmax(dim=1)
+        levels = network.head(network.tower(pairs.flatten(0, 1))).softmax(dim=1).unflatten(0, (-1, 2))
+        often = (network.meetings + network.meetings.T).exp()
+    for answer, (left, right) in zip(found, levels, strict=True):
+        above = sum(left[i] * right[j] * often[i, j] for i in range(4) for j in range(i))
+        below = sum(left[i] * right[j] * often[i, j] for j in range(4) for i in range(j))
+        torch.testing.assert_close(answer[0], above / (above + below), rtol=1e-4, atol=1e-6)
+
+
 def test_the_adaptive_fusion_begins_as_the_mean_of_six():
     adaptive = fusion.Adaptive(8)
     left, right = torch.rand(2, 5, 8).unbind()
@@ -159,5 +175,7 @@ def test_a_symmetric_fusion_cannot_be_made_antisymmetric():
 def test_a_runs_code_covers_towers_and_fusions():
     closure = codedigest.closure("train_fold.py", (registry.module_name("pair_net"),))
     files = {entry.partition("@")[0] for entry in closure}
-    assert {f"foldstack/models/{name}.py" for name in ("pair_net", "pairs/towers", "pairs/fusion")} <= files
+    assert {
+        f"foldstack/models/{name}.py" for name in ("pair_net", "pairs/towers", "pairs/fusion", "pairs/levels")
+    } <= files
     assert "foldstack/models/pairs/fusion.py" not in "".join(codedigest.closure("train_fold.py"))

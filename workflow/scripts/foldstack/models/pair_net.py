@@ -1,7 +1,7 @@
 """Networks for pairs of images: one tower for both of them, a fusion of their features, a small head.
 
 Bromley et al., "Signature Verification using a Siamese Time Delay Neural Network", NIPS 1993. The towers stand in
-pairs/towers.py, the fusions in pairs/fusion.py; every tower goes with every fusion.
+pairs/towers.py, the fusions in pairs/fusion.py and pairs/levels.py; every tower goes with every fusion.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from foldstack.models.pairs.fusion import FUSIONS, SYMMETRIC
+from foldstack.models.pairs.levels import LevelsPairNet
 from foldstack.models.pairs.towers import build_tower
 
 TASK = "pairs"
@@ -31,9 +32,10 @@ def build(
     pyramid: bool = False,
     features: int = 128,
     fusion: Literal[
-        "difference", "concat", "product", "cosine", "l2", "residual", "adaptive", "bradley_terry"
+        "difference", "concat", "product", "cosine", "l2", "residual", "adaptive", "bradley_terry", "levels"
     ] = "adaptive",
     antisymmetric: bool = False,
+    levels: int = 12,
     dropout: float = 0.2,
 ):
     """Float (N, 2, in_channels, H, W) to logits (N, n_classes).
@@ -47,17 +49,20 @@ def build(
         pyramid: features of all stages, joined by a feature pyramid, instead of those of the last one.
         features: numbers that the tower gives for one image.
         fusion: how the features of the two images meet.
-        antisymmetric: p(a, b) = 1 - p(b, a) by construction, for two classes; `bradley_terry` always is.
+        antisymmetric: p(a, b) = 1 - p(b, a) by construction, for two classes; `bradley_terry` and `levels` always are.
+        levels: hidden, ordered levels of the fusion `levels`.
         dropout: share of each image's features that are dropped in training.
     """
     shared = build_tower(
         tower, in_channels, image_size, features, layers=tuple(layers), block=block, width=width, attention=attention,
         pyramid=pyramid, options=tower_options or {},
     )  # fmt: skip
-    if not (antisymmetric or fusion == "bradley_terry"):
+    if not (antisymmetric or fusion in ("bradley_terry", "levels")):
         return PairNet(shared, FUSIONS[fusion](features), features, n_classes, dropout)
     if n_classes != 2:
         raise ValueError(f"an antisymmetric network is for 2 classes, and the data have {n_classes}")
+    if fusion == "levels":
+        return LevelsPairNet(shared, features, levels, dropout)
     if fusion in SYMMETRIC:
         raise ValueError(f"the fusion {fusion!r} does not know left from right, so it cannot be antisymmetric")
     return AntisymmetricPairNet(shared, FUSIONS[fusion](features), features, dropout)
