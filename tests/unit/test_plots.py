@@ -1,8 +1,5 @@
 """The report's figures and tables, drawn from made-up files by the scripts that the rules run."""
 
-import itertools
-import xml.etree.ElementTree as ET
-from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,120 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from docutils.core import publish_parts
+from drawn_report import Page, draw_all, experiment, size, texts
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-import plot_calibration
-import plot_confusion
-import plot_curves
-import plot_data
-import plot_folds
-import plot_pareto
-import plot_timings
-import render_leaderboard
-import render_per_class
 from foldstack import tables
 from foldstack.errors import FoldstackError
-from foldstack.jobs import read_json, write_json
-from foldstack.plots import (
-    calibration,
-    confusion,
-    curves,
-    data_overview,
-    folds_overview,
-    leaderboard,
-    pareto,
-    per_class,
-    style,
-    timings,
-)
+from foldstack.plots import confusion, curves, data_overview, folds_overview, style
 
 ODD = ["$x^2$", "<b>&\"'", "日本語", "naïve café", "line\nbreak", "_", "x" * 80]
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
-
-
-class Page(HTMLParser):
-    """What a browser would see: tags, cells by row, and text."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.rows, self.words, self.marked = [], [], [], 0
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.marked += ("class", "top") in attrs
-        if tag == "tr":
-            self.rows.append(0)
-        if tag in ("td", "th"):
-            self.rows[-1] += int(dict(attrs).get("colspan", 1))
-
-    def handle_data(self, data):
-        self.words += [data.strip()] if data.strip() else []
-
-
-def experiment(root, classes=("cat", "dog", "owl"), per_class=30, shape=(8, 8, 1), models=fake_report.MODELS, **runs):
-    """All input files of the report under `root`."""
-    samples, dataset = fake_report.write_data(root, list(classes), per_class, shape)
-    fake_report.write_runs(root, models=models, **runs)
-    fake_report.write_evaluation(root, samples, dataset, models=models)
-    return samples, dataset
-
-
-def run(script, root, inputs, outputs):
-    """What Snakemake does for a rule; returns the output files in order."""
-    paths = {name: root / "report" / file for name, file in outputs.items()}
-    log = root / "log.txt"
-    script.main(
-        SimpleNamespace(
-            input=SimpleNamespace(**inputs),
-            output=SimpleNamespace(**paths),
-            log=[log],
-            params={},
-            wildcards={},
-            rule=script.__name__,
-        )
-    )
-    assert log.read_text() == ""  # no warnings either
-    return list(paths.values())
-
-
-def draw_all(root):
-    """Every figure and table of the report; {name: path}."""
-    data, evaluation = root / "data", root / "evaluation"
-    known = {"samples": data / "samples.parquet", "dataset": data / "dataset.json"}
-    folds = {"folds": root / "folds/folds.parquet", "folds_summary": root / "folds/folds.json"}
-    runs = sorted(root.glob("models/*/*/*/run.json"))
-    history = {"history": [path.parent / "history.csv" for path in runs], "runs": runs}
-    metrics = {"metrics": evaluation / "metrics.json", "dataset": known["dataset"]}
-    board = {"leaderboard": evaluation / "leaderboard.csv", "metrics": metrics["metrics"]}
-    pixels = known | {"pixels": data / "pixels.npy"}
-    made = [
-        *run(plot_data, root, pixels, {"counts": "counts.svg", "contact_sheet": "sheet.png"}),
-        *run(plot_folds, root, known | folds, {"figure": "folds.svg"}),
-        *run(plot_curves, root, history, {"figure": "curves.svg"}),
-        *run(plot_timings, root, {"runs": runs}, {"figure": "timings.svg"}),
-        *run(plot_confusion, root, metrics, {"figure": "confusion.svg"}),
-        *run(plot_calibration, root, metrics, {"figure": "calibration.svg"}),
-        *run(plot_pareto, root, metrics, {"figure": "pareto.svg"}),
-        *run(render_leaderboard, root, board, {"table": "leaderboard.html", "figure": "intervals.svg"}),
-        *run(render_per_class, root, metrics, {"table": "per_class.html"}),
-    ]
-    return {path.name: path for path in made}
-
-
-def texts(svg):
-    """The texts of an SVG, in the order in which they were drawn."""
-    return [element.text for element in ET.parse(svg).iter("{http://www.w3.org/2000/svg}text")]
-
-
-def size(path):
-    """Width and height in CSS pixels."""
-    if path.suffix == ".png":
-        return Image.open(path).size
-    root = ET.parse(path).getroot()
-    return tuple(float(root.get(key).removesuffix("pt")) * 96 / 72 for key in ("width", "height"))
 
 
 @pytest.fixture(scope="module")
@@ -287,54 +181,6 @@ def test_a_run_without_epochs_is_left_out_and_a_broken_history_is_named(tmp_path
             curves.read_curves(paths)
 
 
-intervals = st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 3_000)), min_size=1, max_size=30)
-
-
-@given(intervals)
-def test_lanes_never_overlap_and_are_as_few_as_runs_at_a_time(spans):
-    start = np.array([a for a, _ in spans], float)
-    end = start + [length for _, length in spans]
-    lane = timings.lanes(start, end)
-    for i in range(len(spans)):
-        for j in range(i):
-            assert lane[i] != lane[j] or end[i] <= start[j] or end[j] <= start[i]
-    assert lane.max() + 1 == max(int(((start <= moment) & (end > moment)).sum()) for moment in start)
-
-
-@given(intervals)
-def test_stretches_hold_every_run_and_cut_only_long_gaps(spans):
-    start = np.array([a for a, _ in spans], float)
-    end = start + [length for _, length in spans]
-    found = timings.stretches(start, end)
-    for a, b in zip(start, end, strict=True):
-        assert sum(low <= a and b <= high for low, high in found) == 1
-    for (_, before), (after, _) in itertools.pairwise(found):
-        assert after - before > 60
-
-
-def test_weeks_between_runs_are_cut_out(tmp_path):
-    for days in (0, 40):
-        paths = fake_report.write_runs(tmp_path / str(days), n_splits=3, pause_days=days)
-        timings.draw_timings([read_json(path) for path in paths], tmp_path / f"{days}.svg")
-    together, apart = texts(tmp_path / "0.svg"), texts(tmp_path / "40.svg")
-    assert "minutes since the first run started" in together
-    assert "minutes in which runs were going on (idle time is cut out)" in apart
-    assert sum("2026-" in text for text in together) == 1
-    assert sum("2026-" in text for text in apart) == 2
-    assert "s1 f2" in apart  # bars are still wide enough for their names
-
-
-def test_timings_fall_back_to_seconds(tmp_path):
-    records = [read_json(path) for path in fake_report.write_runs(tmp_path, models={"net": 0.9}, seeds=(0,))]
-    unknown = [record | {"started": None} for record in records]
-    crowd = [record | {"fold": i, "started": "2026-01-01T00:00:00Z"} for i in range(60) for record in records]
-    for name, runs in (("unknown", unknown), ("crowd", crowd)):
-        timings.draw_timings(runs, tmp_path / f"{name}.svg")
-        assert "seconds a run" in texts(tmp_path / f"{name}.svg")
-    timings.draw_timings([records[0] | {"status": "failed"}, *records[1:]], tmp_path / "failed.svg")
-    assert "not completed" in texts(tmp_path / "failed.svg")
-
-
 @given(st.lists(st.lists(st.integers(0, 5), min_size=4, max_size=4), min_size=4, max_size=4))
 def test_mistakes_are_the_largest_off_the_diagonal(rows):
     classes = list("abcd")
@@ -344,94 +190,6 @@ def test_mistakes_are_the_largest_off_the_diagonal(rows):
     for true, predicted, count, total in found:
         assert rows[classes.index(true)][classes.index(predicted)] == count
         assert sum(rows[classes.index(true)]) == total
-
-
-def test_leaderboard_is_sorted_by_oof_and_marks_the_best_of_each_column(drawn):
-    root, made = drawn
-    board = leaderboard.read_leaderboard(root / "evaluation/leaderboard.csv")
-    ranked = leaderboard.ranked(board)
-    assert "seed" not in set(ranked["kind"])
-    assert ranked["oof_accuracy"].is_monotonic_decreasing
-    page = Page(made["leaderboard.html"].read_text())
-    places = [page.words.index(name) for name in ranked["name"]]
-    assert places == sorted(places)
-    shown = [
-        board.loc[board["kind"] != "seed", f"{part}_{key}"] for part in ("oof", "test") for key in leaderboard.FIGURES
-    ]
-    ties = sum(
-        int((column.round(6) == (column.min() if "loss" in column.name else column.max()).round(6)).sum())
-        for column in shown
-    )
-    assert page.marked == ties + 1  # and the word in the explanation
-    assert f"{100 * ranked['test_accuracy'].iloc[0]:.2f}" in page.words
-    assert {"Single seeds", "stack, deployed", "11.2M"} <= set(page.words)
-
-
-def test_an_empty_test_set_leaves_dashes_not_errors(tmp_path):
-    samples, dataset = fake_report.write_data(tmp_path, ["a", "b"], 30)
-    samples = samples[samples["split"] == "train"]
-    fake_report.write_evaluation(tmp_path, samples, dataset, models={"net": 0.9}, seeds=(0,))
-    metrics = read_json(tmp_path / "evaluation/metrics.json")
-    board = leaderboard.read_leaderboard(tmp_path / "evaluation/leaderboard.csv")
-    page = Page(leaderboard.render_leaderboard(board, metrics))
-    assert "–" in page.words
-    assert "Single seeds" not in page.words  # one seed: nothing to add
-    leaderboard.draw_intervals(board, tmp_path / "intervals.svg")
-    confusion.draw_confusion(metrics, tmp_path / "confusion.svg")
-    calibration.draw_calibration(metrics, tmp_path / "calibration.svg")
-    for name in ("confusion", "calibration"):
-        assert not [text for text in texts(tmp_path / f"{name}.svg") if text.startswith("test set")]
-    assert "Test set" not in Page(per_class.render_per_class(metrics)).words
-
-
-def test_what_is_deployed_is_what_is_shown(drawn, tmp_path):
-    root, _ = drawn
-    metrics = read_json(root / "evaluation/metrics.json") | {"deployed": {"kind": "blend", "name": "mean"}}
-    confusion.draw_confusion(metrics, tmp_path / "confusion.svg")
-    calibration.draw_calibration(metrics, tmp_path / "calibration.svg")
-    for name in ("confusion", "calibration"):
-        assert [text for text in texts(tmp_path / f"{name}.svg") if "the blend “mean”" in text]
-    assert "The blend “mean”, class by class" in per_class.render_per_class(metrics)
-    page = leaderboard.render_leaderboard(leaderboard.read_leaderboard(root / "evaluation/leaderboard.csv"), metrics)
-    assert page.count("blend, deployed") == 1
-    assert "stack, deployed" not in page
-
-
-def test_costs_that_are_not_known_are_said_to_be(drawn, tmp_path):
-    root, _ = drawn
-    metrics = read_json(root / "evaluation/metrics.json")
-    for row in metrics["subsets"]:
-        row["flops"] = None
-    pareto.draw_pareto(metrics, tmp_path / "one.svg")
-    assert not [text for text in texts(tmp_path / "one.svg") if "FLOPs" in text]
-    for row in metrics["subsets"]:
-        row["parameters"] = None
-    pareto.draw_pareto(metrics, tmp_path / "none.svg")
-    assert "Parameters and FLOPs are not known." in texts(tmp_path / "none.svg")
-
-
-def test_per_class_puts_the_weakest_first_and_names_its_mistake(tmp_path):
-    samples, dataset = fake_report.write_data(tmp_path, ["easy", "hard", "absent"], 30)
-    fake_report.write_evaluation(tmp_path, samples, dataset)
-    metrics = read_json(tmp_path / "evaluation/metrics.json")
-    entry = metrics["stack"]["lightgbm"]["oof"]
-    for row, f1 in zip(entry["per_class"], (0.9, 0.1, None), strict=True):
-        row["f1"] = f1
-    entry["confusion"] = [[20, 4, 0], [9, 10, 0], [0, 0, 0]]
-    write_json(tmp_path / "evaluation/metrics.json", metrics)
-    words = Page(per_class.render_per_class(metrics)).words
-    names = [word for word in words if word in dataset["classes"]]
-    assert names == ["hard", "easy", "easy", "hard", "absent"]  # each followed by what it is taken for
-    assert {"9 of 19", "4 of 24"} <= set(words)
-
-
-def test_a_damaged_leaderboard_is_named(tmp_path):
-    path = tmp_path / "leaderboard.csv"
-    with pytest.raises(FoldstackError, match=r"leaderboard\.csv cannot be read"):
-        leaderboard.read_leaderboard(path)
-    path.write_text("kind,name,seed,parameters,flops\n")
-    with pytest.raises(FoldstackError, match=r"lacks the columns.*oof_accuracy"):
-        leaderboard.read_leaderboard(path)
 
 
 @pytest.mark.parametrize(
