@@ -7,7 +7,7 @@ OUTPUTS  pretrained/{model}.safetensors, {model}.json
 
 
 rule fetch_weights:
-    """Bring the weights that a model starts from into one file: the only job that may need the internet."""
+    """Bring the weights that a model starts from into one file: besides fetch_encoder the only job that may need the internet."""
     input:
         source=given_weights,
     output:

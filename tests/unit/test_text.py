@@ -1,12 +1,13 @@
-"""Class prompts and the frozen text encoder, against plain arithmetic; the network that is trained towards them."""
+"""Text encoders against transformers, class prompts, and the network that is trained towards them."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+import transformers
 from training_inputs import train, write_inputs
 
 from foldstack import config, contrastive, network
@@ -14,108 +15,113 @@ from foldstack.errors import FoldstackError
 from foldstack.models import registry
 from foldstack.onnx_export import export_model
 from foldstack.onnx_session import open_session
-from foldstack.text import bert, prompts
-from foldstack.text.wordpiece import WordPiece
+from foldstack.text import encoder, fetch, prompts, settings
 
-PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "photo", "of", "dark", "light", "##house", "##s", ".", "$", "cafe",
-          "数", "字", "'", "t", "##n", "5"]  # fmt: skip
-SHAPE = {"model_type": "bert", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
-         "intermediate_size": 16, "vocab_size": len(PIECES), "max_position_embeddings": 12}  # fmt: skip
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "photo", "of", "dark", "light", "##house", "."]
+
+
+def write_encoder(folder, kind="bert", **more):
+    """A tiny text encoder of random weights, as transformers writes one, with a vocabulary of words."""
+    folder.mkdir(parents=True)
+    shape = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
+             "vocab_size": len(PIECES), "max_position_embeddings": 12}  # fmt: skip
+    torch.manual_seed(0)
+    if kind == "bert":
+        model = transformers.BertModel(transformers.BertConfig(**shape, initializer_range=0.5, **more))
+    else:
+        ends = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0, "projection_dim": 6}
+        model = transformers.CLIPTextModelWithProjection(transformers.CLIPTextConfig(**shape, **ends))
+    model.save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(PIECES), encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
+    return folder
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    """A folder with a tiny encoder of random weights, and its tensors."""
-    folder = tmp_path_factory.mktemp("encoder")
-    generator = torch.Generator().manual_seed(0)
-
-    def drawn(*shape):
-        return torch.randn(*shape, generator=generator) * 0.3
-
-    width, inner = SHAPE["hidden_size"], SHAPE["intermediate_size"]
-    tensors = {f"embeddings.{kind}_embeddings.weight": drawn(rows, width)
-               for kind, rows in (("word", len(PIECES)), ("position", 12), ("token_type", 2))}  # fmt: skip
-    linear = {"attention.self.query": (width, width), "attention.self.key": (width, width),
-              "attention.self.value": (width, width), "attention.output.dense": (width, width),
-              "intermediate.dense": (inner, width), "output.dense": (width, inner)}  # fmt: skip
-    norms = ["embeddings.LayerNorm"]
-    for i in range(SHAPE["num_hidden_layers"]):
-        for name, shape in linear.items():
-            tensors[f"encoder.layer.{i}.{name}.weight"] = drawn(*shape)
-            tensors[f"encoder.layer.{i}.{name}.bias"] = drawn(shape[0])
-        norms += [f"encoder.layer.{i}.attention.output.LayerNorm", f"encoder.layer.{i}.output.LayerNorm"]
-    for name in norms:
-        tensors[f"{name}.weight"], tensors[f"{name}.bias"] = 1 + drawn(width), drawn(width)
-    tensors["pooler.dense.weight"] = drawn(width, width)
-    save_file(tensors, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(SHAPE))
-    (folder / "vocab.txt").write_text("\n".join(PIECES), encoding="utf-8")
-    return folder, tensors
+def given(tmp_path_factory):
+    return write_encoder(tmp_path_factory.mktemp("given") / "tiny")
 
 
-TOKENS = {
-    "A photo of LIGHTHOUSE": ["a", "photo", "of", "light", "##house"],
-    "darks.$5": ["dark", "##s", ".", "$", "5"],
-    "Café\u0301 \u200b数字": ["cafe", "数", "字"],
-    "an't": ["a", "##n", "'", "t"],
-    "a\tb": ["a", "[UNK]"],
-    "lightx": ["[UNK]"],
-    "a" * 101: ["[UNK]"],
-    "": [],
+@pytest.fixture(scope="module")
+def fetched(given, tmp_path_factory):
+    """The same encoder as all jobs read it."""
+    folder = tmp_path_factory.mktemp("encoders") / "tiny"
+    fetch.fetch(str(given), folder, folder.with_suffix(".json"))
+    return folder
+
+
+def by_transformers(folder, text, pool):
+    """A text's vector by transformers alone."""
+    ids = transformers.AutoTokenizer.from_pretrained(folder)([text], return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        states = transformers.AutoModel.from_pretrained(folder)(ids).last_hidden_state[0]
+    return F.normalize(pool(states), dim=0)
+
+
+POOLINGS = {
+    "mean by default": (None, lambda states: states.mean(dim=0)),
+    "the first": ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, lambda states: states[0]),
+    "the last": ({"pooling_mode": "lasttoken"}, lambda states: states[-1]),
 }
+TEXTS = ["a photo of dark.", "light", "a lighthouse of dark light", "DARK", "a photo of dark"]
 
 
-@pytest.mark.parametrize("text", TOKENS)
-def test_pieces_are_those_of_bert(encoder, text):
-    ids = WordPiece(encoder[0]).encode(text, 12)
-    assert [PIECES[i] for i in ids] == ["[CLS]", *TOKENS[text], "[SEP]"]
-
-
-def test_long_texts_are_cut_and_keep_their_end_mark(encoder):
-    ids = WordPiece(encoder[0]).encode("a " * 50, 12)
-    assert len(ids) == 12
-    assert PIECES[ids[-1]] == "[SEP]"
-
-
-def by_hand(tensors: dict, ids: list[int]) -> torch.Tensor:
-    """The mean of the last layer's states, by the formulas of the paper."""
-
-    def norm(states, name):
-        return F.layer_norm(states, (8,), tensors[f"{name}.weight"], tensors[f"{name}.bias"], 1e-12)
-
-    def linear(states, name):
-        return states @ tensors[f"{name}.weight"].T + tensors[f"{name}.bias"]
-
-    tables = [tensors[f"embeddings.{kind}_embeddings.weight"] for kind in ("word", "position", "token_type")]
-    states = norm(tables[0][ids] + tables[1][: len(ids)] + tables[2][0], "embeddings.LayerNorm")
-    for i in range(2):
-        layer = f"encoder.layer.{i}."
-        q, k, v = (linear(states, f"{layer}attention.self.{part}").view(-1, 2, 4).transpose(0, 1)
-                   for part in ("query", "key", "value"))  # fmt: skip
-        seen = ((q @ k.transpose(1, 2) / 2).softmax(dim=-1) @ v).transpose(0, 1).reshape(-1, 8)
-        states = norm(states + linear(seen, f"{layer}attention.output.dense"), f"{layer}attention.output.LayerNorm")
-        inner = F.gelu(linear(states, f"{layer}intermediate.dense"))
-        states = norm(states + linear(inner, f"{layer}output.dense"), f"{layer}output.LayerNorm")
-    return F.normalize(states.mean(dim=0), dim=0)
-
-
-def test_vectors_are_those_of_the_formulas(encoder):
-    folder, tensors = encoder
-    model, tokenizer = bert.read_bert(folder)
-    texts = ["a photo of dark", "light"]
-    found = bert.embed(texts, model, tokenizer)
-    expected = torch.stack([by_hand(tensors, tokenizer.encode(text, 12)) for text in texts])
+@pytest.mark.parametrize("name", POOLINGS)
+def test_vectors_are_those_of_transformers_pooled_as_the_folder_says(given, tmp_path, name):
+    settings, pool = POOLINGS[name]
+    shutil.copytree(given, tmp_path / "given")
+    if settings:
+        (tmp_path / "given" / "1_Pooling").mkdir()
+        (tmp_path / "given" / "1_Pooling" / "config.json").write_text(json.dumps(settings))
+    fetch.fetch(str(tmp_path / "given"), tmp_path / "out", tmp_path / "out.json")
+    rows = encoder.tokens(tmp_path / "out", TEXTS)
+    found = encoder.embed(rows, encoder.read_encoder(tmp_path / "out"))
+    expected = torch.stack([by_transformers(given, text, pool) for text in TEXTS])
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    together = encoder.read_encoder(tmp_path / "out")(*encoder.padded(rows))  # the shorter ones padded
+    torch.testing.assert_close(together, expected, rtol=1e-5, atol=1e-5)
+    assert len(encoder.tokens(tmp_path / "out", ["a " * 50])[0]) == 10
 
 
-def test_another_kind_of_encoder_and_a_broken_one_are_refused(encoder, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(SHAPE | {"model_type": "t5"}))
-    with pytest.raises(FoldstackError, match="only the type 'bert' is read"):
-        bert.read_bert(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps(SHAPE))
-    (tmp_path / "model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(FoldstackError, match="no usable weights"):
-        bert.read_bert(tmp_path)
+def test_an_encoder_of_clip_gives_its_own_projected_vector(tmp_path):
+    folder = write_encoder(tmp_path / "clip", "clip")
+    fetch.fetch(str(folder), tmp_path / "out", tmp_path / "out.json")
+    model = transformers.CLIPTextModelWithProjection.from_pretrained(folder)
+    rows = encoder.tokens(tmp_path / "out", TEXTS[:1])
+    with torch.no_grad():
+        expected = F.normalize(model(torch.tensor(rows)).text_embeds, dim=1)
+    torch.testing.assert_close(encoder.embed(rows, encoder.read_encoder(tmp_path / "out")), expected)
+
+
+def test_fetching_again_gives_the_same_bytes_and_their_digest(given, fetched, tmp_path):
+    digest = fetch.fetch(str(given), tmp_path / "again", tmp_path / "again.json")
+    record = json.loads((tmp_path / "again.json").read_text())
+    assert record["sha256"] == digest == fetch.folder_digest(fetched)
+    assert record["features"] == 8
+    (fetched / ".snakemake_timestamp").touch()
+    assert fetch.folder_digest(fetched) == digest
+
+
+def test_only_safetensors_are_read_and_a_broken_folder_is_one_sentence(given, tmp_path):
+    shutil.copytree(given, tmp_path / "pickled")
+    (tmp_path / "pickled" / "model.safetensors").unlink()
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "pickled" / "pytorch_model.bin")
+    shutil.copytree(given, tmp_path / "broken")
+    (tmp_path / "broken" / "model.safetensors").write_bytes(b"no weights")
+    for name in ("pickled", "broken"):
+        with pytest.raises(FoldstackError, match=f"{name}' holds no usable text encoder"):
+            fetch.fetch(str(tmp_path / name), tmp_path / "out", tmp_path / "out.json")
+    assert {path.name for path in tmp_path.iterdir()} == {"pickled", "broken"}
+
+
+def test_a_name_of_the_hub_is_asked_for_once_and_may_be_out_of_reach(monkeypatch, tmp_path):
+    def offline(name, **_):
+        assert name == "openai/clip-vit-base-patch32"
+        raise OSError("We couldn't connect.\nmore")
+
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", offline)
+    with pytest.raises(FoldstackError, match=r"patch32' cannot be fetched \(We couldn't connect\); run once where"):
+        fetch.fetch("clip:ViT-B/32", tmp_path / "out", tmp_path / "out.json")
 
 
 def test_prompts_are_each_template_with_each_name():
@@ -129,8 +135,8 @@ def test_prompts_are_each_template_with_each_name():
 
 
 def test_a_class_has_the_mean_direction_of_its_prompts():
-    table = {"x": [1.0, 0.0], "y": [0.0, 1.0], "z": [0.6, 0.8]}
-    found = prompts.class_vectors({"a": ["x", "y"], "b": ["z"]}, lambda texts: [table[text] for text in texts])
+    vectors = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+    found = prompts.class_vectors({"a": ["x", "y"], "b": ["z"]}, vectors)
     np.testing.assert_allclose(found, [[0.5**0.5, 0.5**0.5], [0.6, 0.8]], rtol=1e-6)
 
 
@@ -197,7 +203,9 @@ MISTAKES = {
     "no encoder": ({"architecture": "clip"}, "the architecture 'clip' needs text.encoder"),
     "text for another": ({"architecture": "small_cnn", "text": {"encoder": "x"}}, "text is for the architecture"),
     "loss for another": ({"architecture": "small_cnn", "loss": "sigmoid"}, "loss: sigmoid compares images with text"),
-    "no folder": ({"architecture": "clip", "text": {"encoder": "no/such"}}, "'no/such' is no folder with model.saf"),
+    "no name": ({"architecture": "clip", "text": {"encoder": "./no/such"}}, "'./no/such' is neither a folder nor"),
+    "no such CLIP": ({"architecture": "clip", "text": {"encoder": "clip:ViT-B/31"}}, "is none of clip:ViT-B/32"),
+    "an empty folder": ({"architecture": "clip", "text": {"encoder": "."}}, "'.' is a folder without model"),
     "no braces": ({"architecture": "clip", "text": {"encoder": "x", "templates": ["a"]}}, "templates.0"),
     "a given option": ({"architecture": "clip", "options": {"prompts": "x"}}, "'clip' has no option 'prompts'"),
 }  # fmt: skip
@@ -211,11 +219,19 @@ def test_each_mistake_in_the_config_is_named(name):
     assert expected in str(caught.value)
 
 
-def test_a_grid_of_images_and_texts(encoder):
-    texts = [{name: {"text": {"encoder": str(encoder[0]), "templates": [sentence]}}} for name, sentence in
+def test_a_grid_of_images_and_texts():
+    texts = [{name: {"text": {"encoder": "bert-base-chinese", "templates": [sentence]}}} for name, sentence in
              (("plain", "{}"), ("photo", "a photo of a {}."))]  # fmt: skip
     spec = {"model": {"architecture": "clip"}, "factors": {"options.tower": ["starnet_s1", "resnet18"], "text": texts}}
     models = config.resolve({"experiment": "x", "grid": {"g": spec}})["models"]
     assert list(models) == ["g-starnet_s1-plain", "g-starnet_s1-photo", "g-resnet18-plain", "g-resnet18-photo"]
     assert models["g-resnet18-photo"]["text"]["templates"] == ["a photo of a {}."]
     assert models["g-resnet18-photo"]["text"]["names"] == {}
+
+
+def test_each_encoder_has_a_folder_of_its_own_with_a_safe_name():
+    names = ["clip:ViT-B/32", "sentence-transformers/all-MiniLM-L6-v2", "bert-base-chinese", "a/b", "a-b"]
+    found = [settings.slug(name) for name in names]
+    assert [name[:-7] for name in found] == ["clip-ViT-B-32", "sentence-transformers-all-MiniLM-L6-v2",
+                                             "bert-base-chinese", "a-b", "a-b"]  # fmt: skip
+    assert len(set(found)) == len(found)

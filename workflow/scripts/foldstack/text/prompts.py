@@ -34,9 +34,10 @@ def prompts(classes: list[str], templates: list[str], names: dict) -> dict[str, 
     return found
 
 
-def class_vectors(texts: dict[str, list[str]], embed) -> np.ndarray:
-    """(C, D) float32, each of length 1, from {class: prompts} and `embed`: texts to (N, D) of length 1."""
-    rows = [np.asarray(embed(own), np.float32).mean(axis=0) for own in texts.values()]
+def class_vectors(texts: dict[str, list[str]], vectors: np.ndarray) -> np.ndarray:
+    """(C, D) float32, each of length 1, from {class: prompts} and the vectors (N, D) of all prompts in that order."""
+    ends = np.cumsum([len(own) for own in texts.values()])[:-1]
+    rows = [own.mean(axis=0) for own in np.split(np.asarray(vectors, np.float32), ends)]
     lengths = [np.linalg.norm(row) for row in rows]
     return np.stack([row / max(length, 1e-6) for row, length in zip(rows, lengths, strict=True)])
 
