@@ -8,13 +8,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 import transformers
-from training_inputs import train, write_inputs
+from training_inputs import CONFIG, read_bytes, train, write_inputs
 
-from foldstack import config, contrastive, network
+from foldstack import checkpoint, config, contrastive, loop, network
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
 from foldstack.onnx_export import export_model
 from foldstack.onnx_session import open_session
+from foldstack.optimizers import build_optimizer
 from foldstack.text import encoder, fetch, prompts, settings
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "photo", "of", "dark", "light", "##house", "."]
@@ -56,6 +57,11 @@ def by_transformers(folder, text, pool):
     with torch.no_grad():
         states = transformers.AutoModel.from_pretrained(folder)(ids).last_hidden_state[0]
     return F.normalize(pool(states), dim=0)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return write_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 POOLINGS = {
@@ -161,7 +167,7 @@ def written(path, vectors) -> str:
 
 def test_prompts_that_changed_after_the_plan_are_refused(tmp_path):
     reference = written(tmp_path / "p", np.eye(2, 5))
-    assert prompts.read_prompts(reference, 2).shape == (2, 5)
+    assert prompts.read_prompts(reference, 2)["vectors"].shape == (2, 5)
     with pytest.raises(FoldstackError, match="prompts of 2 classes, not 3"):
         prompts.read_prompts(reference, 3)
     assert written(tmp_path / "p", np.eye(2, 6)) != reference
@@ -169,28 +175,93 @@ def test_prompts_that_changed_after_the_plan_are_refused(tmp_path):
         prompts.read_prompts(reference, 2)
 
 
-@pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
-def test_a_run_learns_towards_its_prompts_and_is_exported_without_them(tmp_path, loss):
-    inputs = write_inputs(tmp_path / "data")
-    vectors = np.random.default_rng(0).normal(size=(2, 6)).astype(np.float32)
-    written(tmp_path / "prompts", vectors)
+def clip_block(fetched, folder, names=("a photo of dark", "a light photo"), **more):
+    """The resolved block of a run on prompts of `fetched`, which are written to `folder`, and their vectors."""
+    rows = encoder.tokens(fetched, names)
+    ids, mask = encoder.padded(rows)
+    vectors = encoder.embed(rows, encoder.read_encoder(fetched)).numpy()
+    tokens = {"ids": ids.numpy(), "mask": mask.numpy(), "owner": np.arange(len(names))}
+    folder.mkdir()
+    prompts.write_prompts(folder / "prompts", ["dark", "light"], vectors, **tokens)
+    text = {"train": "frozen", "lr_scale": 0.5, "captions": False} | more.pop("text", {})
     options = {"tower": "small_cnn", "tower_options": {"width": 4}, "features": 8}
-    block = {"architecture": "clip", "options": options, "loss": loss, "epochs": 6, "augmentation": "none"}
-    block = prompts.with_prompts(block, tmp_path / "prompts")
+    block = {"architecture": "clip", "options": options, "loss": "contrastive", "augmentation": "none"}
+    block |= {"epochs": 6, "text": text} | more
+    return prompts.with_prompts(block, folder / "prompts", fetched.with_suffix(".json")), vectors
+
+
+KINDS = {
+    "frozen": {},
+    "the last layer, sigmoid": {"text": {"train": 1}, "loss": "sigmoid"},
+    "all": {"text": {"train": "all"}},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_learns_towards_its_prompts_and_is_exported_without_them(tmp_path, inputs, fetched, kind):
+    block, vectors = clip_block(fetched, tmp_path / "text", **KINDS[kind])
     outputs = train(inputs, tmp_path / "run", **block)
     history = np.genfromtxt(outputs["history"], delimiter=",", names=True)
     assert history["train_loss"][-1] < 0.8 * history["train_loss"][0]
-    (tmp_path / "prompts").unlink()
+    shutil.rmtree(tmp_path / "text")
     loaded = network.load_classifier(outputs["weights"])
-    np.testing.assert_array_equal(loaded.architecture.vectors, vectors)
-    metadata = {"model": "m", "classes": ["dark", "light"], "task": "images", "image_size": [10, 10], "channels": 1,
-                "fit": "crop", "data_digest": "d", "folds_digest": "f"}  # fmt: skip
-    export_model([(0, 0, outputs["weights"])], tmp_path / "m.onnx", metadata)
-    pixels = np.load(inputs["pixels"])[:5]
-    given = open_session(tmp_path / "m.onnx")[0].run(["probabilities"], {"image": pixels})[0]
-    with torch.inference_mode():
-        expected = loaded(torch.from_numpy(pixels)).softmax(dim=1).numpy()
-    np.testing.assert_allclose(given, expected, atol=1e-5)
+    assert not [name for name in loaded.state_dict() if "encoder" in name]
+    same = np.array_equal(loaded.architecture.vectors, vectors)
+    assert same == (kind == "frozen")
+    if kind == "frozen":
+        metadata = {"model": "m", "classes": ["dark", "light"], "task": "images", "image_size": [10, 10], "channels": 1,
+                    "fit": "crop", "data_digest": "d", "folds_digest": "f"}  # fmt: skip
+        export_model([(0, 0, outputs["weights"])], tmp_path / "m.onnx", metadata)
+        pixels = np.load(inputs["pixels"])[:5]
+        found = open_session(tmp_path / "m.onnx")[0].run(["probabilities"], {"image": pixels})[0]
+        with torch.inference_mode():
+            expected = loaded(torch.from_numpy(pixels)).softmax(dim=1).numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def crash(**fields):
+    if fields["step"] == 7:
+        raise ConnectionError
+
+
+@pytest.mark.parametrize("kind", ["the last layer, sigmoid"])
+def test_a_run_that_trains_its_encoder_goes_on_with_the_same_bytes(tmp_path, inputs, fetched, monkeypatch, kind):
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0)
+    monkeypatch.setattr(checkpoint, "SHARE_OF_TIME", float("inf"))
+    block, _ = clip_block(fetched, tmp_path / "text", **KINDS[kind], ema_decay=0.9)
+    whole = read_bytes(train(inputs, tmp_path / "whole", **block))
+    with pytest.raises(ConnectionError):
+        train(inputs, tmp_path / "run", **block, report=crash)
+    steps = []
+    again = train(inputs, tmp_path / "run", **block, report=lambda **fields: steps.append(fields["step"]))
+    assert min(steps) == 7
+    assert read_bytes(again) == whole
+
+
+def test_only_what_is_asked_for_of_the_encoder_is_trained(fetched):
+    trained = {}
+    for asked in (1, 2, "all"):
+        model = encoder.read_encoder(fetched)
+        encoder.train_last(model, asked)
+        trained[asked] = {name for name, value in model.named_parameters() if value.requires_grad}
+    assert trained[1] == {name for name in trained["all"] if "layer.1." in name}
+    assert trained[2] - trained[1] == {name for name in trained["all"] if "layer.0." in name}
+    assert trained["all"] - trained[2]
+    assert not model.train().training
+    with pytest.raises(FoldstackError, match=r"asks for 3 layers, but the text encoder has 2"):
+        encoder.train_last(model, 3)
+
+
+def test_the_encoder_learns_at_its_share_of_the_rate(tmp_path, fetched):
+    block, _ = clip_block(fetched, tmp_path / "text", text={"train": 1})
+    net = registry.build("clip", in_channels=1, n_classes=2, image_size=(10, 10), options=block["options"])
+    groups = build_optimizer(net, CONFIG).param_groups
+    slow = {id(value) for value in net.said.parameters() if value.requires_grad}
+    assert {id(value) for group in groups if group.get("lr_scale") == 0.5 for value in group["params"]} == slow
+    assert {id(value) for group in groups if "lr_scale" not in group for value in group["params"]} == {
+        id(value) for name, value in net.named_parameters() if not name.startswith("said.")
+    }
 
 
 def test_towers_of_timm_fit():
@@ -207,6 +278,7 @@ MISTAKES = {
     "no such CLIP": ({"architecture": "clip", "text": {"encoder": "clip:ViT-B/31"}}, "is none of clip:ViT-B/32"),
     "an empty folder": ({"architecture": "clip", "text": {"encoder": "."}}, "'.' is a folder without model"),
     "no braces": ({"architecture": "clip", "text": {"encoder": "x", "templates": ["a"]}}, "templates.0"),
+    "no number of layers": ({"architecture": "clip", "text": {"encoder": "x", "train": 0}}, "give frozen, all or"),
     "a given option": ({"architecture": "clip", "options": {"prompts": "x"}}, "'clip' has no option 'prompts'"),
 }  # fmt: skip
 

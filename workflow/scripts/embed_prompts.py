@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+
 from foldstack.jobs import job, read_json
 from foldstack.text import encoder, prompts
 
@@ -12,7 +14,12 @@ def main(smk):
         texts = prompts.prompts(classes, config["templates"], config["names"])
         rows = encoder.tokens(smk.input.encoder, [text for own in texts.values() for text in own])
         vectors = encoder.embed(rows, encoder.read_encoder(smk.input.encoder))
-        prompts.write_prompts(smk.output.prompts, classes, prompts.class_vectors(texts, vectors.numpy()))
+        tokens = {}
+        if config["train"] != "frozen":
+            ids, mask = encoder.padded(rows)
+            owner = np.repeat(np.arange(len(texts)), [len(own) for own in texts.values()])
+            tokens = {"ids": ids.numpy(), "mask": mask.numpy(), "owner": owner}
+        prompts.write_prompts(smk.output.prompts, classes, prompts.class_vectors(texts, vectors.numpy()), **tokens)
         print(json.dumps(texts, indent=1, ensure_ascii=False))
 
 

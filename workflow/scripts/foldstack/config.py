@@ -226,7 +226,12 @@ def _sentence(error: jsonschema.ValidationError, schema: dict) -> str:
             "digits, '.', '_' and '-'."
         )
     if error.validator == "anyOf":
-        return f"Config: {where} is {error.instance!r}; give one whole number, [height, width] or null."
+        wanted = (
+            "frozen, all or a number of layers"
+            if where.endswith("text.train")
+            else "one whole number, [height, width] or null"
+        )
+        return f"Config: {where} is {error.instance!r}; give {wanted}."
     return f"Config: {where}: {error.message}; see config/README.md."
 
 

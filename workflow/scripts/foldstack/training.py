@@ -119,6 +119,8 @@ def train_fold(
             group=group,
         )
         state = loop.run()
+        if hasattr(classifier.architecture, "settle"):
+            classifier.architecture.settle()
         if config["temperature"]:
             fitted = _fit_temperature(loop.predict(subsets["selection"].rows), subsets["selection"].labels)
             classifier.spec = classifier.spec | {"temperature": fitted}

@@ -34,6 +34,10 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.model, self.pooling = model, pooling
 
+    def train(self, mode: bool = True) -> "TextEncoder":
+        """It stays in evaluation mode: a text says the same in every step, whatever its neighbours in the batch."""
+        return super().train(False)
+
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         found = self.model(input_ids=ids, attention_mask=mask)
         if self.pooling == "own":
@@ -101,3 +105,23 @@ def embed(rows: Sequence[Sequence[int]], encoder: TextEncoder) -> torch.Tensor:
         found += zip(own, encoder(*padded([rows[i] for i in own])), strict=True)
         order = order[len(own) :]
     return torch.stack([vector for _, vector in sorted(found, key=lambda pair: pair[0])])
+
+
+def train_last(encoder: TextEncoder, asked: int | str) -> None:
+    """Let the last layers be trained and what stands behind them, or `all`, the words' table included.
+
+    Raises:
+        FoldstackError: the encoder has no such list of layers, or fewer.
+    """
+    if asked == "all":
+        encoder.requires_grad_(True)
+        return
+    count = encoder.model.config.num_hidden_layers
+    lists = [name for name, part in encoder.named_modules() if isinstance(part, nn.ModuleList) and len(part) == count]
+    if not lists or asked > count:
+        found = f"has {count}" if lists else "shares them or names them in a way of its own"
+        raise FoldstackError(f"text.train asks for {asked} layers, but the text encoder {found}; give all or fewer.")
+    names = [name for name, _ in encoder.named_parameters()]
+    first = next(i for i, name in enumerate(names) if name.startswith(f"{lists[0]}.{count - asked}."))
+    for _, parameter in list(encoder.named_parameters())[first:]:
+        parameter.requires_grad_(True)

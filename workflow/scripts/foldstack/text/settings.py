@@ -71,6 +71,11 @@ def check(name: str, block: dict) -> None:
         )
     if clip:
         _check_encoder(name, text["encoder"])
+        if text["train"] != "frozen" and block["head_only_epochs"]:
+            raise FoldstackError(
+                f"Config: models.{name}: head_only_epochs would wake the frozen part of the text encoder; drop it or "
+                "set text.train: frozen."
+            )
 
 
 def _check_encoder(name: str, encoder: str) -> None:
