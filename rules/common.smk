@@ -122,6 +122,12 @@ def class_prompts(wildcards):
     return own if text["train"] == "frozen" else [*own, encoder]
 
 
+def captions_of(wildcards):
+    """The embedded captions of all samples, for a model that learns from them."""
+    text = CONFIG["models"][wildcards.model].get("text")
+    return f"{RESULTS}/captions/{texts.slug(text['encoder'])}.safetensors" if text and text["captions"] else []
+
+
 def given_weights(wildcards):
     """The user's own file of weights for a model, where the config names one."""
     path = pretrained.local_file(CONFIG["models"][wildcards.model]["pretrained"])

@@ -1,7 +1,8 @@
-"""What a text encoder says of the classes, for models that compare images with text.
+"""What a text encoder says of the classes and of the samples' captions, for models that compare images with text.
 
-INPUTS   data/dataset.json, the encoder's folder or its name in the Hugging Face hub
-OUTPUTS  encoders/{encoder}/, {encoder}.json; prompts/{model}.safetensors
+INPUTS   data/dataset.json, data/samples.parquet; the encoder's folder or its name in the Hugging Face hub; runs
+OUTPUTS  encoders/{encoder}/, {encoder}.json; prompts/{model}.safetensors; captions/{encoder}.safetensors;
+         evaluation/retrieval.csv
 """
 
 from foldstack.text import settings as texts
@@ -11,6 +12,8 @@ ENCODERS = {
     for block in CONFIG["models"].values()
     if block.get("text")
 }
+
+CAPTIONED = [name for name in MEMBERS if CONFIG["models"][name].get("text", {}).get("captions")]
 
 
 def encoder_of(wildcards):
@@ -27,8 +30,6 @@ rule fetch_encoder:
         record="<results>/encoders/{encoder}.json",
     log:
         "<results>/logs/fetch_encoder/{encoder}.log",
-    wildcard_constraints:
-        encoder="|".join(map(re.escape, ENCODERS)) or "none",
     params:
         code=code("fetch_encoder.py"),
         config=lambda wildcards: configuration.canonical(ENCODERS[wildcards.encoder]),
@@ -51,3 +52,38 @@ rule embed_prompts:
         content=content,
     script:
         "../workflow/scripts/embed_prompts.py"
+
+
+rule embed_captions:
+    """Embed the captions of all samples, once for all models with this encoder."""
+    input:
+        encoder="<results>/encoders/{encoder}",
+        samples=ancient(prepared("data/samples.parquet")),
+    output:
+        captions="<results>/captions/{encoder}.safetensors",
+    log:
+        "<results>/logs/embed_captions/{encoder}.log",
+    params:
+        code=code("embed_captions.py"),
+        content=content,
+    script:
+        "../workflow/scripts/embed_captions.py"
+
+
+rule tabulate_retrieval:
+    """How well held-out images find their captions and captions their images."""
+    input:
+        runs=run_files("run.json", CAPTIONED) if CAPTIONED else [],
+        oof=run_files("oof.parquet", CAPTIONED) if CAPTIONED else [],
+        test=run_files("test.parquet", CAPTIONED) if CAPTIONED else [],
+        dataset=ancient(prepared("data/dataset.json")),
+    output:
+        table="<results>/evaluation/retrieval.csv",
+    log:
+        "<results>/logs/tabulate_retrieval.log",
+    params:
+        code=code("tabulate_retrieval.py"),
+        config=configuration.canonical(CONFIG["evaluation"]),
+        content=content,
+    script:
+        "../workflow/scripts/tabulate_retrieval.py"

@@ -31,6 +31,7 @@ rule train_fold:
         folds=ancient(prepared("folds/folds.parquet")),
         folds_summary=ancient(prepared("folds/folds.json")),
         prompts=class_prompts,
+        captions=captions_of,
         pretrained=pretrained_weights,
     output:
         weights="<results>/models/{model}/seed{seed}/fold{fold}/weights.safetensors",

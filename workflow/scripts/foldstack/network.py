@@ -70,7 +70,11 @@ class Classifier(nn.Module):
 
     def classify(self, images: torch.Tensor, *captions: torch.Tensor) -> torch.Tensor:
         """Float32 in 0..1, (N, C, h, w) or (N, 2, C, h, w), to logits (N, classes), or of captions: models/clip.py."""
-        return self.architecture((images - self.mean[:, None, None]) / self.std[:, None, None], *captions)
+        return self.architecture(self.normalised(images), *captions)
+
+    def normalised(self, images: torch.Tensor) -> torch.Tensor:
+        """What the architecture is given of images in 0..1."""
+        return (images - self.mean[:, None, None]) / self.std[:, None, None]
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         images = self.to_float(pixels)

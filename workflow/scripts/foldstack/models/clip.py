@@ -110,9 +110,12 @@ class PromptClassifier(nn.Module):
         self.shift = nn.Parameter(torch.zeros(())) if shift else None
 
     def forward(self, images: torch.Tensor, *captions: torch.Tensor) -> torch.Tensor:
-        seen = F.normalize(self.drop(self.image(images)), dim=1)
-        logits = self.scale.clamp(max=HOTTEST).exp() * seen @ self.text_directions(*captions).T
+        logits = self.scale.clamp(max=HOTTEST).exp() * self.image_directions(images) @ self.text_directions(*captions).T
         return logits if self.shift is None else logits + self.shift
+
+    def image_directions(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, features), each of length 1."""
+        return F.normalize(self.drop(self.image(images)), dim=1)
 
     def text_directions(self, *captions: torch.Tensor) -> torch.Tensor:
         """(M, features), each of length 1: of captions, or of the classes."""

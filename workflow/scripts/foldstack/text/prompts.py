@@ -65,10 +65,11 @@ def read_prompts(reference: str, n_classes: int) -> dict[str, np.ndarray]:
     return tensors
 
 
-def with_prompts(config: dict, path, record) -> dict:
+def with_prompts(config: dict, path, record, captions=None) -> dict:
     """A run's config with what `models/clip.py` needs to know of the class prompts in `path`.
 
     `record` is that of the text encoder, `encoders/{encoder}.json`; it counts where the encoder is trained too.
+    `captions` is the file of `captions.py`, where the run learns from them.
     """
     try:
         with safe_open(path, framework="np") as file:
@@ -82,7 +83,8 @@ def with_prompts(config: dict, path, record) -> dict:
             "train": config["text"]["train"],
             "text_lr": config["text"]["lr_scale"],
         }
-    return config | {"options": config["options"] | given}
+    learned = {"captions": reference_to(captions)} if captions else {}
+    return config | {"options": config["options"] | given} | learned
 
 
 def checked(reference: str) -> str:

@@ -78,6 +78,16 @@ def check(name: str, block: dict) -> None:
             )
 
 
+def check_captions(name: str, block: dict, data_format: str) -> None:
+    """Only a table has captions, and only two losses compare each image with those of a batch."""
+    asked = block.get("text", {}).get("captions")
+    if asked and (data_format != "csv" or block["loss"] not in LOSSES):
+        raise FoldstackError(
+            f"Config: models.{name}: text.captions reads the column caption of data.format: csv (now {data_format}) "
+            f"and takes loss: contrastive or sigmoid (now {block['loss']}); set both."
+        )
+
+
 def _check_encoder(name: str, encoder: str) -> None:
     where = f"Config: models.{name}: text.encoder {encoder!r}"
     if is_local(encoder):
