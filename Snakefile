@@ -43,6 +43,7 @@ report: "workflow/report/workflow.rst"
 
 wildcard_constraints:
     model="|".join(map(re.escape, MEMBERS)),
+    encoder="|".join(map(re.escape, ENCODERS)) or "none",
     seed=r"\d+",
     fold=r"\d+",
     draw=r"\d+",
@@ -73,6 +74,7 @@ rule all:
         "<results>/evaluation/pareto.svg",
         "<results>/evaluation/per_class.html",
         "<results>/evaluation/factors.csv" if CONFIG["grid"] else [],
+        "<results>/evaluation/retrieval.csv" if CAPTIONED else [],
         "<results>/data/class_counts.svg",
         "<results>/data/duplicates.png",
         "<results>/folds/folds.svg",

@@ -50,6 +50,8 @@ grid:
 
 gives `ablation-baseline`, `ablation-standard`, `ablation-strong`, `ablation-four` and `ablation-width32`.
 """
+TEXT = """The architecture `clip` has a block `text` besides ([images and text](../docs/how-to/text.md)):
+"""
 MODEL_KEYS = ("architecture", "options", "pretrained", "seeds")
 
 
@@ -61,7 +63,8 @@ def reference() -> str:
         properties = _deref(node, schema).get("properties")
         if key == "models":
             own = {name: schema["$defs"]["model"]["properties"][name] for name in MODEL_KEYS}
-            sections.append(f"{MODELS}\n{_table(own, schema)}")
+            texts = schema["$defs"]["text"]["properties"]
+            sections.append(f"{MODELS}\n{_table(own, schema)}\n{TEXT}\n{_table(texts, schema)}")
         elif key == "grid":
             sections.append(f"{GRID}\n{_table(schema['$defs']['grid']['properties'], schema)}")
         elif properties:

@@ -109,6 +109,7 @@ use rule train_fold as line_train_fold with:
         folds="<results>/folds/folds.parquet",
         folds_summary="<results>/folds/folds.json",
         prompts=class_prompts,
+        captions=captions_of,
         pretrained=pretrained_weights,
     pathvars:
         results=LINE,

@@ -113,8 +113,19 @@ def student_runs(folds):
 
 
 def class_prompts(wildcards):
-    """The prompts of a model that has any."""
-    return f"{RESULTS}/prompts/{wildcards.model}.safetensors" if CONFIG["models"][wildcards.model].get("text") else []
+    """The prompts of a model that has any, and the record of their encoder; the encoder where it is trained too."""
+    text = CONFIG["models"][wildcards.model].get("text")
+    if not text:
+        return []
+    encoder = encoder_of(wildcards)
+    own = [f"{RESULTS}/prompts/{wildcards.model}.safetensors", f"{encoder}.json"]
+    return own if text["train"] == "frozen" else [*own, encoder]
+
+
+def captions_of(wildcards):
+    """The embedded captions of all samples, for a model that learns from them."""
+    text = CONFIG["models"][wildcards.model].get("text")
+    return f"{RESULTS}/captions/{texts.slug(text['encoder'])}.safetensors" if text and text["captions"] else []
 
 
 def given_weights(wildcards):

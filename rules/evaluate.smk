@@ -185,6 +185,7 @@ rule render_report:
         dataset=ancient(prepared("data/dataset.json")),
         folds_summary=ancient(prepared("folds/folds.json")),
         factors="<results>/evaluation/factors.csv" if CONFIG["grid"] else [],
+        retrieval="<results>/evaluation/retrieval.csv" if CAPTIONED else [],
         figures=[
             "<results>/evaluation/leaderboard.svg",
             "<results>/evaluation/confusion.svg",

@@ -7,7 +7,7 @@ OUTPUTS  pretrained/{model}.safetensors, {model}.json
 
 
 rule fetch_weights:
-    """Bring the weights that a model starts from into one file: the only job that may need the internet."""
+    """Bring the weights that a model starts from into one file: besides fetch_encoder the only job that may need the internet."""
     input:
         source=given_weights,
     output:
@@ -31,6 +31,7 @@ rule train_fold:
         folds=ancient(prepared("folds/folds.parquet")),
         folds_summary=ancient(prepared("folds/folds.json")),
         prompts=class_prompts,
+        captions=captions_of,
         pretrained=pretrained_weights,
     output:
         weights="<results>/models/{model}/seed{seed}/fold{fold}/weights.safetensors",

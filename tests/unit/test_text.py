@@ -1,121 +1,134 @@
-"""Class prompts and the frozen text encoder, against plain arithmetic; the network that is trained towards them."""
+"""Text encoders against transformers, class prompts, and the network that is trained towards them."""
 
 import json
+import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
-from training_inputs import train, write_inputs
+import transformers
+from training_inputs import CLASSES, CONFIG, read_bytes, train, write_inputs
 
-from foldstack import config, contrastive, network
+from foldstack import checkpoint, config, contrastive, loop, network, tables
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
 from foldstack.onnx_export import export_model
 from foldstack.onnx_session import open_session
-from foldstack.text import bert, prompts
-from foldstack.text.wordpiece import WordPiece
+from foldstack.optimizers import build_optimizer
+from foldstack.text import captions, encoder, fetch, prompts, retrieval, settings
 
-PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "photo", "of", "dark", "light", "##house", "##s", ".", "$", "cafe",
-          "数", "字", "'", "t", "##n", "5"]  # fmt: skip
-SHAPE = {"model_type": "bert", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
-         "intermediate_size": 16, "vocab_size": len(PIECES), "max_position_embeddings": 12}  # fmt: skip
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "photo", "of", "dark", "light", "##house", "."]
+
+
+def write_encoder(folder, kind="bert", **more):
+    """A tiny text encoder of random weights, as transformers writes one, with a vocabulary of words."""
+    folder.mkdir(parents=True)
+    shape = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
+             "vocab_size": len(PIECES), "max_position_embeddings": 12}  # fmt: skip
+    torch.manual_seed(0)
+    if kind == "bert":
+        model = transformers.BertModel(transformers.BertConfig(**shape, initializer_range=0.5, **more))
+    else:
+        ends = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0, "projection_dim": 6}
+        model = transformers.CLIPTextModelWithProjection(transformers.CLIPTextConfig(**shape, **ends))
+    model.save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(PIECES), encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
+    return folder
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    """A folder with a tiny encoder of random weights, and its tensors."""
-    folder = tmp_path_factory.mktemp("encoder")
-    generator = torch.Generator().manual_seed(0)
-
-    def drawn(*shape):
-        return torch.randn(*shape, generator=generator) * 0.3
-
-    width, inner = SHAPE["hidden_size"], SHAPE["intermediate_size"]
-    tensors = {f"embeddings.{kind}_embeddings.weight": drawn(rows, width)
-               for kind, rows in (("word", len(PIECES)), ("position", 12), ("token_type", 2))}  # fmt: skip
-    linear = {"attention.self.query": (width, width), "attention.self.key": (width, width),
-              "attention.self.value": (width, width), "attention.output.dense": (width, width),
-              "intermediate.dense": (inner, width), "output.dense": (width, inner)}  # fmt: skip
-    norms = ["embeddings.LayerNorm"]
-    for i in range(SHAPE["num_hidden_layers"]):
-        for name, shape in linear.items():
-            tensors[f"encoder.layer.{i}.{name}.weight"] = drawn(*shape)
-            tensors[f"encoder.layer.{i}.{name}.bias"] = drawn(shape[0])
-        norms += [f"encoder.layer.{i}.attention.output.LayerNorm", f"encoder.layer.{i}.output.LayerNorm"]
-    for name in norms:
-        tensors[f"{name}.weight"], tensors[f"{name}.bias"] = 1 + drawn(width), drawn(width)
-    tensors["pooler.dense.weight"] = drawn(width, width)
-    save_file(tensors, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(SHAPE))
-    (folder / "vocab.txt").write_text("\n".join(PIECES), encoding="utf-8")
-    return folder, tensors
+def given(tmp_path_factory):
+    return write_encoder(tmp_path_factory.mktemp("given") / "tiny")
 
 
-TOKENS = {
-    "A photo of LIGHTHOUSE": ["a", "photo", "of", "light", "##house"],
-    "darks.$5": ["dark", "##s", ".", "$", "5"],
-    "Café\u0301 \u200b数字": ["cafe", "数", "字"],
-    "an't": ["a", "##n", "'", "t"],
-    "a\tb": ["a", "[UNK]"],
-    "lightx": ["[UNK]"],
-    "a" * 101: ["[UNK]"],
-    "": [],
+@pytest.fixture(scope="module")
+def fetched(given, tmp_path_factory):
+    """The same encoder as all jobs read it."""
+    folder = tmp_path_factory.mktemp("encoders") / "tiny"
+    fetch.fetch(str(given), folder, folder.with_suffix(".json"))
+    return folder
+
+
+def by_transformers(folder, text, pool):
+    """A text's vector by transformers alone."""
+    ids = transformers.AutoTokenizer.from_pretrained(folder)([text], return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        states = transformers.AutoModel.from_pretrained(folder)(ids).last_hidden_state[0]
+    return F.normalize(pool(states), dim=0)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return write_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+POOLINGS = {
+    "mean by default": (None, lambda states: states.mean(dim=0)),
+    "the first": ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, lambda states: states[0]),
+    "the last": ({"pooling_mode": "lasttoken"}, lambda states: states[-1]),
 }
+TEXTS = ["a photo of dark.", "light", "a lighthouse of dark light", "DARK", "a photo of dark"]
 
 
-@pytest.mark.parametrize("text", TOKENS)
-def test_pieces_are_those_of_bert(encoder, text):
-    ids = WordPiece(encoder[0]).encode(text, 12)
-    assert [PIECES[i] for i in ids] == ["[CLS]", *TOKENS[text], "[SEP]"]
-
-
-def test_long_texts_are_cut_and_keep_their_end_mark(encoder):
-    ids = WordPiece(encoder[0]).encode("a " * 50, 12)
-    assert len(ids) == 12
-    assert PIECES[ids[-1]] == "[SEP]"
-
-
-def by_hand(tensors: dict, ids: list[int]) -> torch.Tensor:
-    """The mean of the last layer's states, by the formulas of the paper."""
-
-    def norm(states, name):
-        return F.layer_norm(states, (8,), tensors[f"{name}.weight"], tensors[f"{name}.bias"], 1e-12)
-
-    def linear(states, name):
-        return states @ tensors[f"{name}.weight"].T + tensors[f"{name}.bias"]
-
-    tables = [tensors[f"embeddings.{kind}_embeddings.weight"] for kind in ("word", "position", "token_type")]
-    states = norm(tables[0][ids] + tables[1][: len(ids)] + tables[2][0], "embeddings.LayerNorm")
-    for i in range(2):
-        layer = f"encoder.layer.{i}."
-        q, k, v = (linear(states, f"{layer}attention.self.{part}").view(-1, 2, 4).transpose(0, 1)
-                   for part in ("query", "key", "value"))  # fmt: skip
-        seen = ((q @ k.transpose(1, 2) / 2).softmax(dim=-1) @ v).transpose(0, 1).reshape(-1, 8)
-        states = norm(states + linear(seen, f"{layer}attention.output.dense"), f"{layer}attention.output.LayerNorm")
-        inner = F.gelu(linear(states, f"{layer}intermediate.dense"))
-        states = norm(states + linear(inner, f"{layer}output.dense"), f"{layer}output.LayerNorm")
-    return F.normalize(states.mean(dim=0), dim=0)
-
-
-def test_vectors_are_those_of_the_formulas(encoder):
-    folder, tensors = encoder
-    model, tokenizer = bert.read_bert(folder)
-    texts = ["a photo of dark", "light"]
-    found = bert.embed(texts, model, tokenizer)
-    expected = torch.stack([by_hand(tensors, tokenizer.encode(text, 12)) for text in texts])
+@pytest.mark.parametrize("name", POOLINGS)
+def test_vectors_are_those_of_transformers_pooled_as_the_folder_says(given, tmp_path, name):
+    settings, pool = POOLINGS[name]
+    shutil.copytree(given, tmp_path / "given")
+    if settings:
+        (tmp_path / "given" / "1_Pooling").mkdir()
+        (tmp_path / "given" / "1_Pooling" / "config.json").write_text(json.dumps(settings))
+    fetch.fetch(str(tmp_path / "given"), tmp_path / "out", tmp_path / "out.json")
+    rows = encoder.tokens(tmp_path / "out", TEXTS)
+    found = encoder.embed(rows, encoder.read_encoder(tmp_path / "out"))
+    expected = torch.stack([by_transformers(given, text, pool) for text in TEXTS])
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    together = encoder.read_encoder(tmp_path / "out")(*encoder.padded(rows))  # the shorter ones padded
+    torch.testing.assert_close(together, expected, rtol=1e-5, atol=1e-5)
+    assert len(encoder.tokens(tmp_path / "out", ["a " * 50])[0]) == 10
 
 
-def test_another_kind_of_encoder_and_a_broken_one_are_refused(encoder, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(SHAPE | {"model_type": "t5"}))
-    with pytest.raises(FoldstackError, match="only the type 'bert' is read"):
-        bert.read_bert(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps(SHAPE))
-    (tmp_path / "model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(FoldstackError, match="no usable weights"):
-        bert.read_bert(tmp_path)
+def test_an_encoder_of_clip_gives_its_own_projected_vector(tmp_path):
+    folder = write_encoder(tmp_path / "clip", "clip")
+    fetch.fetch(str(folder), tmp_path / "out", tmp_path / "out.json")
+    model = transformers.CLIPTextModelWithProjection.from_pretrained(folder)
+    rows = encoder.tokens(tmp_path / "out", TEXTS[:1])
+    with torch.no_grad():
+        expected = F.normalize(model(torch.tensor(rows)).text_embeds, dim=1)
+    torch.testing.assert_close(encoder.embed(rows, encoder.read_encoder(tmp_path / "out")), expected)
+
+
+def test_fetching_again_gives_the_same_bytes_and_their_digest(given, fetched, tmp_path):
+    digest = fetch.fetch(str(given), tmp_path / "again", tmp_path / "again.json")
+    record = json.loads((tmp_path / "again.json").read_text())
+    assert record["sha256"] == digest == fetch.folder_digest(fetched)
+    assert record["features"] == 8
+    (fetched / ".snakemake_timestamp").touch()
+    assert fetch.folder_digest(fetched) == digest
+
+
+def test_only_safetensors_are_read_and_a_broken_folder_is_one_sentence(given, tmp_path):
+    shutil.copytree(given, tmp_path / "pickled")
+    (tmp_path / "pickled" / "model.safetensors").unlink()
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "pickled" / "pytorch_model.bin")
+    shutil.copytree(given, tmp_path / "broken")
+    (tmp_path / "broken" / "model.safetensors").write_bytes(b"no weights")
+    for name in ("pickled", "broken"):
+        with pytest.raises(FoldstackError, match=f"{name}' holds no usable text encoder"):
+            fetch.fetch(str(tmp_path / name), tmp_path / "out", tmp_path / "out.json")
+    assert {path.name for path in tmp_path.iterdir()} == {"pickled", "broken"}
+
+
+def test_a_name_of_the_hub_is_asked_for_once_and_may_be_out_of_reach(monkeypatch, tmp_path):
+    def offline(name, **_):
+        assert name == "openai/clip-vit-base-patch32"
+        raise OSError("We couldn't connect.\nmore")
+
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", offline)
+    with pytest.raises(FoldstackError, match=r"patch32' cannot be fetched \(We couldn't connect\); run once where"):
+        fetch.fetch("clip:ViT-B/32", tmp_path / "out", tmp_path / "out.json")
 
 
 def test_prompts_are_each_template_with_each_name():
@@ -129,8 +142,8 @@ def test_prompts_are_each_template_with_each_name():
 
 
 def test_a_class_has_the_mean_direction_of_its_prompts():
-    table = {"x": [1.0, 0.0], "y": [0.0, 1.0], "z": [0.6, 0.8]}
-    found = prompts.class_vectors({"a": ["x", "y"], "b": ["z"]}, lambda texts: [table[text] for text in texts])
+    vectors = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+    found = prompts.class_vectors({"a": ["x", "y"], "b": ["z"]}, vectors)
     np.testing.assert_allclose(found, [[0.5**0.5, 0.5**0.5], [0.6, 0.8]], rtol=1e-6)
 
 
@@ -155,7 +168,7 @@ def written(path, vectors) -> str:
 
 def test_prompts_that_changed_after_the_plan_are_refused(tmp_path):
     reference = written(tmp_path / "p", np.eye(2, 5))
-    assert prompts.read_prompts(reference, 2).shape == (2, 5)
+    assert prompts.read_prompts(reference, 2)["vectors"].shape == (2, 5)
     with pytest.raises(FoldstackError, match="prompts of 2 classes, not 3"):
         prompts.read_prompts(reference, 3)
     assert written(tmp_path / "p", np.eye(2, 6)) != reference
@@ -163,28 +176,190 @@ def test_prompts_that_changed_after_the_plan_are_refused(tmp_path):
         prompts.read_prompts(reference, 2)
 
 
-@pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
-def test_a_run_learns_towards_its_prompts_and_is_exported_without_them(tmp_path, loss):
-    inputs = write_inputs(tmp_path / "data")
-    vectors = np.random.default_rng(0).normal(size=(2, 6)).astype(np.float32)
-    written(tmp_path / "prompts", vectors)
+def clip_block(fetched, folder, names=("a photo of dark", "a light photo"), **more):
+    """The resolved block of a run on prompts of `fetched`, which are written to `folder`, and their vectors."""
+    rows = encoder.tokens(fetched, names)
+    ids, mask = encoder.padded(rows)
+    vectors = encoder.embed(rows, encoder.read_encoder(fetched)).numpy()
+    tokens = {"ids": ids.numpy(), "mask": mask.numpy(), "owner": np.arange(len(names))}
+    folder.mkdir()
+    prompts.write_prompts(folder / "prompts", ["dark", "light"], vectors, **tokens)
+    text = {"train": "frozen", "lr_scale": 0.5, "captions": False} | more.pop("text", {})
     options = {"tower": "small_cnn", "tower_options": {"width": 4}, "features": 8}
-    block = {"architecture": "clip", "options": options, "loss": loss, "epochs": 6, "augmentation": "none"}
-    block = prompts.with_prompts(block, tmp_path / "prompts")
+    block = {"architecture": "clip", "options": options, "loss": "contrastive", "augmentation": "none"}
+    block |= {"epochs": 6, "text": text} | more
+    return prompts.with_prompts(block, folder / "prompts", fetched.with_suffix(".json")), vectors
+
+
+KINDS = {
+    "frozen": {},
+    "the last layer, sigmoid": {"text": {"train": 1}, "loss": "sigmoid"},
+    "all": {"text": {"train": "all"}},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_learns_towards_its_prompts_and_is_exported_without_them(tmp_path, inputs, fetched, kind):
+    block, vectors = clip_block(fetched, tmp_path / "text", **KINDS[kind])
     outputs = train(inputs, tmp_path / "run", **block)
     history = np.genfromtxt(outputs["history"], delimiter=",", names=True)
     assert history["train_loss"][-1] < 0.8 * history["train_loss"][0]
-    (tmp_path / "prompts").unlink()
+    shutil.rmtree(tmp_path / "text")
     loaded = network.load_classifier(outputs["weights"])
-    np.testing.assert_array_equal(loaded.architecture.vectors, vectors)
-    metadata = {"model": "m", "classes": ["dark", "light"], "task": "images", "image_size": [10, 10], "channels": 1,
-                "fit": "crop", "data_digest": "d", "folds_digest": "f"}  # fmt: skip
-    export_model([(0, 0, outputs["weights"])], tmp_path / "m.onnx", metadata)
-    pixels = np.load(inputs["pixels"])[:5]
-    given = open_session(tmp_path / "m.onnx")[0].run(["probabilities"], {"image": pixels})[0]
-    with torch.inference_mode():
-        expected = loaded(torch.from_numpy(pixels)).softmax(dim=1).numpy()
-    np.testing.assert_allclose(given, expected, atol=1e-5)
+    assert not [name for name in loaded.state_dict() if "encoder" in name]
+    same = np.array_equal(loaded.architecture.vectors, vectors)
+    assert same == (kind == "frozen")
+    if kind == "frozen":
+        metadata = {"model": "m", "classes": ["dark", "light"], "task": "images", "image_size": [10, 10], "channels": 1,
+                    "fit": "crop", "data_digest": "d", "folds_digest": "f"}  # fmt: skip
+        export_model([(0, 0, outputs["weights"])], tmp_path / "m.onnx", metadata)
+        pixels = np.load(inputs["pixels"])[:5]
+        found = open_session(tmp_path / "m.onnx")[0].run(["probabilities"], {"image": pixels})[0]
+        with torch.inference_mode():
+            expected = loaded(torch.from_numpy(pixels)).softmax(dim=1).numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def crash(**fields):
+    if fields["step"] == 7:
+        raise ConnectionError
+
+
+@pytest.mark.parametrize("kind", ["the last layer, sigmoid"])
+def test_a_run_that_trains_its_encoder_goes_on_with_the_same_bytes(tmp_path, inputs, fetched, monkeypatch, kind):
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0)
+    monkeypatch.setattr(checkpoint, "SHARE_OF_TIME", float("inf"))
+    block, _ = clip_block(fetched, tmp_path / "text", **KINDS[kind], ema_decay=0.9)
+    whole = read_bytes(train(inputs, tmp_path / "whole", **block))
+    with pytest.raises(ConnectionError):
+        train(inputs, tmp_path / "run", **block, report=crash)
+    steps = []
+    again = train(inputs, tmp_path / "run", **block, report=lambda **fields: steps.append(fields["step"]))
+    assert min(steps) == 7
+    assert read_bytes(again) == whole
+
+
+def test_only_what_is_asked_for_of_the_encoder_is_trained(fetched):
+    trained = {}
+    for asked in (1, 2, "all"):
+        model = encoder.read_encoder(fetched)
+        encoder.train_last(model, asked)
+        trained[asked] = {name for name, value in model.named_parameters() if value.requires_grad}
+    assert trained[1] == {name for name in trained["all"] if "layer.1." in name}
+    assert trained[2] - trained[1] == {name for name in trained["all"] if "layer.0." in name}
+    assert trained["all"] - trained[2]
+    assert not model.train().training
+    with pytest.raises(FoldstackError, match=r"asks for 3 layers, but the text encoder has 2"):
+        encoder.train_last(model, 3)
+
+
+def test_the_encoder_learns_at_its_share_of_the_rate(tmp_path, fetched):
+    block, _ = clip_block(fetched, tmp_path / "text", text={"train": 1})
+    net = registry.build("clip", in_channels=1, n_classes=2, image_size=(10, 10), options=block["options"])
+    groups = build_optimizer(net, CONFIG).param_groups
+    slow = {id(value) for value in net.said.parameters() if value.requires_grad}
+    assert {id(value) for group in groups if group.get("lr_scale") == 0.5 for value in group["params"]} == slow
+    assert {id(value) for group in groups if "lr_scale" not in group for value in group["params"]} == {
+        id(value) for name, value in net.named_parameters() if not name.startswith("said.")
+    }
+
+
+WORDS = ["a photo of dark", "dark", "a light photo"]  # the first and the last are the class prompts
+
+
+@pytest.fixture(scope="module")
+def captioned(tmp_path_factory):
+    """The inputs with captions: dark images have one of two, light ones all the same."""
+
+    def change(samples, pixels):
+        samples["caption"] = [WORDS[2] if label else WORDS[i // 2 % 2] for i, label in enumerate(samples["label"])]
+
+    return write_inputs(tmp_path_factory.mktemp("captioned"), change=change)
+
+
+def with_captions(block, fetched, captioned, folder):
+    samples = tables.read_samples(captioned["samples"])
+    texts, numbers = captions.distinct(samples)
+    rows = encoder.tokens(fetched, texts)
+    vectors = encoder.embed(rows, encoder.read_encoder(fetched))
+    captions.write_captions(folder / "captions", samples["sample_id"], numbers, vectors, *encoder.padded(rows))
+    return block | {"captions": prompts.reference_to(folder / "captions")}
+
+
+@pytest.mark.parametrize("kind", ["frozen", "the last layer, sigmoid"])
+def test_a_run_learns_from_captions_and_predicts_classes(tmp_path, captioned, fetched, kind):
+    block, _ = clip_block(fetched, tmp_path / "text", **KINDS[kind] | {"epochs": 10})
+    block = with_captions(block, fetched, captioned, tmp_path / "text")
+    outputs = train(captioned, tmp_path / "run", **block)
+    history = np.genfromtxt(outputs["history"], delimiter=",", names=True)
+    assert history["train_loss"][-1] < 0.9 * history["train_loss"][0]
+    oof, test = (tables.read_predictions(outputs[key], CLASSES) for key in ("oof", "test"))
+    labels = tables.read_samples(captioned["samples"]).set_index("sample_id")["label"]
+    hits = tables.probabilities(oof, CLASSES).argmax(axis=1) == labels[oof["sample_id"]].to_numpy()
+    assert hits.mean() > 0.8
+    assert oof["rank_text"].between(1, 3).all()
+    assert test["rank_image"].between(1, len(test)).all()
+    light = labels[oof["sample_id"]].to_numpy() == 1
+    assert (oof["rank_text"][light] == 1).mean() > 0.8
+    assert read_bytes(train(captioned, tmp_path / "again", **block)) == read_bytes(outputs)
+    assert not [name for name in network.load_classifier(outputs["weights"]).state_dict() if "encoder" in name]
+
+
+def test_a_batch_has_each_of_its_captions_once(fetched, captioned, tmp_path):
+    block, _ = clip_block(fetched, tmp_path / "text")
+    reference = with_captions(block, fetched, captioned, tmp_path / "text")["captions"]
+    ids = [f"sample{i:03d}" for i in (1, 0, 3, 2)]  # light, photo of dark, light, dark
+    (vectors,), targets = captions.read_captions(reference, False, "cpu")(ids).of(np.array([0, 1, 2]))
+    assert targets.tolist() == [0, 1, 0]
+    assert len(vectors) == 2
+    (tokens, mask), targets = captions.read_captions(reference, True, "cpu")(ids).of(np.array([3, 0]))
+    assert targets.tolist() == [1, 0]
+    assert mask.sum(dim=1).tolist() == [5, 3]
+    assert tokens.shape == (2, 5)  # the longest caption, which is not here, has one more
+    torch.testing.assert_close(encoder.read_encoder(fetched)(tokens, mask)[0], vectors[0], rtol=1e-5, atol=1e-5)
+    with pytest.raises(FoldstackError, match="has no caption of 'sample999'"):
+        captions.read_captions(reference, True, "cpu")(["sample999"])
+
+
+def test_samples_without_a_caption_are_named():
+    samples = pd.DataFrame({"sample_id": ["a", "b", "c"], "caption": ["x", None, None]})
+    with pytest.raises(FoldstackError, match=r"'b' has none \(nor have 1 others\)"):
+        captions.distinct(samples)
+
+
+def ranks_by_hand(scores, own):
+    """By sorting, a query at a time; equal scores count as lost."""
+    found = {"rank_text": [], "rank_image": []}
+    for i, text in enumerate(own):
+        found["rank_text"].append(1 + sum(scores[i, u] >= scores[i, text] for u in range(scores.shape[1]) if u != text))
+        best = max(scores[k, text] for k in range(len(own)) if own[k] == text)
+        found["rank_image"].append(1 + sum(scores[k, text] >= best for k in range(len(own)) if own[k] != text))
+    return found
+
+
+def test_ranks_are_those_of_sorting(monkeypatch):
+    monkeypatch.setattr(retrieval, "BLOCK", 3)
+    drawn = np.random.default_rng(0).integers(-3, 4, (19, 2)).astype(np.float32)  # many equal scores
+    images, texts, own = drawn[:12], drawn[12:], np.arange(12) % 7
+    found = retrieval.ranks(images, texts, own)
+    expected = ranks_by_hand(images @ texts.T, own)
+    assert {key: value.tolist() for key, value in found.items()} == expected
+    same = retrieval.ranks(np.ones((4, 2), np.float32), np.ones((4, 2), np.float32), np.arange(4))
+    assert same["rank_text"].tolist() == same["rank_image"].tolist() == [4] * 4
+
+
+def test_the_table_of_retrieval_is_over_samples():
+    frame = pd.DataFrame({"sample_id": ["a", "b"], "rank_text": [1, 7], "rank_image": [2, 30]})
+    other = pd.DataFrame({"sample_id": ["a", "b"], "rank_text": [3, 7], "rank_image": [2, 30]})
+    runs = [("m", "oof", frame), ("m", "oof", other), ("m", "test", frame.iloc[:0])]
+    found = retrieval.table(runs, {"bootstrap": 100, "seed": 0})
+    assert found[["part", "direction"]].to_numpy().tolist() == [["oof", "image_to_text"], ["oof", "text_to_image"]]
+    first, second = found.to_dict("records")
+    assert (first["r1"], first["r5"], first["r10"], first["median_rank"]) == (0.25, 0.5, 1.0, 5.0)
+    assert (second["r1"], second["r5"], second["r10"], second["median_rank"]) == (0.0, 0.5, 0.5, 16.0)
+    assert first["samples"] == first["gallery"] == 2
+    assert (first["r1_low"], first["r1_high"]) == (0.0, 0.5)
 
 
 def test_towers_of_timm_fit():
@@ -197,8 +372,13 @@ MISTAKES = {
     "no encoder": ({"architecture": "clip"}, "the architecture 'clip' needs text.encoder"),
     "text for another": ({"architecture": "small_cnn", "text": {"encoder": "x"}}, "text is for the architecture"),
     "loss for another": ({"architecture": "small_cnn", "loss": "sigmoid"}, "loss: sigmoid compares images with text"),
-    "no folder": ({"architecture": "clip", "text": {"encoder": "no/such"}}, "'no/such' is no folder with model.saf"),
+    "no name": ({"architecture": "clip", "text": {"encoder": "./no/such"}}, "'./no/such' is neither a folder nor"),
+    "no such CLIP": ({"architecture": "clip", "text": {"encoder": "clip:ViT-B/31"}}, "is none of clip:ViT-B/32"),
+    "an empty folder": ({"architecture": "clip", "text": {"encoder": "."}}, "'.' is a folder without model"),
     "no braces": ({"architecture": "clip", "text": {"encoder": "x", "templates": ["a"]}}, "templates.0"),
+    "no number of layers": ({"architecture": "clip", "text": {"encoder": "x", "train": 0}}, "give frozen, all or"),
+    "captions of a folder": ({"architecture": "clip", "loss": "sigmoid", "text": {"encoder": "x", "captions": True}},
+                             "text.captions reads the column caption of data.format: csv (now digits)"),
     "a given option": ({"architecture": "clip", "options": {"prompts": "x"}}, "'clip' has no option 'prompts'"),
 }  # fmt: skip
 
@@ -211,11 +391,19 @@ def test_each_mistake_in_the_config_is_named(name):
     assert expected in str(caught.value)
 
 
-def test_a_grid_of_images_and_texts(encoder):
-    texts = [{name: {"text": {"encoder": str(encoder[0]), "templates": [sentence]}}} for name, sentence in
+def test_a_grid_of_images_and_texts():
+    texts = [{name: {"text": {"encoder": "bert-base-chinese", "templates": [sentence]}}} for name, sentence in
              (("plain", "{}"), ("photo", "a photo of a {}."))]  # fmt: skip
     spec = {"model": {"architecture": "clip"}, "factors": {"options.tower": ["starnet_s1", "resnet18"], "text": texts}}
     models = config.resolve({"experiment": "x", "grid": {"g": spec}})["models"]
     assert list(models) == ["g-starnet_s1-plain", "g-starnet_s1-photo", "g-resnet18-plain", "g-resnet18-photo"]
     assert models["g-resnet18-photo"]["text"]["templates"] == ["a photo of a {}."]
     assert models["g-resnet18-photo"]["text"]["names"] == {}
+
+
+def test_each_encoder_has_a_folder_of_its_own_with_a_safe_name():
+    names = ["clip:ViT-B/32", "sentence-transformers/all-MiniLM-L6-v2", "bert-base-chinese", "a/b", "a-b"]
+    found = [settings.slug(name) for name in names]
+    assert [name[:-7] for name in found] == ["clip-ViT-B-32", "sentence-transformers-all-MiniLM-L6-v2",
+                                             "bert-base-chinese", "a-b", "a-b"]  # fmt: skip
+    assert len(set(found)) == len(found)

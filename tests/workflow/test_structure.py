@@ -83,7 +83,7 @@ def test_parsing_the_workflow_imports_neither_torch_nor_timm_nor_lightgbm():
         "import sys\nfrom snakemake.cli import main\n"
         "sys.argv = ['snakemake', '-n', '--quiet', '--cores', '1', '--forceall']\n"
         "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
-        "heavy = {'torch', 'timm', 'lightgbm', 'sklearn', 'matplotlib', 'onnx'} & set(sys.modules)\n"
+        "heavy = {'torch', 'timm', 'transformers', 'lightgbm', 'sklearn', 'matplotlib', 'onnx'} & set(sys.modules)\n"
         "assert not heavy, heavy\nprint('light')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,19 +1,25 @@
-"""Embed what each class is called, by a frozen text encoder (rule embed_prompts)."""
+"""Embed what each class is called (rule embed_prompts)."""
 
-import functools
 import json
 
+import numpy as np
+
 from foldstack.jobs import job, read_json
-from foldstack.text import bert, prompts
+from foldstack.text import encoder, prompts
 
 
 def main(smk):
     with job(smk):
         config, classes = json.loads(smk.params.config), read_json(smk.input.dataset)["classes"]
         texts = prompts.prompts(classes, config["templates"], config["names"])
-        encoder, tokenizer = bert.read_bert(config["encoder"])
-        vectors = prompts.class_vectors(texts, functools.partial(bert.embed, encoder=encoder, tokenizer=tokenizer))
-        prompts.write_prompts(smk.output.prompts, classes, vectors)
+        rows = encoder.tokens(smk.input.encoder, [text for own in texts.values() for text in own])
+        vectors = encoder.embed(rows, encoder.read_encoder(smk.input.encoder))
+        tokens = {}
+        if config["train"] != "frozen":
+            ids, mask = encoder.padded(rows)
+            owner = np.repeat(np.arange(len(texts)), [len(own) for own in texts.values()])
+            tokens = {"ids": ids.numpy(), "mask": mask.numpy(), "owner": owner}
+        prompts.write_prompts(smk.output.prompts, classes, prompts.class_vectors(texts, vectors.numpy()), **tokens)
         print(json.dumps(texts, indent=1, ensure_ascii=False))
 
 

@@ -25,7 +25,7 @@ def main(smk):
         if smk.input.get("prompts"):
             from foldstack.text.prompts import with_prompts
 
-            run["config"] = with_prompts(run["config"], smk.input.prompts)
+            run["config"] = with_prompts(run["config"], *smk.input.prompts[:2], smk.input.get("captions"))
         weights = smk.input.get("pretrained")
         if weights:  # their content decides, wherever they came from
             run["config"]["pretrained"] = read_json(weights[1])["sha256"]

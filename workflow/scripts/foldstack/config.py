@@ -226,7 +226,9 @@ def _sentence(error: jsonschema.ValidationError, schema: dict) -> str:
             "digits, '.', '_' and '-'."
         )
     if error.validator == "anyOf":
-        return f"Config: {where} is {error.instance!r}; give one whole number, [height, width] or null."
+        layers = where.endswith("text.train")
+        wanted = "frozen, all or a number of layers" if layers else "one whole number, [height, width] or null"
+        return f"Config: {where} is {error.instance!r}; give {wanted}."
     return f"Config: {where}: {error.message}; see config/README.md."
 
 
@@ -255,6 +257,7 @@ def _check_across(config: dict) -> None:
     lower: dict[str, str] = {}
     for name, block in config["models"].items():
         _check_model(name, block, task, known)
+        settings.check_captions(name, block, data["format"])
         if lower.setdefault(name.lower(), name) != name:
             raise FoldstackError(
                 f"Config: models.{name} and models.{lower[name.lower()]} differ in case only; rename one."

@@ -45,8 +45,8 @@ class Group:
         """This rank's items; the parts differ by one item at most, and rank 0 has the most."""
         return items[self.rank :: self.size]
 
-    def network(self, classifier: Classifier) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The function from images to logits to train with: gradients of its result are means over the ranks."""
+    def network(self, classifier: Classifier) -> Callable[..., torch.Tensor]:
+        """The function from images, and captions where there are any, to logits; gradients are means over the ranks."""
         if self.size == 1:
             return classifier.classify
         with warnings.catch_warnings():
@@ -114,8 +114,8 @@ class _Training(nn.Module):
         super().__init__()
         self.classifier = classifier
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.classifier.classify(images)
+    def forward(self, images: torch.Tensor, *captions: torch.Tensor) -> torch.Tensor:
+        return self.classifier.classify(images, *captions)
 
 
 @contextlib.contextmanager

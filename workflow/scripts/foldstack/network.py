@@ -14,7 +14,7 @@ from foldstack.jobs import atomic
 from foldstack.models import registry
 from foldstack.views import views
 
-FROM_FILES = ("pretrained", "prompts")  # options that say where weights and constants come from at first
+FROM_FILES = ("pretrained", "prompts", "encoder")  # options that say where weights and constants come from at first
 SPEC_KEYS = {"architecture", "options", "image_size", "store_size", "channels", "task", "classes"}
 MORE_KEYS = {"tta", "temperature"}
 
@@ -68,9 +68,13 @@ class Classifier(nn.Module):
             images = F.interpolate(images, size=size, mode="bilinear", antialias=shrinks, align_corners=False)
         return images.unflatten(0, (-1, 2)) if pairs else images
 
-    def classify(self, images: torch.Tensor) -> torch.Tensor:
-        """Float32 in 0..1, (N, C, h, w) or (N, 2, C, h, w), to logits (N, classes)."""
-        return self.architecture((images - self.mean[:, None, None]) / self.std[:, None, None])
+    def classify(self, images: torch.Tensor, *captions: torch.Tensor) -> torch.Tensor:
+        """Float32 in 0..1, (N, C, h, w) or (N, 2, C, h, w), to logits (N, classes), or of captions: models/clip.py."""
+        return self.architecture(self.normalised(images), *captions)
+
+    def normalised(self, images: torch.Tensor) -> torch.Tensor:
+        """What the architecture is given of images in 0..1."""
+        return (images - self.mean[:, None, None]) / self.std[:, None, None]
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         images = self.to_float(pixels)

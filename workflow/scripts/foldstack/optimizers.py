@@ -39,11 +39,16 @@ def build_optimizer(module: nn.Module, config: dict) -> torch.optim.Optimizer:
 
 
 def _groups(module: nn.Module, config: dict) -> list[dict]:
+    """Of those that are decayed and those that are not; and again where an architecture says that parts of it take
+    a share of the learning rate."""
+    scales = getattr(getattr(module, "architecture", module), "lr_scales", dict)()
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config["weight_decay"]},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    groups = []
+    for scale in (None, *sorted(set(scales.values()))):
+        own = [parameter for parameter in trained if scales.get(id(parameter)) == scale]
+        more = {} if scale is None else {"lr_scale": scale}
+        groups.append({"params": [p for p in own if p.ndim > 1], "weight_decay": config["weight_decay"]} | more)
+        groups.append({"params": [p for p in own if p.ndim <= 1], "weight_decay": 0.0} | more)
     return [group for group in groups if group["params"]]
 
 

@@ -4,18 +4,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from foldstack.text.captions import Captions
+
 
 @dataclass
 class Subset:
     """Samples of one purpose: ids (N texts), rows in the stored pixels and labels (N,) int64.
 
-    `soft_labels`, float32 (N, C), are what a student learns instead of the labels; see `student.py`.
+    `soft_labels`, float32 (N, C), are what a student learns instead of the labels; see `student.py`. `captions` are
+    what a network learns that compares images with texts.
     """
 
     ids: list[str]
     rows: np.ndarray
     labels: np.ndarray
     soft_labels: np.ndarray | None = None
+    captions: Captions | None = None
 
     @property
     def targets(self) -> np.ndarray:

@@ -117,6 +117,9 @@ class Stepper:
         weight, own = (1, own) if len(own) else (0, positions[:1])
         images = augment(self.classifier.to_float(self.read(self.train.rows[own])), self.recipe)
         targets = self.targets[torch.from_numpy(own).to(self.device)]
+        captions = ()
+        if self.train.captions is not None:
+            captions, targets = self.train.captions.of(own)
         if self.config["swap"]:
             images, targets = swap_sides(images, targets)
         images, targets = mix(images, targets, self.recipe, len(self.classifier.spec["classes"]))
@@ -126,7 +129,7 @@ class Stepper:
         for i, (some, wanted) in enumerate(zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True)):
             with self.group.exchange(self.network, last=i == parts - 1):
                 with self.precision.forward():
-                    loss = self.loss(self.network(some), wanted)
+                    loss = self.loss(self.network(some, *captions), wanted)
                 # The exchange takes the mean over the ranks, hence times their number.
                 self.precision.backward(loss * (weight * self.group.size * len(wanted) / len(positions)))
             total += loss.detach().double() * (weight * len(wanted))

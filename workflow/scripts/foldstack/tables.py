@@ -150,6 +150,7 @@ def _check_probabilities(frame: pd.DataFrame, path, classes: Sequence[str]) -> N
 
 def _prediction_schema(frame: pd.DataFrame, keys, classes: Sequence[str]) -> dict:
     schema = {"method": pa.string(), "sample_id": pa.string(), "fold": pa.int64()}
+    schema |= {"rank_text": pa.int32(), "rank_image": pa.int32()}
     schema = {name: kind for name, kind in schema.items() if name in frame.columns}
     for prefix in ("prob", "logit"):
         if f"{prefix}_{classes[0]}" in frame.columns:

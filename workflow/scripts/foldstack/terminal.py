@@ -49,6 +49,8 @@ def finish(results: Path, failed: bool) -> None:
         return
     _view.live.stop()
     console = _view.console
+    if "failed" in _view.runs.values():
+        console.print(_view.outcome_table())
     if failed:
         console.print(_view.failure_table())
         console.print("The runs that ended well are kept; the same command takes up what is missing.", highlight=False)
@@ -156,6 +158,15 @@ class _View(logging.Handler):
             table.add_column(column, overflow="fold")
         for row in self.failures:
             table.add_row(*row)
+        return table
+
+    def outcome_table(self) -> Table:
+        """How many runs of each model ended well, how many failed, and how many were not begun."""
+        table = Table("model", "done", "failed", "not run", title="Models", title_justify="left")
+        for model in dict.fromkeys(model for model, _, _ in self.runs):
+            states = [state for run, state in self.runs.items() if run[0] == model]
+            counts = [states.count("done"), states.count("failed")]
+            table.add_row(model, *map(str, [*counts, len(states) - sum(counts)]), style="red" if counts[1] else "")
         return table
 
     def render(self):

@@ -22,6 +22,8 @@ from foldstack.loop import Loop
 from foldstack.network import Classifier, save_classifier
 from foldstack.optimizers import peak_rate
 from foldstack.state import State, Subset
+from foldstack.text.captions import read_captions
+from foldstack.text.retrieval import settle
 
 IN_MEMORY_BYTES = 512 * 2**20
 STATISTICS_ROWS = 2000
@@ -90,6 +92,10 @@ def train_fold(
         raise FoldstackError(f"{name} has fewer than two samples to train on; lower n_splits or add data.")
     if soft_labels:
         subsets["train"].soft_labels = tables.soft_labels(*soft_labels, subsets["train"].ids, info["classes"])
+    if config.get("captions"):
+        part = read_captions(config["captions"], config["text"]["train"] != "frozen", device)
+        for subset in subsets.values():
+            subset.captions = part(subset.ids)
     decisive = {"code": code, "data": info["digest"], "folds": summary["digest"]}
     identity = reuse.identity(config=config, model=model, seed=seed, fold=fold, **decisive)
     checkpoint, ended = of_run(work, identity)
@@ -119,6 +125,7 @@ def train_fold(
             group=group,
         )
         state = loop.run()
+        ranks = settle(classifier, read, subsets, config["batch_size"])
         if config["temperature"]:
             fitted = _fit_temperature(loop.predict(subsets["selection"].rows), subsets["selection"].labels)
             classifier.spec = classifier.spec | {"temperature": fitted}
@@ -150,7 +157,7 @@ def train_fold(
         save_classifier(classifier, outputs["weights"])
         write_history(state.history, outputs["history"])
         for key, logits in predicted.items():
-            write_run_predictions(subsets[key].ids, logits, info["classes"], outputs[key])
+            write_run_predictions(subsets[key].ids, logits, info["classes"], outputs[key], **ranks.get(key, {}))
         jobs.write_json(outputs["run"], record)
         reuse.keep(work, identity, outputs)
         checkpoint.remove_all()
@@ -222,9 +229,9 @@ def write_history(history: list[dict], path) -> None:
         writer.writerows(history)
 
 
-def write_run_predictions(ids: list[str], logits: np.ndarray, classes: list[str], path) -> None:
-    """Write logits (N, C) and their softmax by sample id."""
-    tables.write_predictions(tables.predictions(ids, _softmax(logits), logits, classes=classes), path, classes)
+def write_run_predictions(ids: list[str], logits: np.ndarray, classes: list[str], path, **ranks) -> None:
+    """Write logits (N, C) and their softmax by sample id, with `retrieval.ranks` where there are captions."""
+    tables.write_predictions(tables.predictions(ids, _softmax(logits), logits, classes=classes, **ranks), path, classes)
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

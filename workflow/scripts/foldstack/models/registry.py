@@ -19,7 +19,14 @@ from foldstack.errors import FoldstackError
 FOLDER = Path(__file__).resolve().parent
 NOT_ARCHITECTURES = {"__init__", "registry", "timm_model"}
 SHAPE = ("in_channels", "n_classes", "image_size")
-GIVEN = ("prompts", "text_features", "shift")  # options that the workflow sets, and a config may not
+GIVEN = (
+    "prompts",
+    "text_features",
+    "shift",
+    "encoder",
+    "train",
+    "text_lr",
+)  # options that the workflow sets, and a config may not
 OPTION_TYPES = {"int": int, "float": (int, float), "bool": bool, "str": str, "dict | None": (dict, type(None))}
 
 

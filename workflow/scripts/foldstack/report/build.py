@@ -38,6 +38,7 @@ def report(
     config: dict,
     figures: dict[str, Markup],
     factors: pd.DataFrame | None = None,
+    retrieval: pd.DataFrame | None = None,
 ) -> str:
     """The page.
 
@@ -50,6 +51,7 @@ def report(
         config: the resolved config, as far as it decides a result.
         figures: the figures of other rules, by the stem of their file.
         factors: factors.csv, where the config has a grid.
+        retrieval: retrieval.csv, where models learn from captions.
     """
     rows = samples.set_index("sample_id", drop=False).loc[members.sample_ids]
     predicted = deployed_oof.argmax(axis=1)
@@ -63,6 +65,7 @@ def report(
         "classes": per_class_table(metrics),
         "contribution": metrics["contribution"] if len(members.models) > 1 else {},
         "factors": _factors(factors),
+        "retrieval": _retrieval(retrieval),
         "tiles": mistakes.most_confident(members.labels, deployed_oof, rows, pixels, members.classes),
         "groups": mistakes.by_group(members.labels, predicted, rows["group"]),
         "shared": mistakes.shared_errors(members),
@@ -124,6 +127,16 @@ def _factors(table: pd.DataFrame | None) -> list[dict]:
         for measure in ("accuracy", "log_loss"):
             change = {key: row[f"{measure}_{key}"] for key in ("difference", "low", "high")}
             row[f"{measure}_change"] = None if pd.isna(change["difference"]) else change
+    return rows
+
+
+def _retrieval(table: pd.DataFrame | None) -> list[dict]:
+    """One row a model, part and direction, with words for the latter two."""
+    rows = [] if table is None else table.to_dict("records")
+    words = {"image_to_text": "the caption", "text_to_image": "the image"}
+    for row in rows:
+        row["recalls"] = [[row[f"r{depth}{end}"] for end in ("", "_low", "_high")] for depth in (1, 5, 10)]
+        row |= {"part": PARTS[row["part"]], "looked_for": words[row["direction"]]}
     return rows
 
 

@@ -101,6 +101,20 @@ ANSWER = """
 {% endfor %}
 </tbody></table></div>
 {% endif %}
+{% if retrieval %}
+<h3>Images and captions</h3>
+<p>How often the right one is among the first 1, 5 or 10 of a fold, in percent with its 95 % interval: the caption of
+an image that the network has not seen, and the image of a caption. Equal scores count as lost.</p>
+<div class="scroll"><table><thead><tr><th class="first">Model</th><th class="text">Samples</th>
+<th class="text">Looked for</th><th>among</th><th>R@1</th><th>R@5</th><th>R@10</th><th>Median rank</th></tr></thead>
+<tbody>
+{% for row in retrieval %}<tr><th scope="row" class="first">{{ row.model }}</th><td class="text">{{ row.part }}</td>
+<td class="text">{{ row.looked_for }}</td><td>{{ "{:,.0f}".format(row.gallery) }}</td>
+{% for value, low, high in row.recalls %}<td>{{ "%.1f"|format(100 * value) }}
+<small>[{{ "%.1f"|format(100 * low) }}, {{ "%.1f"|format(100 * high) }}]</small></td>
+{% endfor %}<td>{{ "%g"|format(row.median_rank) }}</td></tr>
+{% endfor %}</tbody></table></div>
+{% endif %}
 {% if factors %}
 <h3>What each factor changes</h3>
 <p>Out of fold, against the first level of the factor: the mean over all pairs of models that are alike but for it, with

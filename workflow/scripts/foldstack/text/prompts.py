@@ -34,43 +34,65 @@ def prompts(classes: list[str], templates: list[str], names: dict) -> dict[str, 
     return found
 
 
-def class_vectors(texts: dict[str, list[str]], embed) -> np.ndarray:
-    """(C, D) float32, each of length 1, from {class: prompts} and `embed`: texts to (N, D) of length 1."""
-    rows = [np.asarray(embed(own), np.float32).mean(axis=0) for own in texts.values()]
+def class_vectors(texts: dict[str, list[str]], vectors: np.ndarray) -> np.ndarray:
+    """(C, D) float32, each of length 1, from {class: prompts} and the vectors (N, D) of all prompts in that order."""
+    ends = np.cumsum([len(own) for own in texts.values()])[:-1]
+    rows = [own.mean(axis=0) for own in np.split(np.asarray(vectors, np.float32), ends)]
     lengths = [np.linalg.norm(row) for row in rows]
     return np.stack([row / max(length, 1e-6) for row, length in zip(rows, lengths, strict=True)])
 
 
-def write_prompts(path, classes: list[str], vectors: np.ndarray) -> None:
-    """Write a safetensors file with the tensor `vectors` (C, D) and the classes in its metadata; equal, equal bytes."""
+def write_prompts(path, classes: list[str], vectors: np.ndarray, **tokens: np.ndarray) -> None:
+    """Write a safetensors file with the tensor `vectors` (C, D) and the classes in its metadata; equal, equal bytes.
+
+    For an encoder that is trained `tokens` has what it reads, one row a prompt: `ids` and `mask` (P, L), and `owner`
+    (P,), the class; all int64.
+    """
     with atomic(path) as temporary:
-        safetensors.numpy.save_file({"vectors": vectors}, temporary, {"classes": "\n".join(classes)})
+        safetensors.numpy.save_file({"vectors": vectors, **tokens}, temporary, {"classes": "\n".join(classes)})
 
 
-def read_prompts(reference: str, n_classes: int) -> np.ndarray:
-    """(C, D) of a `path@digest` text of `reference_to`; raises FoldstackError where the file is no longer that one."""
-    path, _, digest = reference.rpartition("@")
-    if reference_to(path) != reference:
-        raise FoldstackError(f"{path} is not the file that this run was planned with ({digest}); run again.")
+def read_prompts(reference: str, n_classes: int) -> dict[str, np.ndarray]:
+    """The tensors of `write_prompts` from a `path@digest` text; raises FoldstackError where the file is another."""
+    path = checked(reference)
     try:
-        with safe_open(path, framework="np") as file:
-            vectors = file.get_tensor("vectors")
-    except (OSError, SafetensorError) as error:
+        tensors = safetensors.numpy.load_file(path)
+        found = len(tensors["vectors"])
+    except (OSError, SafetensorError, KeyError) as error:
         raise FoldstackError(f"{path} is no file of class prompts ({error}); delete it and run again.") from error
-    if len(vectors) != n_classes:
-        raise FoldstackError(f"{path} holds prompts of {len(vectors)} classes, not {n_classes}; delete it, run again.")
-    return vectors
+    if found != n_classes:
+        raise FoldstackError(f"{path} holds prompts of {found} classes, not {n_classes}; delete it, run again.")
+    return tensors
 
 
-def with_prompts(config: dict, path) -> dict:
-    """A run's config with what `models/clip.py` needs to know of the class prompts in `path`."""
+def with_prompts(config: dict, path, record, captions=None) -> dict:
+    """A run's config with what `models/clip.py` needs to know of the class prompts in `path`.
+
+    `record` is that of the text encoder, `encoders/{encoder}.json`; it counts where the encoder is trained too.
+    `captions` is the file of `captions.py`, where the run learns from them.
+    """
     try:
         with safe_open(path, framework="np") as file:
             width = file.get_slice("vectors").get_shape()[1]
     except (OSError, SafetensorError) as error:
         raise FoldstackError(f"{path} is no file of class prompts ({error}); delete it and run again.") from error
     given = {"prompts": reference_to(path), "text_features": width, "shift": config["loss"] == "sigmoid"}
-    return config | {"options": config["options"] | given}
+    if config["text"]["train"] != "frozen":
+        given |= {
+            "encoder": reference_to(record),
+            "train": config["text"]["train"],
+            "text_lr": config["text"]["lr_scale"],
+        }
+    learned = {"captions": reference_to(captions)} if captions else {}
+    return config | {"options": config["options"] | given} | learned
+
+
+def checked(reference: str) -> str:
+    """The path of a `path@digest` text of `reference_to`; raises FoldstackError where the file is another by now."""
+    path, _, digest = reference.rpartition("@")
+    if reference_to(path) != reference:
+        raise FoldstackError(f"{path} is not the file that this run was planned with ({digest}); run again.")
+    return path
 
 
 def reference_to(path) -> str:

@@ -1,11 +1,53 @@
-"""Checks of a model's `text` in the config. Runs at Snakemake's parse time: standard library only."""
+"""A model's `text` in the config: where its encoder comes from, and checks. Runs at Snakemake's parse time: standard
+library only."""
 
+import hashlib
 import os
+import re
 
 from foldstack.errors import FoldstackError
 
 LOSSES = ("contrastive", "sigmoid")
 MIXED = {"mixup", "cutmix"}
+# The names of OpenAI's models as transformers' files of them are called.
+CLIP = {
+    "clip:ViT-B/32": "openai/clip-vit-base-patch32",
+    "clip:ViT-B/16": "openai/clip-vit-base-patch16",
+    "clip:ViT-L/14": "openai/clip-vit-large-patch14",
+    "clip:ViT-L/14@336px": "openai/clip-vit-large-patch14-336",
+}
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+
+
+def is_local(encoder: str) -> bool:
+    """Whether the config names a folder; a name without one is looked up in the hub."""
+    return os.path.isdir(encoder)
+
+
+def source(encoder: str) -> str:
+    """A folder, or a name in the hub."""
+    return CLIP.get(encoder, encoder)
+
+
+def slug(encoder: str) -> str:
+    """The name of the encoder's folder among the results: safe, readable and its own."""
+    end = encoder.rstrip("/")
+    end = end.rpartition("/")[2] if is_local(encoder) else end
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", end).strip("-._") or "encoder"
+    return f"{safe}-{hashlib.sha256(encoder.encode()).hexdigest()[:6]}"
+
+
+def local_files(encoder: str) -> list[str]:
+    """Files of a local encoder, whose change makes another encoder of it; none for one of the hub."""
+    if not is_local(encoder):
+        return []
+    found = [*os.scandir(encoder)]
+    pooling = os.path.join(encoder, "1_Pooling", "config.json")
+    files = [
+        entry.path for entry in found if entry.is_file() and entry.name.endswith((".json", ".safetensors", ".txt"))
+    ]
+    return sorted(files + ([pooling] if os.path.isfile(pooling) else []))
 
 
 def check(name: str, block: dict) -> None:
@@ -13,7 +55,7 @@ def check(name: str, block: dict) -> None:
     clip, text = block["architecture"] == "clip", block.get("text")
     if clip != bool(text):
         raise FoldstackError(
-            f"Config: models.{name}: the architecture 'clip' needs text.encoder, the folder of a text encoder."
+            f"Config: models.{name}: the architecture 'clip' needs text.encoder, the name or folder of a text encoder."
             if clip
             else f"Config: models.{name}: text is for the architecture 'clip', not {block['architecture']!r}; drop it."
         )
@@ -27,8 +69,32 @@ def check(name: str, block: dict) -> None:
             f"Config: models.{name}: loss: {block['loss']} takes whole images of one class, each counted once; drop "
             "class_weights, mixup and cutmix."
         )
-    if clip and not os.path.isfile(os.path.join(text["encoder"], "model.safetensors")):
+    if clip:
+        _check_encoder(name, text["encoder"])
+        if text["train"] != "frozen" and block["head_only_epochs"]:
+            raise FoldstackError(
+                f"Config: models.{name}: head_only_epochs would wake the frozen part of the text encoder; drop it or "
+                "set text.train: frozen."
+            )
+
+
+def check_captions(name: str, block: dict, data_format: str) -> None:
+    """Only a table has captions, and only two losses compare each image with those of a batch."""
+    asked = block.get("text", {}).get("captions")
+    if asked and (data_format != "csv" or block["loss"] not in LOSSES):
         raise FoldstackError(
-            f"Config: models.{name}: text.encoder {text['encoder']!r} is no folder with model.safetensors; give the "
-            "folder of a text encoder."
+            f"Config: models.{name}: text.captions reads the column caption of data.format: csv (now {data_format}) "
+            f"and takes loss: contrastive or sigmoid (now {block['loss']}); set both."
         )
+
+
+def _check_encoder(name: str, encoder: str) -> None:
+    where = f"Config: models.{name}: text.encoder {encoder!r}"
+    if is_local(encoder):
+        if not any(os.path.isfile(os.path.join(encoder, file)) for file in WEIGHTS):
+            raise FoldstackError(f"{where} is a folder without model.safetensors; give that of a text encoder.")
+    elif encoder.startswith("clip:"):
+        if encoder not in CLIP:
+            raise FoldstackError(f"{where} is none of {', '.join(CLIP)}; correct it or give a folder.")
+    elif not HUB_NAME.fullmatch(encoder):
+        raise FoldstackError(f"{where} is neither a folder nor a name in the Hugging Face hub; correct it.")

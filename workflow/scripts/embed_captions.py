@@ -1,0 +1,19 @@
+"""Embed the captions of all samples (rule embed_captions)."""
+
+from foldstack import tables
+from foldstack.jobs import job
+from foldstack.text import captions, encoder
+
+
+def main(smk):
+    with job(smk):
+        samples = tables.read_samples(smk.input.samples)
+        texts, numbers = captions.distinct(samples)
+        rows = encoder.tokens(smk.input.encoder, texts)
+        vectors = encoder.embed(rows, encoder.read_encoder(smk.input.encoder))
+        captions.write_captions(smk.output.captions, samples["sample_id"], numbers, vectors, *encoder.padded(rows))
+        print(f"{len(texts)} captions of {len(samples)} samples, at most {max(map(len, rows))} tokens")
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821

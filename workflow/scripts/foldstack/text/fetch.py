@@ -1,0 +1,125 @@
+"""Text encoders brought into one folder before any run: from a folder of the user's or from the Hugging Face hub.
+
+All later jobs read that folder alone, so that they need no network. Weights are read from safetensors files only, and
+no code that comes with a model is run.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+import transformers
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+
+from foldstack.errors import FoldstackError
+from foldstack.jobs import read_json, write_json
+from foldstack.text import settings
+from foldstack.text.encoder import SETTINGS, TextEncoder, padded, read_model, tokens
+
+POOLING = "1_Pooling/config.json"  # of sentence-transformers
+KINDS = {"cls": "cls", "cls_token": "cls", "mean": "mean", "mean_tokens": "mean", "lasttoken": "last"}
+LONGEST = 512
+TRIAL = ["a photo of a cat", "dog"]
+
+
+def fetch(encoder: str, folder, record) -> str:
+    """Write the text part of `encoder` and its tokenizer to `folder`; returns their digest.
+
+    `record` gets `source`, `sha256`, `features` (the vectors' width), `pooling` and `transformers` (its version).
+
+    Raises:
+        FoldstackError: it cannot be read or fetched, or is no text encoder.
+    """
+    source, folder = settings.source(encoder), Path(folder)
+    how = {"local_files_only": True} if settings.is_local(encoder) else {}
+    try:
+        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **how)
+        model = read_model(source, config, **how)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **how)
+        pooling = _pooling(source, model)
+    except FoldstackError:
+        raise
+    except Exception as error:  # no connection, nothing in the cache, no such model, a broken file
+        raise FoldstackError(_sentence(encoder, source, str(error).splitlines()[0].rstrip("."))) from error
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        model.save_pretrained(made, max_shard_size="1000GB")
+        tokenizer.save_pretrained(made)
+        write_json(made / SETTINGS, {"pooling": pooling, "longest": _longest(model, tokenizer)})
+        features = _try(encoder, TextEncoder(model, pooling).eval(), made)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.chmod(made, 0o755)
+        os.replace(made, folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    digest = folder_digest(folder)
+    found = {"source": source, "sha256": digest, "features": features, "pooling": pooling}
+    write_json(record, found | {"transformers": transformers.__version__})
+    return digest
+
+
+def folder_digest(folder) -> str:
+    """SHA-256 of the names and contents of a folder's files; hidden ones do not count."""
+    whole = hashlib.sha256()
+    for path in sorted(Path(folder).iterdir()):
+        if path.is_file() and not path.name.startswith("."):
+            with open(path, "rb") as stream:
+                whole.update(f"{path.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def _pooling(source: str, model) -> str:
+    """As sentence-transformers' file says; without one the model's own vector, or the mean."""
+    if isinstance(model, transformers.CLIPTextModelWithProjection):
+        return "own"
+    path = Path(source) / POOLING
+    if not Path(source).is_dir():
+        try:
+            path = Path(hf_hub_download(source, POOLING))
+        except EntryNotFoundError:
+            return "mean"
+    if not path.is_file():
+        return "mean"
+    asked = read_json(path)
+    names = [key.removeprefix("pooling_mode_") for key, value in asked.items() if value is True] + [
+        asked.get("pooling_mode")
+    ]
+    found = [KINDS[name] for name in names if name in KINDS]
+    if len(found) != 1:
+        raise FoldstackError(f"{source}: {POOLING} asks for none of {', '.join(sorted(set(KINDS.values())))} alone.")
+    return found[0]
+
+
+def _longest(model, tokenizer) -> int:
+    """Tokens that a text may have; of a tokenizer that does not know, the model's positions less two (RoBERTa's)."""
+    positions = getattr(model.config, "max_position_embeddings", None) or LONGEST
+    return tokenizer.model_max_length if tokenizer.model_max_length <= positions else positions - 2
+
+
+def _try(encoder: str, model: TextEncoder, folder: Path) -> int:
+    """The width of the vectors, after two texts have gone through."""
+    try:
+        with torch.inference_mode():
+            vectors = model(*padded(tokens(folder, TRIAL)))
+    except Exception as error:  # a model of images, of both, or one that wants a second text
+        raise FoldstackError(
+            f"text.encoder {encoder!r} is no model that turns a text into vectors ({str(error).splitlines()[0]}); "
+            "give another."
+        ) from error
+    if not torch.isfinite(vectors).all():
+        raise FoldstackError(f"text.encoder {encoder!r} gives vectors that are not finite numbers; give another.")
+    return vectors.shape[1]
+
+
+def _sentence(encoder: str, source: str, words: str) -> str:
+    if settings.is_local(encoder):
+        return f"The folder {encoder!r} holds no usable text encoder ({words}); get it again or give another."
+    return (
+        f"The text encoder {source!r} cannot be fetched ({words}); run once where the hub can be reached, or download "
+        "it and give text.encoder the folder."
+    )

@@ -1,0 +1,24 @@
+"""Table how well images find their captions and captions their images (rule tabulate_retrieval)."""
+
+import json
+from pathlib import Path
+
+from foldstack import quorum, tables
+from foldstack.jobs import atomic, job, read_json
+from foldstack.text import retrieval
+
+
+def main(smk):
+    with job(smk):
+        classes, runs = read_json(smk.input.dataset)["classes"], []
+        for path in quorum.whole_members(smk.input.runs):
+            model = read_json(path)["model"]
+            for part in ("oof", "test"):
+                runs.append((model, part, tables.read_predictions(Path(path).parent / f"{part}.parquet", classes)))
+        table = retrieval.table(runs, json.loads(smk.params.config))
+        with atomic(smk.output.table) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821
