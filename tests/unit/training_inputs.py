@@ -35,6 +35,7 @@ CONFIG = {
     "ema_decay": None,
     "clip_norm": None,
     "gradient_checkpointing": False,
+    "compile": False,
     "min_lr": 0.0,
     "milestones": [],
     "augmentation": "strong",

@@ -8,6 +8,7 @@ from torch import nn
 
 from foldstack.augment import augment, mix, recipe, swap_sides
 from foldstack.averaging import Average
+from foldstack.compiled import compiled
 from foldstack.distributed import Group
 from foldstack.losses import build_loss
 from foldstack.memory import Buffers, at_once, in_halves
@@ -45,7 +46,7 @@ class Stepper:
         self.attempt = in_halves if group.size == 1 else at_once
         self.recipe = recipe(config["augmentation"], config["augment"])
         self.head = head_of(classifier) if config["head_only_epochs"] else None
-        self.network = group.network(classifier)
+        self.network = group.network(classifier, compiled(classifier) if config["compile"] else classifier.classify)
         self.optimizer = build_optimizer(classifier, config)
         self.device = classifier.mean.device
         counts = np.bincount(train.labels, minlength=len(classifier.spec["classes"]))
