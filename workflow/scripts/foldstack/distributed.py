@@ -45,16 +45,14 @@ class Group:
         """This rank's items; the parts differ by one item at most, and rank 0 has the most."""
         return items[self.rank :: self.size]
 
-    def network(self, classifier: Classifier, classify: Callable[[torch.Tensor], torch.Tensor]):
-        """`classify`, the classifier's pass from images to logits, such that gradients are means over the ranks."""
+    def network(self, classifier: Classifier) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The function from images to logits to train with: gradients of its result are means over the ranks."""
         if self.size == 1:
-            return classify
+            return classifier.classify
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # newer names of an option that every version knows
             # Not every architecture of timm uses all its parameters. Buffers: see `average_statistics`.
-            return DistributedDataParallel(
-                _Training(classifier, classify), broadcast_buffers=False, find_unused_parameters=True
-            )
+            return DistributedDataParallel(_Training(classifier), broadcast_buffers=False, find_unused_parameters=True)
 
     def exchange(self, network, *, last: bool) -> contextlib.AbstractContextManager:
         """A block with one pass forth and back; only the `last` of a step exchanges the gradients, which add up."""
@@ -112,12 +110,12 @@ class Group:
 class _Training(nn.Module):
     """The pass of training steps as a `forward`, which DistributedDataParallel wraps; evaluations go without it."""
 
-    def __init__(self, classifier: Classifier, classify: Callable[[torch.Tensor], torch.Tensor]):
+    def __init__(self, classifier: Classifier):
         super().__init__()
-        self.classifier, self.classify = classifier, classify
+        self.classifier = classifier
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.classify(images)
+        return self.classifier.classify(images)
 
 
 @contextlib.contextmanager

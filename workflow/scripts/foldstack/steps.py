@@ -46,7 +46,7 @@ class Stepper:
         self.attempt = in_halves if group.size == 1 else at_once
         self.recipe = recipe(config["augmentation"], config["augment"])
         self.head = head_of(classifier) if config["head_only_epochs"] else None
-        self.network = group.network(classifier, compiled(classifier) if config["compile"] else classifier.classify)
+        self.network = compiled(classifier) if config["compile"] else group.network(classifier)
         self.optimizer = build_optimizer(classifier, config)
         self.device = classifier.mean.device
         counts = np.bincount(train.labels, minlength=len(classifier.spec["classes"]))
