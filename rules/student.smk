@@ -35,10 +35,11 @@ rule train_student:
             {key: value for key, value in STUDENT.items() if key not in ("devices", "share")}
         ),
         content=content,
-        # It takes `output` so that Snakemake does not track it: it does not change what a run gives.
+        # They take `output` so that Snakemake does not track them: neither changes what a run gives.
         cards=lambda wildcards, output: configuration.canonical(
             {"devices": STUDENT["devices"], "others": CONFIG["devices"], "share": 1, "busy": CONFIG["busy"]}
         ),
+        events=lambda wildcards, output: f"{RESULTS}/tensorboard/student/fold{wildcards.fold}",
         work=lambda wildcards: f"{RESULTS}/work",
         progress=lambda wildcards: f"{RESULTS}/work/progress/student.fold{wildcards.fold}.json",
     script:

@@ -53,9 +53,10 @@ rule train_fold:
         code=lambda wildcards: code("train_fold.py", wildcards.model),
         config=lambda wildcards: configuration.canonical(configuration.training_slice(CONFIG, wildcards.model)),
         content=content,
-        # They take `output` so that Snakemake does not track them: neither changes what a run gives.
+        # They take `output` so that Snakemake does not track them: none changes what a run gives.
         tolerate=lambda wildcards, output: CONFIG["stack"]["quorum"] < 1,
         cards=lambda wildcards, output: card_plan(wildcards.model),
+        events=lambda wildcards, output: f"{RESULTS}/tensorboard/{wildcards.model}/seed{wildcards.seed}/fold{wildcards.fold}",
         # Checkpoints are not declared outputs, which Snakemake would delete before the job starts again.
         work=lambda wildcards: f"{RESULTS}/work",
         progress=lambda wildcards: f"{RESULTS}/work/progress/{wildcards.model}.seed{wildcards.seed}.fold{wildcards.fold}.json",

@@ -72,6 +72,7 @@ MISTAKES = {
     "only warm-up": (small(training={"schedule": "wsd", "epochs": 1}), "leaves nothing of 1 epochs"),
     "floor above the rate": (small(training={"min_lr": 0.1}), "min_lr 0.1 is above lr 0.001"),
     "frozen on several cards": (small(training={"head_only_epochs": 1, "gpus": 2}), "is for runs on one card"),
+    "compiled on two cards": (small(training={"compile": True, "gpus": 2}), "compile is for runs on one card"),
     "layers of an own model": (small(training={"layer_decay": 0.7}), "layer_decay is for models of timm"),
     "weights by a wrong word": (small(training={"class_weights": "balance"}), "did you mean 'balanced'?"),
     "weights of an own model": (small(models={"small_cnn": {"pretrained": True}}), "no weights of 'small_cnn' are"),

@@ -7,9 +7,11 @@ import pytest
 import torch
 from training_inputs import CONFIG, read_bytes, train, write_inputs
 
-from foldstack import checkpoint, loop, seeding, steps
+from foldstack import checkpoint, compiled, loop, seeding, steps, tables
 from foldstack.averaging import Average
 from foldstack.distributed import Group
+from foldstack.errors import FoldstackError
+from foldstack.folds import split_ids
 from foldstack.network import Classifier, load_classifier
 from foldstack.state import Subset
 
@@ -153,3 +155,64 @@ def test_balanced_epochs_hold_every_class_equally_often():
     assert not np.array_equal(orders[0], orders[1])
     assert np.array_equal(orders[0], seeding.balanced_order(labels, 0, 0, 0))
     assert set(orders[0]) != set(orders[1])  # of the frequent class others are left out
+
+
+@pytest.mark.parametrize("selection", ["inner", "final"])
+def test_oversampling_draws_from_the_runs_own_samples_alone(inputs, tmp_path, monkeypatch, selection):
+    gradients, drawn = steps.Stepper._gradients, []
+
+    def spied(self, positions, step, size):
+        read = self.read
+        self.read = lambda rows: (drawn.append(rows), read(rows))[1]
+        try:
+            return gradients(self, positions, step, size)
+        finally:
+            self.read = read
+
+    monkeypatch.setattr(steps.Stepper, "_gradients", spied)
+    outputs = train(inputs, tmp_path, sampling="balanced", selection=selection)
+    own, inner, held_out = split_ids(tables.read_folds(inputs["folds"]), 1, selection)
+    samples = tables.read_samples(inputs["samples"]).set_index("row")
+    seen = samples.loc[np.concatenate(drawn)]
+    assert len(seen) == 3 * len(own)  # epochs
+    assert set(seen["sample_id"]) <= set(own)
+    assert seen["label"].mean() == 0.5
+    rare = samples[samples["sample_id"].isin([*inner, *held_out]) & (samples["label"] == 1)]
+    assert len(rare)  # there was something to copy from the wrong side
+    assert seen["sample_id"].value_counts().max() > 3  # and copies were made
+    assert json.loads(outputs["run"].read_text())["train_ids"] == tables.ids_digest(own)
+
+
+def test_a_compiled_run_learns_the_same_and_resumes_to_the_same_bytes(inputs, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0)
+    monkeypatch.setattr(checkpoint, "SHARE_OF_TIME", float("inf"))
+    traced = []
+
+    def backend(graph, example):
+        traced.append(graph)
+        return graph.forward
+
+    def report(**fields):
+        if fields["step"] == 4:
+            raise ConnectionError
+
+    monkeypatch.setattr(compiled, "BACKEND", backend)
+    plain = train(inputs, tmp_path / "plain")
+    assert not traced
+    with pytest.raises(ConnectionError):
+        train(inputs, tmp_path / "run", compile=True, report=report)
+    assert traced
+    torch._dynamo.reset()
+    resumed = train(inputs, tmp_path / "run", compile=True)
+    assert read_bytes(resumed) == read_bytes(plain)  # this backend computes what torch does without it
+
+
+def test_where_nothing_can_be_compiled_the_remedy_is_named(inputs, tmp_path, monkeypatch):
+    def backend(graph, example):
+        raise RuntimeError("No working C++ compiler found")
+
+    monkeypatch.setattr(compiled, "BACKEND", backend)
+    torch._dynamo.reset()
+    with pytest.raises(FoldstackError, match=r"'small_cnn' cannot be compiled.*compiler found.*compile: false"):
+        train(inputs, tmp_path, compile=True)

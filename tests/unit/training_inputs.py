@@ -35,6 +35,7 @@ CONFIG = {
     "ema_decay": None,
     "clip_norm": None,
     "gradient_checkpointing": False,
+    "compile": False,
     "min_lr": 0.0,
     "milestones": [],
     "augmentation": "strong",
@@ -109,7 +110,9 @@ def write_inputs(folder: Path, *, task: str = "images", change=None) -> dict:
     return paths
 
 
-def train(inputs: dict, folder: Path, *, seed=0, fold=1, report=None, pretrained=None, **config) -> dict[str, Path]:
+def train(
+    inputs: dict, folder: Path, *, seed=0, fold=1, report=None, pretrained=None, events=None, **config
+) -> dict[str, Path]:
     """Run `train_fold` on the CPU; returns the output paths. Checkpoints live in folder/work."""
     outputs = {key: folder / name for key, name in OUTPUTS.items()}
     train_fold(
@@ -124,6 +127,7 @@ def train(inputs: dict, folder: Path, *, seed=0, fold=1, report=None, pretrained
         device="cpu",
         threads=1,
         report=report,
+        events=events,
         pretrained=pretrained,
     )
     return outputs

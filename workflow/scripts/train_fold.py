@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from foldstack import costs, reuse
+from foldstack import costs, events, reuse
 from foldstack.devices import claim, torch_device, world_size
 from foldstack.failures import failure_recorded
 from foldstack.jobs import job, read_json
@@ -34,6 +34,7 @@ def main(smk):
         if kept is not None:
             print(f"taken up again: this very run was finished on {kept['finished']}, nothing was trained")
             report(epoch=kept["epochs_run"], epochs=run["config"]["epochs"], seconds_left=0, reused=True)
+            events.write_history(outputs["history"], kept["finished"], smk.params.events)
             return
         print(f"CUDA_VISIBLE_DEVICES as the job found it: {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}")
         with failure_recorded(smk), claimed_cards(smk, report) as claimed:
@@ -54,6 +55,7 @@ def main(smk):
                 device=torch_device(claimed),
                 threads=int(smk.threads),
                 progress=smk.params.progress,
+                events=smk.params.events,
             )
 
 

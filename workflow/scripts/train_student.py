@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from foldstack import reuse
+from foldstack import events, reuse
 from foldstack.devices import claim, torch_device, world_size
 from foldstack.jobs import job, read_json
 from foldstack.progress import run_reporter
@@ -22,8 +22,10 @@ def main(smk):
         run = {"model": NAME, "seed": config["seeds"][0], "fold": int(smk.wildcards.fold), "config": config}
         run |= {"code": list(smk.params.get("code", []))}
         data, folds = (read_json(smk.input[key])["digest"] for key in ("dataset", "folds_summary"))
-        if reuse.restore(smk.params.work, reuse.identity(**run, data=data, folds=folds), outputs) is not None:
+        kept = reuse.restore(smk.params.work, reuse.identity(**run, data=data, folds=folds), outputs)
+        if kept is not None:
             print("taken up again: this very run was finished before, nothing was trained")
+            events.write_history(outputs["history"], kept["finished"], smk.params.events)
             return
         report = run_reporter(smk.params.progress)
         plan, what = json.loads(smk.params.cards), f"student, fold {run['fold']}"
@@ -44,6 +46,7 @@ def main(smk):
                 device=torch_device(claimed),
                 threads=int(smk.threads),
                 progress=smk.params.progress,
+                events=smk.params.events,
                 soft_labels=(smk.input.stack_oof, stack["method"]),
             )
 

@@ -13,6 +13,7 @@ import torch
 from foldstack.checkpoint import Checkpoint, StopSignal
 from foldstack.distributed import Group
 from foldstack.errors import FoldstackError
+from foldstack.events import EventFile
 from foldstack.losses import log_loss
 from foldstack.network import Classifier
 from foldstack.optimizers import learning_rate, peak_rate
@@ -21,6 +22,7 @@ from foldstack.state import State, Subset
 from foldstack.steps import Stepper
 
 REPORT_SECONDS = 0.5
+NORM_EVERY = 8  # steps; of tiny networks on the CPU a norm takes two hundredths of a step
 
 
 class Diverged(FoldstackError):
@@ -40,6 +42,7 @@ class Loop:
         ended: where the state at the end of training is kept for a run with more `epochs`, or None where the
             learning rates depend on their number.
         report: receives progress, or None.
+        events: folder of the run's TensorBoard files, or None.
         group: the ranks that train this run together, each with a Loop of its own.
     """
 
@@ -58,12 +61,13 @@ class Loop:
         ended: Checkpoint | None = None,
         stop: StopSignal,
         report: Callable[..., None] | None = None,
+        events=None,
         group: Group,
     ):
         self.classifier, self.read, self.train, self.selection = classifier, read, train, selection
         self.config, self.name, self.seed, self.fold = config, name, seed, fold
         self.checkpoint, self.ended, self.stop, self.report = checkpoint, ended, stop, report
-        self.group = group
+        self.group, self.events = group, EventFile(events) if events and group.leads else None
         self.stepper = Stepper(classifier, read, train, config, seed=seed, fold=fold, group=group)
         self.state, self.trained = State(world_size=group.size), False
         self._plan()
@@ -73,9 +77,12 @@ class Loop:
     def run(self) -> State:
         """Train to the end, from the checkpoint where there is one; leaves the selected weights in the classifier."""
         self._resume()
+        self._tell_events()
         while self.state.epoch < self.config["epochs"] and not self._stops_early():
             self._train_epoch()
             self._end_epoch()
+        if self.events:
+            self.events.close()
         # Once for the predictions to come: from here on the classifier may hold the weights of an earlier epoch.
         if self.group.leads:
             (self.ended or self.checkpoint).save(self._snapshot())
@@ -129,11 +136,13 @@ class Loop:
         batches = np.array_split(order, self.steps_per_epoch)
         inner_losses = [row["inner_loss"] for row in state.history]
         self._loss.fill_(state.loss_sum)
+        self._epoch_started, self._epoch_seen = time.monotonic(), 0
         self.stepper.begin_epoch(state.epoch)
         while state.step < len(batches):
             position = state.epoch * self.steps_per_epoch + state.step
             rate = learning_rate(self.rates, position, self.steps_per_epoch, inner_losses)
             self._train_step(batches[state.step], position, rate)
+            self._epoch_seen += len(batches[state.step])
             state.step += 1
             self._steps_here += 1
             if self.report and time.monotonic() - self._reported >= REPORT_SECONDS:
@@ -144,7 +153,8 @@ class Loop:
         """One optimizer step, in micro-batches where the config or memory asks for it."""
         most = -(-len(positions) // (self.state.world_size * self.config["accumulate"]))
         size = min(most, self.state.micro_batch or most)
-        loss, fitted = self.stepper.take(positions, step, rate, size)
+        measure = self.state.step % NORM_EVERY == 0
+        loss, fitted = self.stepper.take(positions, step, rate, size, measure=measure)
         if fitted < size:
             self.state.micro_batch = fitted
             print(
@@ -159,6 +169,7 @@ class Loop:
         train_loss = float(self._loss) / len(self.train.ids)
         if not np.isfinite(train_loss):
             self._diverge()
+        measured = self._measured()
         position = state.epoch * self.steps_per_epoch + self.steps_per_epoch - 1
         earlier = [row["inner_loss"] for row in state.history]
         row = {
@@ -177,11 +188,25 @@ class Loop:
                 weights = self.stepper.scored.state_dict()
                 state.selected_weights = {key: value.detach().cpu().clone() for key, value in weights.items()}
         state.history.append(row)
+        state.measured.append(measured)
         state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
         self._loss.zero_()
         if self.report:
             self._tell()
+        self._tell_events()
         self._save_or_stop()
+
+    def _measured(self) -> dict:
+        """Figures of the epoch that has just ended, behind whose last step nothing is under way on the device."""
+        seconds = max(time.monotonic() - self._epoch_started, 1e-9)
+        total, count = self.stepper.norms.tolist()
+        self.stepper.norms.zero_()
+        norm = total / count if count else None
+        return {"time": time.time(), "gradient_norm": norm, "images_per_second": self._epoch_seen / seconds or None}
+
+    def _tell_events(self) -> None:
+        if self.events:
+            self.events.write([a | b for a, b in zip(self.state.history, self.state.measured, strict=True)])
 
     def _stops_early(self) -> bool:
         patience, state = self.config["early_stopping"], self.state

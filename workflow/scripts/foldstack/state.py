@@ -35,6 +35,7 @@ class State:
     step: int = 0  # steps of this epoch that are done
     loss_sum: float = 0.0  # over the samples seen in this epoch
     history: list[dict] = field(default_factory=list)  # a row of history.csv for each finished epoch
+    measured: list[dict] = field(default_factory=list)  # `time` and what else of these epochs is in no output
     selected_epoch: int = 0  # 1-based; 0 = none yet
     selected_weights: dict | None = None
     micro_batch: int | None = None  # samples at a time where a whole batch does not fit into memory

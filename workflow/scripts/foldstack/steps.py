@@ -8,6 +8,7 @@ from torch import nn
 
 from foldstack.augment import augment, mix, recipe, swap_sides
 from foldstack.averaging import Average
+from foldstack.compiled import compiled
 from foldstack.distributed import Group
 from foldstack.losses import build_loss
 from foldstack.memory import Buffers, at_once, in_halves
@@ -26,6 +27,7 @@ class Stepper:
     Attributes:
         average: the running mean of the weights, or None.
         scored: the network to evaluate while training: `average`'s, else the one that trains.
+        norms: of the gradients of measured steps, before clipping: their sum and number (where it was finite).
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Stepper:
         self.attempt = in_halves if group.size == 1 else at_once
         self.recipe = recipe(config["augmentation"], config["augment"])
         self.head = head_of(classifier) if config["head_only_epochs"] else None
-        self.network = group.network(classifier)
+        self.network = compiled(classifier) if config["compile"] else group.network(classifier)
         self.optimizer = build_optimizer(classifier, config)
         self.device = classifier.mean.device
         counts = np.bincount(train.labels, minlength=len(classifier.spec["classes"]))
@@ -54,6 +56,7 @@ class Stepper:
         self.average = None if config["ema_decay"] is None else Average(classifier, config["ema_decay"])
         self.scored = self.average.classifier if self.average else classifier
         self.buffers = Buffers(classifier)
+        self.norms = torch.zeros(2, dtype=torch.float64, device=self.device)
 
     def begin_epoch(self, epoch: int) -> None:
         """Into training mode; in the first `head_only_epochs` all but the head stays as it is, statistics included."""
@@ -64,12 +67,15 @@ class Stepper:
         self.classifier.train(not frozen).requires_grad_(not frozen)
         self.head.train().requires_grad_(True)
 
-    def take(self, positions: np.ndarray, step: int, rate: float, size: int) -> tuple[torch.Tensor, int]:
+    def take(
+        self, positions: np.ndarray, step: int, rate: float, size: int, *, measure: bool = False
+    ) -> tuple[torch.Tensor, int]:
         """One optimizer step, at most `size` samples at a time, fewer where memory asks for it.
 
         Args:
             positions: of the step's samples in the training subset.
             step: 0-based, counted over the whole run.
+            measure: add the norm of the gradients to `norms`.
 
         Returns:
             The loss (float64) summed over the batch, on all ranks, and the number of samples at a time that fitted.
@@ -77,6 +83,8 @@ class Stepper:
         set_learning_rate(self.optimizer, rate)
         self.buffers.remember()
         loss, fitted = self.attempt(lambda size: self._gradients(positions, step, size), size, undo=self.buffers.reset)
+        if measure:
+            self._measure()
         if self.config["clip_norm"] is not None:
             self.precision.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.classifier.parameters(), self.config["clip_norm"])
@@ -92,6 +100,7 @@ class Stepper:
             "classifier": self.classifier.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.precision.scaler.state_dict(),
+            "norms": self.norms,
         }
         return saved | ({"average": self.average.classifier.state_dict()} if self.average else {})
 
@@ -100,8 +109,17 @@ class Stepper:
         self.classifier.load_state_dict(saved.pop("classifier"))
         self.optimizer.load_state_dict(saved.pop("optimizer"))
         self.precision.scaler.load_state_dict(saved.pop("scaler"))
+        self.norms.copy_(saved.pop("norms"))
         if self.average:
             self.average.classifier.load_state_dict(saved.pop("average"))
+
+    def _measure(self) -> None:
+        """No number leaves the device here: the next step must not wait for it."""
+        gradients = [parameter.grad for parameter in self.classifier.parameters() if parameter.grad is not None]
+        scale = self.precision.scaler.scale(torch.ones((), device=self.device))
+        norm = (nn.utils.get_total_norm(gradients) / scale).double()
+        finite = torch.isfinite(norm)
+        self.norms += torch.stack([norm.where(finite, torch.zeros_like(norm)), finite.double()])
 
     def _gradients(self, positions: np.ndarray, step: int, size: int) -> torch.Tensor:
         """Gradients of the batch's mean loss, at most `size` samples at a time.

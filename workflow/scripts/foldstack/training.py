@@ -48,6 +48,7 @@ def train_fold(
     device: str,
     threads: int,
     report: Callable[..., None] | None = None,
+    events=None,
     group: Group = ALONE,
     soft_labels: tuple | None = None,
     pretrained=None,
@@ -64,6 +65,7 @@ def train_fold(
         device: "cpu" or "cuda".
         report: called as report(epoch=, epochs=, step=, steps=, train_loss=, inner_accuracy=, images_per_second=,
             seconds_left=), at every epoch's end and at most twice a second in between.
+        events: folder of the run's TensorBoard files, or None.
         group: the ranks that do this together, each by a call of its own; rank 0 writes.
         soft_labels: path and method of a table of `members.methods_table` to learn from instead of the labels.
         pretrained: path of the weights that the network starts from, or None.
@@ -122,6 +124,7 @@ def train_fold(
             ended=ended,
             stop=stop,
             report=report,
+            events=events,
             group=group,
         )
         state = loop.run()

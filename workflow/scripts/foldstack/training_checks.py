@@ -51,8 +51,9 @@ def check(name: str, block: dict, task: str) -> None:
         raise FoldstackError(f"{where}: tta: swap is for pairs, but data.format gives {task}; drop it.")
     if block["temperature"] and block["selection"] == "final":
         raise FoldstackError(f"{where}: temperature is fitted on the inner split; set selection: inner or drop it.")
-    if block["head_only_epochs"] and block["gpus"] not in (0, 1):
-        raise FoldstackError(f"{where}: head_only_epochs is for runs on one card; set gpus: 1 or drop it.")
+    for key in ("head_only_epochs", "compile"):
+        if block[key] and block["gpus"] not in (0, 1):
+            raise FoldstackError(f"{where}: {key} is for runs on one card; set gpus: 1 or drop it.")
     if block["architecture"] in registry.own_architectures():
         for key in ("layer_decay", "gradient_checkpointing"):
             if block[key]:
