@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from foldstack.text.captions import Captions
-
 
 @dataclass
 class Subset:
@@ -19,7 +17,7 @@ class Subset:
     rows: np.ndarray
     labels: np.ndarray
     soft_labels: np.ndarray | None = None
-    captions: Captions | None = None
+    captions: object | None = None  # text.captions.Captions, which only the networks import that learn from them
 
     @property
     def targets(self) -> np.ndarray:

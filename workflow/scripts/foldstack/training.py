@@ -22,8 +22,6 @@ from foldstack.loop import Loop
 from foldstack.network import Classifier, save_classifier
 from foldstack.optimizers import peak_rate
 from foldstack.state import State, Subset
-from foldstack.text.captions import read_captions
-from foldstack.text.retrieval import settle
 
 IN_MEMORY_BYTES = 512 * 2**20
 STATISTICS_ROWS = 2000
@@ -94,10 +92,6 @@ def train_fold(
         raise FoldstackError(f"{name} has fewer than two samples to train on; lower n_splits or add data.")
     if soft_labels:
         subsets["train"].soft_labels = tables.soft_labels(*soft_labels, subsets["train"].ids, info["classes"])
-    if config.get("captions"):
-        part = read_captions(config["captions"], config["text"]["train"] != "frozen", device)
-        for subset in subsets.values():
-            subset.captions = part(subset.ids)
     decisive = {"code": code, "data": info["digest"], "folds": summary["digest"]}
     identity = reuse.identity(config=config, model=model, seed=seed, fold=fold, **decisive)
     checkpoint, ended = of_run(work, identity)
@@ -108,6 +102,10 @@ def train_fold(
         classifier = _network(name, config, info, seed, fold)
         if pretrained:
             load_pretrained(classifier, pretrained)
+        if config.get("captions"):
+            captions = classifier.architecture.captions(config["captions"], device)
+            for subset in subsets.values():
+                subset.captions = captions(subset.ids)
         chosen = seeding.statistics_sample(len(subsets["train"].ids), STATISTICS_ROWS, seed, fold)
         classifier.set_statistics(read(subsets["train"].rows[chosen]).cpu())
         classifier.to(device, memory_format=torch.channels_last)  # a tenth to a quarter faster than the default layout
@@ -128,7 +126,8 @@ def train_fold(
             group=group,
         )
         state = loop.run()
-        ranks = settle(classifier, read, subsets, config["batch_size"])
+        end = getattr(classifier.architecture, "finish", lambda *_: {})
+        ranks = end(classifier, read, subsets, config["batch_size"])
         if config["temperature"]:
             fitted = _fit_temperature(loop.predict(subsets["selection"].rows), subsets["selection"].labels)
             classifier.spec = classifier.spec | {"temperature": fitted}
@@ -233,7 +232,7 @@ def write_history(history: list[dict], path) -> None:
 
 
 def write_run_predictions(ids: list[str], logits: np.ndarray, classes: list[str], path, **ranks) -> None:
-    """Write logits (N, C) and their softmax by sample id, with `retrieval.ranks` where there are captions."""
+    """Write logits (N, C) and their softmax by sample id, with `text.ranking.ranks` where there are captions."""
     tables.write_predictions(tables.predictions(ids, _softmax(logits), logits, classes=classes, **ranks), path, classes)
 
 

@@ -2,11 +2,12 @@
 
 Radford et al., "CLIP", arXiv:2103.00020; with a text encoder that stays as it is: Zhai et al., "LiT", arXiv:2111.07991.
 A frozen encoder is no part of the network: the prompts of the classes are embedded once, a constant matrix here. One
-that is trained too is part of it until training ends, and then its vectors become that matrix (`settle`). So the stored
+that is trained too is part of it until training ends, and then its vectors become that matrix (`finish`). So the stored
 network and the exported file need no tokenizer.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -14,6 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from foldstack.models import small_cnn, small_resnet, timm_model
+from foldstack.text import ranking
+from foldstack.text.captions import Captions, read_captions
 from foldstack.text.prompts import checked, read_prompts
 
 TASK = "images"
@@ -129,9 +132,15 @@ class PromptClassifier(nn.Module):
         """{id of a parameter: its share of the learning rate}, for those that take another than the rest."""
         return {} if self.said is None else {id(value): self.text_lr for value in self.said.parameters()}
 
-    @torch.no_grad()
-    def settle(self) -> None:
-        """Training is over: what the encoder says of the classes stays, the encoder goes."""
+    def captions(self, reference: str, device) -> Callable[[Sequence[str]], Captions]:
+        """A function from sample ids to what `forward` takes of their captions; see `read_captions`."""
+        return read_captions(reference, self.said is not None, device)
+
+    def finish(self, classifier, read: Callable, subsets: dict, size: int) -> dict:
+        """Training is over: what the encoder says of the classes stays, the encoder goes; returns `ranking.rank`."""
+        found = ranking.rank(classifier, read, subsets, size)
         if self.said is not None:
-            self.vectors.copy_(self.said())
+            with torch.no_grad():
+                self.vectors.copy_(self.said())
             self.said = None
+        return found
