@@ -77,7 +77,7 @@ def train_fold(
     started = datetime.datetime.now(datetime.UTC)
     name = f"Model {model}, seed {seed}, fold {fold}"
     _check_selection(name, config)
-    _make_deterministic(device, threads)
+    _set_up_torch(device, threads, config["deterministic"])
     info, summary = jobs.read_json(dataset), jobs.read_json(folds_summary)
     if summary["data_digest"] != info["digest"]:
         raise FoldstackError(f"{folds_summary} was made from other data than {dataset}; run the same command again.")
@@ -258,13 +258,15 @@ def _fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return calibration.temperature(labels, _softmax(logits))
 
 
-def _make_deterministic(device: str, threads: int) -> None:
+def _set_up_torch(device: str, threads: int, deterministic: bool) -> None:
     torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("warn")  # unlike use_deterministic_algorithms, imports nothing more
     torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, changes no result
     if device == "cuda":
-        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.benchmark = not deterministic
         torch.cuda.reset_peak_memory_stats()
+    if deterministic or device == "cpu":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+        torch.set_deterministic_debug_mode("warn")  # unlike use_deterministic_algorithms, imports nothing more
 
 
 def _spec(config: dict, info: dict) -> dict:
