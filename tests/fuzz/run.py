@@ -39,6 +39,8 @@ DATA = {
     "channels": "auto",
     "fit": "crop",
     "near_duplicates": 0.1,
+    "store": "auto",
+    "store_share": 0.5,
     "seed": 0,
 }
 NAMES = [

@@ -29,7 +29,7 @@ ARCHITECTURES = {
 }
 DATA = {
     "test_fraction": 0.2, "image_size": None, "channels": "auto", "fit": "crop", "max_quarantined": 0.05,
-    "near_duplicates": 0.1, "seed": 0,
+    "near_duplicates": 0.1, "seed": 0, "store": "auto", "store_share": 0.5,
 }  # fmt: skip
 SCORES = {"oof": {"accuracy": 0.5, "accuracy_low": 0.4, "confusion": [[1]]}, "test": {"accuracy": 0.4}}
 FOLDS = {"strategy": "stratified", "n_splits": 2, "inner_splits": 3, "seed": 0}

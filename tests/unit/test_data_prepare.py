@@ -13,6 +13,8 @@ from PIL import Image
 
 import prepare_data
 from foldstack import tables
+from foldstack.data import store
+from foldstack.data.pixels import open_pixels
 from foldstack.data.prepare import class_order, prepare
 from foldstack.data.testsplit import cut
 from foldstack.data.ties import components
@@ -26,6 +28,8 @@ DEFAULTS = {
     "image_size": None,
     "channels": "auto",
     "fit": "crop",
+    "store": "auto",
+    "store_share": 0.5,
     "max_quarantined": 0.05,
     "near_duplicates": 0.1,
     "seed": 0,
@@ -95,6 +99,58 @@ def test_equal_input_gives_equal_bytes_whatever_the_threads(tmp_path):
         run(tmp_path / name, threads=threads, format="imagefolder", path=root)
     for name in FILES.values():
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_encoded_files_give_the_pixels_and_all_else_that_pixels_give(tmp_path, fit):
+    root = write_folder(tmp_path / "data")
+    write_folder(root, count=3, size=(40, 31), mode="L")  # takes the place of some
+    (root / "class0" / "broken.png").write_bytes(b"")
+    for kind in ("pixels", "encoded"):
+        run(tmp_path / kind, threads=2, format="imagefolder", path=root, image_size=[24, 20], fit=fit, store=kind)
+    for name in set(FILES.values()) - {"pixels.npy"}:
+        assert (tmp_path / "pixels" / name).read_bytes() == (tmp_path / "encoded" / name).read_bytes()
+    pixels, encoded = (open_pixels(tmp_path / kind / "pixels.npy", 2) for kind in ("pixels", "encoded"))
+    assert (encoded.shape, encoded.nbytes, len(encoded)) == (pixels.shape, pixels.nbytes, len(pixels))
+    rows = np.array([7, 3, 7, 19])
+    for chosen in (slice(None), slice(2, 5), rows, rows[:0], 4, np.int64(5)):
+        assert np.array_equal(encoded[chosen], pixels[chosen])
+        assert encoded[chosen].dtype == np.uint8
+
+
+def test_a_file_that_decodes_to_something_else_is_refused(tmp_path):
+    root = write_folder(tmp_path / "data")
+    run(tmp_path / "out", format="imagefolder", path=root, store="encoded")
+    path = tmp_path / "out" / "pixels.npy"
+    content = path.read_bytes()
+    path.write_bytes(content[:-45] + bytes([content[-45] ^ 1]) + content[-44:])  # the last row's hash
+    pixels = open_pixels(path)
+    assert len(pixels[:19]) == 19
+    with pytest.raises(FoldstackError, match="row 19: the image decodes to other pixels"):
+        pixels[:]
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(FoldstackError, match="cannot be read"):
+        open_pixels(path)
+
+
+def test_bytes_are_kept_where_pixels_would_take_too_much_of_the_disk(tmp_path, monkeypatch, capsys):
+    items = list(write_folder(tmp_path / "data").rglob("*.png"))
+    needed = 20 * 64 * 64 * 3
+    for free, asked, shape, expected in [
+        (needed * 2, "auto", (64, 64, 3), False),
+        (needed * 2 - 1, "auto", (64, 64, 3), True),
+        (needed * 2 - 1, "pixels", (64, 64, 3), False),
+        (0, "auto", (4, 4, 3), False),  # the files are larger than their pixels
+        (needed * 9, "encoded", (64, 64, 3), True),
+    ]:
+        monkeypatch.setattr(store.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        assert store.keeps_encoded(asked, 0.5, items, shape, tmp_path) is expected
+    said = capsys.readouterr().out
+    assert said.count("kept as encoded bytes") == said.count("larger still") == 1
+    arrays = list(images(3, 1, 4, 4, 3))
+    assert not store.keeps_encoded("auto", 0.5, arrays, (64, 64, 3), tmp_path)
+    with pytest.raises(FoldstackError, match="set it to pixels"):
+        store.keeps_encoded("encoded", 0.5, arrays, (64, 64, 3), tmp_path)
 
 
 def test_moving_the_data_changes_nothing(tmp_path):

@@ -17,6 +17,7 @@ from foldstack.fold_assignment import assign
 from foldstack.plots.duplicates import draw_duplicates
 
 DATA = {"test_fraction": 0.2, "image_size": None, "channels": "auto", "fit": "crop", "max_quarantined": 0.05}
+DATA |= {"store": "auto", "store_share": 0.5}
 
 
 def photos(count, size=64, channels=3):

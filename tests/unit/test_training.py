@@ -13,10 +13,14 @@ import pytest
 import torch
 import training_inputs
 from fake_job import training_job
+from PIL import Image
 from training_inputs import CLASSES, INNER_SPLITS, N_TEST, N_TRAIN, read_bytes, train, write_inputs
 
 import train_fold as script
 from foldstack import checkpoint, loop, tables, training
+from foldstack.data import store
+from foldstack.data.decode import Geometry
+from foldstack.data.pixels import Ahead
 from foldstack.errors import FoldstackError
 from foldstack.network import load_classifier
 
@@ -203,6 +207,20 @@ def test_swap_without_pairs_is_refused(inputs, tmp_path):
 def test_memory_mapped_pixels_give_the_same_bytes(inputs, reference, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "IN_MEMORY_BYTES", 0)
     assert read_bytes(train(inputs, tmp_path)) == read_bytes(reference)
+
+
+@pytest.mark.parametrize("in_memory", [0, 2**20])
+def test_encoded_images_give_the_same_bytes(inputs, reference, tmp_path, monkeypatch, in_memory):
+    files = [tmp_path / f"{row:03d}.png" for row in range(N_TRAIN + N_TEST)]
+    for file, image in zip(files, np.load(inputs["pixels"]), strict=True):
+        Image.fromarray(image[..., 0]).save(file)
+    geometry = Geometry(10, 10, 1, "crop")
+    store.write_encoded(store.encoded(files, geometry), tmp_path / "pixels.npy", geometry)
+    announced, announce = [], Ahead.announce
+    monkeypatch.setattr(Ahead, "announce", lambda self, rows: (announced.append(len(rows)), announce(self, rows)))
+    monkeypatch.setattr(training, "IN_MEMORY_BYTES", in_memory)
+    assert read_bytes(train({**inputs, "pixels": tmp_path / "pixels.npy"}, tmp_path / "run")) == read_bytes(reference)
+    assert bool(announced) == (in_memory == 0)
 
 
 def test_reports_progress(inputs, tmp_path):

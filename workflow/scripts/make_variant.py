@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from foldstack import quorum, tables
+from foldstack.data.pixels import open_pixels
 from foldstack.jobs import job, read_json, write_text
 from foldstack.members import read_members
 
@@ -23,7 +24,7 @@ def main(smk):
         elif kind == "student":
             from foldstack import student
 
-            pixels = np.load(smk.input.pixels, mmap_mode="r", allow_pickle=False)[: variants.CALIBRATION]
+            pixels = open_pixels(smk.input.pixels)[: variants.CALIBRATION]
             (run,) = smk.input.student
             student.write_student(smk.input.onnx, run, stack, dataset, pixels, smk.output.onnx)
         elif kind == "portable":
@@ -32,7 +33,7 @@ def main(smk):
         elif kind == "int8":
             rows = samples.loc[samples["split"] == "train", "row"].to_numpy()
             rows = rows[np.unique(np.linspace(0, len(rows) - 1, variants.CALIBRATION).astype(int))]
-            pixels = np.load(smk.input.pixels, mmap_mode="r", allow_pickle=False)[rows]
+            pixels = open_pixels(smk.input.pixels)[rows]
             booster = lightgbm.Booster(model_file=str(smk.input.stacker))
             variants.write_int8(smk.input.onnx, models, booster, stack, dataset, pixels, smk.output.onnx)
         else:

@@ -1,8 +1,7 @@
 """Draw the class counts and a sheet of training samples (rule plot_data)."""
 
-import numpy as np
-
 from foldstack import tables
+from foldstack.data.pixels import open_pixels
 from foldstack.jobs import job, read_json
 from foldstack.plots.data_overview import draw_contact_sheet, draw_counts
 
@@ -10,7 +9,7 @@ from foldstack.plots.data_overview import draw_contact_sheet, draw_counts
 def main(smk):
     with job(smk):
         samples, dataset = tables.read_samples(smk.input.samples), read_json(smk.input.dataset)
-        pixels = np.load(smk.input.pixels, mmap_mode="r", allow_pickle=False)
+        pixels = open_pixels(smk.input.pixels)
         draw_counts(samples, dataset, smk.output.counts)
         draw_contact_sheet(samples, pixels, dataset, smk.output.contact_sheet)
 

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from foldstack import proof, quorum, tables
+from foldstack.data.pixels import open_pixels
 from foldstack.jobs import job, read_json, write_text
 from foldstack.members import read_members, read_methods
 from foldstack.plots.leaderboard import read_leaderboard
@@ -34,7 +34,7 @@ def main(smk):
             members=members,
             deployed_oof=read_methods(smk.input.stack_oof, members.sample_ids, classes)[stack["method"]],
             samples=samples,
-            pixels=np.load(smk.input.pixels, mmap_mode="r", allow_pickle=False),
+            pixels=open_pixels(smk.input.pixels),
             dataset=dataset,
             folds=read_json(smk.input.folds_summary),
             runs=[read_json(path) for path in quorum.whole_members(smk.input.runs)],

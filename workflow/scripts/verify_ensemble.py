@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from foldstack import quorum, tables
+from foldstack.data.pixels import open_pixels
 from foldstack.jobs import job, read_json, write_json
 from foldstack.members import read_members, read_methods
 
@@ -19,7 +20,7 @@ def main(smk):
         config, stack, dataset = json.loads(smk.params.config), read_json(smk.input.stack), read_json(smk.input.dataset)
         samples = tables.read_samples(smk.input.samples)
         chosen = choose_samples(samples, config["export"]["samples"])
-        pixels = np.load(smk.input.pixels, mmap_mode="r", allow_pickle=False)[chosen["row"].to_numpy()]
+        pixels = open_pixels(smk.input.pixels)[chosen["row"].to_numpy()]
         pipeline = None
         if (chosen["split"] == "test").all():
             seeds = quorum.without(config["members"], stack["left_out"])

@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-import numpy as np
-
 from foldstack import quorum, tables
+from foldstack.data.pixels import open_pixels
 from foldstack.jobs import job, read_json, write_json
 
 
@@ -21,7 +20,7 @@ def main(smk):
         config, dataset = json.loads(smk.params.config), read_json(smk.input.dataset)
         runs, _ = read_runs(run_files, smk.wildcards.model, dataset)
         chosen = parity.choose_samples(tables.read_samples(smk.input.samples), config["samples"])
-        pixels = np.load(smk.input.pixels, mmap_mode="r", allow_pickle=False)[chosen["row"].to_numpy()]
+        pixels = open_pixels(smk.input.pixels)[chosen["row"].to_numpy()]
         pipeline = None
         if (chosen["split"] == "test").all():
             files = [(seed, fold, Path(weights).parent / "test.parquet") for seed, fold, weights in runs]

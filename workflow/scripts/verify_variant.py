@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 
 from foldstack import quorum, tables, variant_gate
+from foldstack.data.pixels import open_pixels
 from foldstack.jobs import job, read_json, write_json, write_text
 from foldstack.onnx_ensemble import write_ensemble
 from foldstack.onnx_session import metadata_of, open_session
@@ -27,7 +28,7 @@ def main(smk):
             folds = (
                 tables.read_folds(smk.input.folds).set_index("sample_id").loc[chosen["sample_id"], "fold"].to_numpy()
             )
-        pixels = np.load(smk.input.pixels, mmap_mode="r", allow_pickle=False)[chosen["row"].to_numpy()]
+        pixels = open_pixels(smk.input.pixels)[chosen["row"].to_numpy()]
         labels, config = chosen["label"].to_numpy(np.int64), json.loads(smk.params.config)
         oof = _student(smk, samples, config) if smk.input.students else None
         own = oof.pop("probabilities") if oof else None

@@ -65,6 +65,7 @@ class Loop:
         group: Group,
     ):
         self.classifier, self.read, self.train, self.selection = classifier, read, train, selection
+        self.announce = getattr(read, "announce", None)  # to whoever decodes what will be read
         self.config, self.name, self.seed, self.fold = config, name, seed, fold
         self.checkpoint, self.ended, self.stop, self.report = checkpoint, ended, stop, report
         self.group, self.events = group, EventFile(events) if events and group.leads else None
@@ -117,6 +118,8 @@ class Loop:
         with torch.inference_mode():
             for start in range(0, -(-len(rows) // self.group.size), size):  # as often on every rank
                 some = own[start : start + size]
+                self._announce(some)
+                self._announce(own[start + size : start + 2 * size])
                 if len(some):
                     logits[start : start + size] = scored(self.read(some)).float().cpu().numpy()
                 self._save_or_stop()
@@ -141,6 +144,8 @@ class Loop:
         while state.step < len(batches):
             position = state.epoch * self.steps_per_epoch + state.step
             rate = learning_rate(self.rates, position, self.steps_per_epoch, inner_losses)
+            for batch in batches[state.step : state.step + 2]:
+                self._announce(self.train.rows[self.group.part(batch)])
             self._train_step(batches[state.step], position, rate)
             self._epoch_seen += len(batches[state.step])
             state.step += 1
@@ -195,6 +200,10 @@ class Loop:
             self._tell()
         self._tell_events()
         self._save_or_stop()
+
+    def _announce(self, rows: np.ndarray) -> None:
+        if self.announce and len(rows):
+            self.announce(rows)
 
     def _measured(self) -> dict:
         """Figures of the epoch that has just ended, behind whose last step nothing is under way on the device."""

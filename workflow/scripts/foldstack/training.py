@@ -13,6 +13,7 @@ import torch
 
 from foldstack import jobs, memory, reuse, seeding, tables
 from foldstack.checkpoint import StopSignal, of_run
+from foldstack.data import pixels as pixels_of
 from foldstack.distributed import Group
 from foldstack.errors import FoldstackError
 from foldstack.flops import count_flops
@@ -215,11 +216,22 @@ def _subset(rows: pd.DataFrame) -> Subset:
 
 
 def open_pixels(path, device: str) -> Callable[[np.ndarray], torch.Tensor]:
-    """A function from rows (N,) int64 to their uint8 pixels on `device`; a small store is held there as a whole."""
-    stored = np.load(path, mmap_mode="r", allow_pickle=False)
-    if stored.nbytes > IN_MEMORY_BYTES:
+    """A function from rows (N,) int64 to their uint8 pixels on `device`; a small store is held there as a whole.
+
+    Where pixels must be decoded, it has a function `announce` that takes the rows it will be asked for next.
+    """
+    stored = pixels_of.open_pixels(path, torch.get_num_threads())
+    if stored.nbytes > IN_MEMORY_BYTES and isinstance(stored, np.ndarray):
         return lambda rows: torch.from_numpy(stored[rows]).to(device)
-    held = torch.from_numpy(np.array(stored)).to(device)
+    if stored.nbytes > IN_MEMORY_BYTES:
+        ahead = pixels_of.Ahead(stored)
+
+        def decode(rows: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(ahead(rows)).to(device)
+
+        decode.announce = ahead.announce
+        return decode
+    held = torch.from_numpy(np.array(stored[:])).to(device)
     return lambda rows: held[torch.from_numpy(rows).to(device)]
 
 

@@ -91,7 +91,7 @@ class _refusing:
 
 def _open(source: Path | bytes) -> Image.Image:
     """Open without decoding; the message never holds a path or an address, so that it is the same everywhere."""
-    content = source if isinstance(source, bytes) else _bytes_of(source)
+    content = source if isinstance(source, bytes) else bytes_of(source)
     if not content:
         raise UndecodableError("the file is empty")
     try:
@@ -105,7 +105,8 @@ def _open(source: Path | bytes) -> Image.Image:
     return image
 
 
-def _bytes_of(file: Path) -> bytes:
+def bytes_of(file: Path) -> bytes:
+    """A regular file's content; raises UndecodableError."""
     try:
         if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe would wait for ever
             raise UndecodableError("not a regular file")

@@ -18,12 +18,13 @@ def find_near(frame: pd.DataFrame, pixels: np.ndarray, threshold: float) -> pd.D
         `first`, `second` (content hashes of images), `distance`.
     """
     images = _owners(frame).drop_duplicates("hash", ignore_index=True)
-    views = pixels if pixels.ndim == 5 else pixels[:, None]
     rows, sides = images["row"].to_numpy(), images["view"].to_numpy()
+
+    def views(some) -> np.ndarray:
+        return pixels[rows[some]] if pixels.ndim == 4 else pixels[rows[some], sides[some]]
+
     pairs, distances = (
-        near_pairs(lambda some: views[rows[some], sides[some]], len(images), threshold)
-        if threshold
-        else (np.empty((0, 2), np.int64), np.empty(0))
+        near_pairs(views, len(images), threshold) if threshold else (np.empty((0, 2), np.int64), np.empty(0))
     )
     hashes = images["hash"].to_numpy(object)
     return pd.DataFrame({"first": hashes[pairs[:, 0]], "second": hashes[pairs[:, 1]], "distance": distances})

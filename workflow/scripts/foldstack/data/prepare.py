@@ -8,8 +8,9 @@ import pandas as pd
 
 from foldstack.data import digits, duplicates, imagefolder, npz, table
 from foldstack.data.decode import Geometry
+from foldstack.data.pixels import content_hash, open_pixels
 from foldstack.data.source import Source
-from foldstack.data.store import content_hash, decoded, geometry, write_pixels
+from foldstack.data.store import decoded, encoded, geometry, keeps_encoded, write_encoded, write_pixels
 from foldstack.data.testsplit import check_given, cut
 from foldstack.errors import FoldstackError
 from foldstack.jobs import atomic, write_json
@@ -38,12 +39,14 @@ def prepare(config: dict, *, samples, pixels, dataset, quarantine, pairs, thread
     with atomic(pixels) as temporary:
         shape = (wanted.height, wanted.width, wanted.channels)
         shape = (2, *shape) if source.task == "pairs" else shape
-        kept, hashes, reasons = write_pixels(decoded(items, wanted, threads), temporary, shape)
+        if keeps_encoded(config["store"], config["store_share"], items, shape, temporary.parent):
+            kept, hashes, reasons = write_encoded(encoded(items, wanted, threads), temporary, wanted)
+        else:
+            kept, hashes, reasons = write_pixels(decoded(items, wanted, threads), temporary, shape)
         left_out = _quarantine(source, rows, reasons, config["max_quarantined"])
         frame = _samples(rows, kept, hashes, classes)
         _check_splits(frame, classes, source.test_given)
-        stored = np.load(temporary, mmap_mode="r", allow_pickle=False)
-        near = duplicates.find_near(frame, stored, config["near_duplicates"])
+        near = duplicates.find_near(frame, open_pixels(temporary, threads), config["near_duplicates"])
         if source.test_given:
             check_given(frame)
         else:

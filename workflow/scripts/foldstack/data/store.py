@@ -1,14 +1,15 @@
-"""Decode the samples of a source into one array of pixels of one geometry."""
+"""Decode the samples of a source, and keep them in one file: as pixels of one geometry, or as they were encoded."""
 
-import hashlib
 import itertools
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from foldstack.data.decode import Geometry, UndecodableError, convert, decode, probe
+from foldstack.data.decode import Geometry, UndecodableError, bytes_of, convert, decode, probe
+from foldstack.data.pixels import content_hash, pack_index
 from foldstack.errors import FoldstackError
 
 LARGEST_KEPT = 256  # px; a common size up to this is kept
@@ -44,12 +45,49 @@ def geometry(items: list[Item], *, image_size, channels, fit: str, threads: int 
     return Geometry(height, width, channels, fit)
 
 
+def keeps_encoded(asked: str, share: float, items: list[Item], shape: tuple[int, ...], folder: Path) -> bool:
+    """Whether samples are kept as encoded bytes instead of as pixels.
+
+    Args:
+        asked: `auto`, `pixels` or `encoded`; `auto` takes bytes where pixels would need more than `share` of what is
+            free on the disk of `folder`, and bytes need less.
+        shape: of a sample's pixels.
+
+    Raises:
+        FoldstackError: bytes are asked of samples that are no image files.
+    """
+    files = all(isinstance(item, Path) for item in items)
+    if asked == "encoded" and not files:
+        raise FoldstackError("data.store: encoded keeps image files, but these samples are arrays; set it to pixels.")
+    if asked != "auto" or not files:
+        return asked == "encoded"
+    folder.mkdir(parents=True, exist_ok=True)
+    needed, free = len(items) * int(np.prod(shape)), shutil.disk_usage(folder).free
+    if needed <= share * free:
+        return False
+    smaller = sum(item.stat().st_size for item in items if item.is_file()) < needed
+    print(
+        f"pixels would need {needed / 1e9:.1f} GB, more than {share:g} of the {free / 1e9:.1f} GB that are free: "
+        + ("kept as encoded bytes" if smaller else "kept all the same, since the files are larger still")
+    )
+    return smaller
+
+
 def decoded(items: list[Item], wanted: Geometry, threads: int = 1) -> Iterator[np.ndarray | str]:
     """Each item's views, uint8 (V, H, W, C), in the order of `items`, or the reason why it cannot be decoded."""
+    return _each(items, lambda item: _views_or_reason(item, wanted), threads)
+
+
+def encoded(items: list[Path], wanted: Geometry, threads: int = 1) -> Iterator[tuple[bytes, np.ndarray] | str]:
+    """As `decoded`, with the bytes of each file before its views."""
+    return _each(items, lambda item: _bytes_or_reason(item, wanted), threads)
+
+
+def _each(items: list[Item], read, threads: int) -> Iterator:
     pending = iter(items)
     with ThreadPoolExecutor(threads) as pool:
         while chunk := list(itertools.islice(pending, CHUNK)):
-            yield from pool.map(lambda item: _views_or_reason(item, wanted), chunk)
+            yield from pool.map(read, chunk)
 
 
 def write_pixels(views: Iterator[np.ndarray | str], path: Path, shape: tuple[int, ...]):
@@ -78,9 +116,27 @@ def write_pixels(views: Iterator[np.ndarray | str], path: Path, shape: tuple[int
     return kept, hashes, reasons
 
 
-def content_hash(pixels: np.ndarray) -> str:
-    """128 bits in hexadecimal; equal pixels of equal shape have equal hashes."""
-    return hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=16).hexdigest()
+def write_encoded(files: Iterator[tuple[bytes, np.ndarray] | str], path: Path, wanted: Geometry):
+    """As `write_pixels`, but of the bytes of the files, with an index behind them (pixels.py)."""
+    kept, hashes, reasons, ends = [], [], {}, [0]
+    with open(path, "wb") as stream:
+        start = _write_header(stream, 0, ())
+        for position, file in enumerate(files):
+            if isinstance(file, str):
+                reasons[position] = file
+                continue
+            content, (view,) = file
+            stream.write(content)
+            kept.append(position)
+            hashes.append([content_hash(view)])
+            ends.append(ends[-1] + len(content))
+        shape = (wanted.height, wanted.width, wanted.channels)
+        index = pack_index(ends[1:], [own for (own,) in hashes], shape, wanted.fit)
+        stream.write(index)
+        stream.seek(0)
+        if _write_header(stream, ends[-1] + len(index), ()) != start:
+            raise RuntimeError("NumPy left no room in the header for the number of bytes")
+    return kept, hashes, reasons
 
 
 def _write_header(stream, count: int, shape: tuple[int, ...]) -> int:
@@ -102,5 +158,13 @@ def _views_or_reason(item: Item, wanted: Geometry) -> np.ndarray | str:
         return convert(item, wanted)
     try:
         return decode(item, wanted)[None]
+    except UndecodableError as error:
+        return str(error)
+
+
+def _bytes_or_reason(item: Path, wanted: Geometry) -> tuple[bytes, np.ndarray] | str:
+    try:
+        content = bytes_of(item)
+        return content, decode(content, wanted)[None]
     except UndecodableError as error:
         return str(error)

@@ -28,7 +28,6 @@ def draw_duplicates(pairs: pd.DataFrame, samples: pd.DataFrame, pixels: np.ndarr
     rows = max(math.ceil(len(shown) / COLUMNS), 1)
     width, height = COLUMNS * STEP_X + 24, TOP + rows * STEP_Y
     by_id = samples.set_index("sample_id")
-    views = pixels if pixels.ndim == 5 else pixels[:, None]
     with style.drawing(path, _title(dataset), width, height) as figure:
         figure.set_layout_engine("none")
         figure.texts[0].set(y=1 - 9 / height, verticalalignment="top")
@@ -38,7 +37,7 @@ def draw_duplicates(pairs: pd.DataFrame, samples: pd.DataFrame, pixels: np.ndarr
             x, y = 12 + number % COLUMNS * STEP_X, TOP + number // COLUMNS * STEP_Y
             two = (by_id.loc[pair.first], pair.first_view), (by_id.loc[pair.second], pair.second_view)
             for i, (sample, view) in enumerate(two):
-                picture = _square(views[sample["row"], view])
+                picture = _square(pixels[sample["row"]] if pixels.ndim == 4 else pixels[sample["row"], view])
                 figure.figimage(picture, x + i * (TILE + 2), height - y - TILE)
             labels = [dataset["classes"][sample["label"]] for sample, _ in two]
             colour = style.INK if labels[0] == labels[1] else style.VERMILLION

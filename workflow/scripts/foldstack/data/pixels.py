@@ -1,0 +1,123 @@
+"""The stored pixels of all samples, however they are kept: rows in, uint8 arrays out.
+
+`data/pixels.npy` holds either the pixels themselves, or, where those would take too much of the disk, the bytes of the
+image files, one after another, in a one-dimensional array that ends in an index (`pack_index`). The latter are decoded
+whenever they are read, to the very pixels that the data stage saw: every image is compared with its recorded hash.
+"""
+
+import hashlib
+import importlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from foldstack.errors import FoldstackError
+
+FITS = ("crop", "stretch", "pad")
+HASH_BYTES = 16
+FOOTER = np.dtype("<i8")  # of each: rows, height, width, channels, place in FITS
+
+
+def open_pixels(path, threads: int = 1) -> "np.ndarray | EncodedPixels":
+    """What `pixels[rows]` gives uint8 (N, H, W, C) of, or (N, 2, H, W, C) for pairs; nothing is read before.
+
+    Args:
+        threads: that decode, where there is something to decode.
+
+    Raises:
+        FoldstackError: the file is missing or broken.
+    """
+    try:
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+        return stored if stored.ndim > 1 else EncodedPixels(stored, path, threads)
+    except (OSError, ValueError, IndexError) as error:
+        raise FoldstackError(f"{path} cannot be read ({error}); delete it and run the same command again.") from error
+
+
+def content_hash(pixels: np.ndarray) -> str:
+    """128 bits in hexadecimal; equal pixels of equal shape have equal hashes."""
+    return hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=HASH_BYTES).hexdigest()
+
+
+def pack_index(ends: list[int], hashes: list[str], shape: tuple[int, int, int], fit: str) -> bytes:
+    """What follows the last image file: where each of them ends, hashes of the decoded pixels, their geometry."""
+    footer = np.array([len(ends), *shape, FITS.index(fit)], FOOTER)
+    return np.array(ends, FOOTER).tobytes() + b"".join(map(bytes.fromhex, hashes)) + footer.tobytes()
+
+
+class EncodedPixels:
+    """Image files in one array, read like the array of their pixels, (N, H, W, C) uint8.
+
+    Attributes:
+        nbytes: of the pixels.
+    """
+
+    ndim, dtype = 4, np.dtype(np.uint8)
+
+    def __init__(self, stored: np.ndarray, path, threads: int):
+        size = FOOTER.itemsize
+        rows, height, width, channels, fit = np.frombuffer(stored[-5 * size :].tobytes(), FOOTER).tolist()
+        start = len(stored) - 5 * size - rows * (HASH_BYTES + size)
+        if start < 0 or rows < 1:
+            raise ValueError("its index does not fit its length")
+        index = stored[start : start + rows * size].tobytes()
+        self.ends = np.concatenate([[0], np.frombuffer(index, FOOTER)])
+        self.hashes = stored[start + rows * size : -5 * size].reshape(rows, HASH_BYTES)
+        self.stored, self.path, self.shape = stored, Path(path), (rows, height, width, channels)
+        self.nbytes = int(np.prod(self.shape))
+        # By name, so that it is no part of a run's code: whatever changes there, each image's hash is checked.
+        decoder = importlib.import_module("foldstack.data.decode")
+        self._decode, self._unreadable = decoder.decode, decoder.UndecodableError
+        self._geometry = decoder.Geometry(height, width, channels, FITS[fit])
+        self._pool = ThreadPoolExecutor(threads)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows) -> np.ndarray:
+        """The pixels of one row, or of those of a slice or an array of rows."""
+        chosen = np.arange(len(self))[rows]
+        if chosen.ndim == 0:
+            return self._image(int(chosen))
+        pixels = np.empty((len(chosen), *self.shape[1:]), np.uint8)
+
+        def fill(place: int) -> None:
+            pixels[place] = self._image(chosen[place])
+
+        for _ in self._pool.map(fill, range(len(chosen))):  # raises what a thread raised
+            pass
+        return pixels
+
+    def _image(self, row: int) -> np.ndarray:
+        try:
+            image = self._decode(self.stored[self.ends[row] : self.ends[row + 1]].tobytes(), self._geometry)
+        except self._unreadable as error:
+            raise FoldstackError(f"{self.path}, row {row}: {error}; delete the file and run again.") from error
+        if content_hash(image) != self.hashes[row].tobytes().hex():
+            raise FoldstackError(
+                f"{self.path}, row {row}: the image decodes to other pixels than when the data were prepared, by "
+                "another version of Pillow or because the file is damaged; delete it and run the same command again."
+            )
+        return image
+
+
+class Ahead:
+    """Reads rows, of which those announced are read in a thread while others are computed with."""
+
+    def __init__(self, pixels: EncodedPixels):
+        self.pixels = pixels
+        self._pool = ThreadPoolExecutor(1)
+        self._announced: dict[bytes, Future] = {}
+
+    def announce(self, rows: np.ndarray) -> None:
+        """Say that `rows` will be read, at most two batches ahead; to say it again costs nothing."""
+        key = rows.tobytes()
+        if key not in self._announced:
+            while len(self._announced) > 1:  # what was announced and never read
+                self._announced.pop(next(iter(self._announced))).cancel()
+            self._announced[key] = self._pool.submit(self.pixels.__getitem__, rows)
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        found = self._announced.pop(rows.tobytes(), None)
+        return self.pixels[rows] if found is None else found.result()
