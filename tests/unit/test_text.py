@@ -17,7 +17,7 @@ from foldstack.models import registry
 from foldstack.onnx_export import export_model
 from foldstack.onnx_session import open_session, session_of
 from foldstack.optimizers import build_optimizer
-from foldstack.text import captions, dual, encoder, fetch, prompts, retrieval, settings
+from foldstack.text import captions, dual, encoder, fetch, prompts, ranks, retrieval, settings
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "photo", "of", "dark", "light", "##house", "."]
 
@@ -368,13 +368,13 @@ def ranks_by_hand(scores, own):
 
 
 def test_ranks_are_those_of_sorting(monkeypatch):
-    monkeypatch.setattr(retrieval, "BLOCK", 3)
+    monkeypatch.setattr(ranks, "BLOCK", 3)
     drawn = np.random.default_rng(0).integers(-3, 4, (19, 2)).astype(np.float32)  # many equal scores
     images, texts, own = drawn[:12], drawn[12:], np.arange(12) % 7
-    found = retrieval.ranks(images, texts, own)
+    found = ranks.ranks(images, texts, own)
     expected = ranks_by_hand(images @ texts.T, own)
     assert {key: value.tolist() for key, value in found.items()} == expected
-    same = retrieval.ranks(np.ones((4, 2), np.float32), np.ones((4, 2), np.float32), np.arange(4))
+    same = ranks.ranks(np.ones((4, 2), np.float32), np.ones((4, 2), np.float32), np.arange(4))
     assert same["rank_text"].tolist() == same["rank_image"].tolist() == [4] * 4
 
 

@@ -23,7 +23,7 @@ from foldstack.network import Classifier, save_classifier
 from foldstack.optimizers import peak_rate
 from foldstack.state import State, Subset
 from foldstack.text.captions import read_captions
-from foldstack.text.retrieval import settle
+from foldstack.text.ranks import settle
 
 IN_MEMORY_BYTES = 512 * 2**20
 STATISTICS_ROWS = 2000
@@ -230,7 +230,7 @@ def write_history(history: list[dict], path) -> None:
 
 
 def write_run_predictions(ids: list[str], logits: np.ndarray, classes: list[str], path, **ranks) -> None:
-    """Write logits (N, C) and their softmax by sample id, with `retrieval.ranks` where there are captions."""
+    """Write logits (N, C) and their softmax by sample id, with the `ranks` of captions where there are captions."""
     tables.write_predictions(tables.predictions(ids, _softmax(logits), logits, classes=classes, **ranks), path, classes)
 
 
