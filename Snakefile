@@ -57,6 +57,7 @@ localrules:
     predict,
     variants,
     browser,
+    dual,
     leakcheck,
     nested,
     repeated,

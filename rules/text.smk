@@ -2,7 +2,7 @@
 
 INPUTS   data/dataset.json, data/samples.parquet; the encoder's folder or its name in the Hugging Face hub; runs
 OUTPUTS  encoders/{encoder}/, {encoder}.json; prompts/{model}.safetensors; captions/{encoder}.safetensors;
-         evaluation/retrieval.csv
+         evaluation/retrieval.csv; export/dual/{model}/
 """
 
 from foldstack.text import settings as texts
@@ -13,6 +13,7 @@ ENCODERS = {
     if block.get("text")
 }
 
+TWO_HALVES = [name for name in MEMBERS if CONFIG["models"][name].get("text", {}).get("train") == "frozen"]
 CAPTIONED = [name for name in MEMBERS if CONFIG["models"][name].get("text", {}).get("captions")]
 
 
@@ -76,6 +77,7 @@ rule tabulate_retrieval:
         runs=run_files("run.json", CAPTIONED) if CAPTIONED else [],
         oof=run_files("oof.parquet", CAPTIONED) if CAPTIONED else [],
         test=run_files("test.parquet", CAPTIONED) if CAPTIONED else [],
+        samples=ancient(prepared("data/samples.parquet")),
         dataset=ancient(prepared("data/dataset.json")),
     output:
         table="<results>/evaluation/retrieval.csv",
@@ -87,3 +89,26 @@ rule tabulate_retrieval:
         content=content,
     script:
         "../workflow/scripts/tabulate_retrieval.py"
+
+
+rule dual:
+    """The target to ask for: `snakemake dual`."""
+    input:
+        expand("<results>/export/dual/{model}", model=TWO_HALVES),
+
+
+rule export_dual:
+    """A model's two halves, images and texts to features that can be compared, as two ONNX files."""
+    input:
+        runs=lambda wildcards: run_files("run.json", [wildcards.model]),
+        weights=lambda wildcards: run_files("weights.safetensors", [wildcards.model]),
+        encoder=encoder_of,
+    output:
+        folder=directory("<results>/export/dual/{model}"),
+    log:
+        "<results>/logs/export_dual/{model}.log",
+    params:
+        code=lambda wildcards: code("export_dual.py", wildcards.model),
+        config=configuration.canonical(CONFIG["export"]["tolerance"]),
+    script:
+        "../workflow/scripts/export_dual.py"

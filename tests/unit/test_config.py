@@ -160,6 +160,10 @@ MISTAKES = {
         small(variants={"student": {"epochs": 3}}),
         "variants.student lacks the key 'architecture'",
     ),
+    "student that reads": (
+        small(variants={"student": {"architecture": "clip", "text": {"encoder": "x"}}}),
+        "but soft labels are learned without it; change or drop it.",
+    ),
     "student of an unknown kind": (
         small(variants={"student": {"architecture": "resnet19"}}),
         "variants.student: there is no architecture 'resnet19'",

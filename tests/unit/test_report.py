@@ -22,6 +22,7 @@ from foldstack.plots import calibration, confusion
 from foldstack.plots.leaderboard import read_leaderboard
 from foldstack.report import build, mistakes, pictures, text
 from foldstack.report.protocol import protocol_diagram
+from foldstack.text import retrieval
 
 ODD = ["<b>&\"'", "日本語", "$x^2$"]
 VOID = {"meta", "img", "br", "input", "link", "path", "rect", "use", "image", "stop"}
@@ -35,6 +36,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 LEVEL = {"grid": "ab", "factor": "lr", "baseline": "0.1", "pairs": 2, "accuracy": 0.8, "log_loss": 0.5}
 CHANGED = {"accuracy_difference": -0.012, "accuracy_low": -0.02, "accuracy_high": 0.001}
 CHANGED |= {"log_loss_difference": 0.25, "log_loss_low": 0.2, "log_loss_high": 0.3}
+RETRIEVAL = ["<b>clip", "test", "text_to_image", 9, 1200.0, 0.1, 0.09, 0.11, 0.5, 0.4, 0.6, 0.7, 0.6, 0.8, 4.5]
 FACTORS = [LEVEL | {"level": "0.1"}, LEVEL | CHANGED | {"level": "<b>0.2"}, LEVEL | {"level": "0.3", "pairs": 0}]
 
 
@@ -111,6 +113,7 @@ def made(root, classes=("cat", "dog", "owl"), groups=None):
         config={"experiment": "made up", "models": {"small_cnn": {"epochs": 3}}},
         figures=figures,
         factors=pd.DataFrame(FACTORS, columns=factors.COLUMNS),
+        retrieval=pd.DataFrame([RETRIEVAL], columns=retrieval.COLUMNS) if groups else None,
     )
 
 
@@ -144,6 +147,11 @@ def test_factors_show_their_changes_and_what_they_are_measured_against(html):
     assert "ab · lr = 0.1 2 80.00 baseline 0.5000 baseline" in words
     assert "ab · lr = <b>0.2 2 80.00 -1.20 [-2.00, +0.10] 0.5000 +0.2500 [+0.2000, +0.3000]" in words
     assert "ab · lr = 0.3 0 – – – –" in words
+
+
+def test_retrieval_is_shown_in_percent(html):
+    words = " ".join(Page(html).words.split())
+    assert "<b>clip on the test split the image 1,200 10.0 [9.0, 11.0] 50.0 [40.0, 60.0] 70.0 [60.0, 80.0] 4.5" in words
 
 
 def test_the_page_refers_to_nothing_outside(html):
@@ -203,6 +211,7 @@ def test_odd_names_are_escaped_and_groups_are_optional(tmp_path):
     assert ODD[0] in page.words
     assert "b" not in page.open
     assert "Group by group" not in page.words
+    assert "Images and captions" not in page.words
 
 
 def test_the_most_confident_mistakes_come_first_and_only_mistakes():

@@ -15,9 +15,9 @@ from foldstack import checkpoint, config, contrastive, loop, network, tables
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
 from foldstack.onnx_export import export_model
-from foldstack.onnx_session import open_session
+from foldstack.onnx_session import open_session, session_of
 from foldstack.optimizers import build_optimizer
-from foldstack.text import captions, encoder, fetch, prompts, ranking, retrieval, settings
+from foldstack.text import captions, dual, encoder, fetch, prompts, ranking, retrieval, settings
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "photo", "of", "dark", "light", "##house", "."]
 
@@ -322,6 +322,35 @@ def test_a_batch_has_each_of_its_captions_once(fetched, captioned, tmp_path):
         captions.read_captions(reference, True, "cpu")(["sample999"])
 
 
+def test_the_two_halves_give_the_mean_cosine_of_the_networks(tmp_path, fetched):
+    block, _ = clip_block(fetched, tmp_path / "text")
+    spec = {"architecture": "clip", "options": block["options"], "image_size": [10, 10], "store_size": [10, 10],
+            "channels": 1, "task": "images", "classes": CLASSES}  # fmt: skip
+    paths = [tmp_path / "0.safetensors", tmp_path / "1.safetensors"]
+    for seed, path in enumerate(paths):
+        torch.manual_seed(seed)
+        network.save_classifier(network.Classifier(spec), path)
+    dual.export_dual(paths, fetched, tmp_path / "dual", 1e-5)
+    image, text = (session_of(str(tmp_path / "dual" / f"{half}.onnx")) for half in ("image", "text"))
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 10, 10, 1), dtype=np.uint8)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "dual")
+    given = tokenizer(["a photo of dark", "a light photo"], padding=True, return_tensors="np")
+    said = text.run(None, {name: given[name].astype(np.int64) for name in ("input_ids", "attention_mask")})[0]
+    found = image.run(None, {"image": pixels})[0] @ said.T
+    with torch.inference_mode():  # the class prompts are these texts
+        cosines = [
+            (net(torch.from_numpy(pixels)) / net.architecture.scale.exp())
+            for net in map(network.load_classifier, paths)
+        ]
+    np.testing.assert_allclose(found, torch.stack(cosines).mean(dim=0), atol=1e-5)
+    spec["options"] = spec["options"] | {"encoder": "x@0"}
+    net = network.load_classifier(paths[0])
+    net.spec = spec
+    network.save_classifier(net, paths[1])
+    with pytest.raises(FoldstackError, match=r"was trained with the images and is not kept"):
+        dual.export_dual(paths, fetched, tmp_path / "dual", 1e-5)
+
+
 def test_samples_without_a_caption_are_named():
     samples = pd.DataFrame({"sample_id": ["a", "b", "c"], "caption": ["x", None, None]})
     with pytest.raises(FoldstackError, match=r"'b' has none \(nor have 1 others\)"):
@@ -350,15 +379,15 @@ def test_ranks_are_those_of_sorting(monkeypatch):
 
 
 def test_the_table_of_retrieval_is_over_samples():
-    frame = pd.DataFrame({"sample_id": ["a", "b"], "rank_text": [1, 7], "rank_image": [2, 30]})
-    other = pd.DataFrame({"sample_id": ["a", "b"], "rank_text": [3, 7], "rank_image": [2, 30]})
+    frame = pd.DataFrame({"sample_id": ["a", "b"], "caption": "x", "rank_text": [1, 7], "rank_image": [2, 30]})
+    other = frame.assign(rank_text=[3, 7])
     runs = [("m", "oof", frame), ("m", "oof", other), ("m", "test", frame.iloc[:0])]
     found = retrieval.table(runs, {"bootstrap": 100, "seed": 0})
     assert found[["part", "direction"]].to_numpy().tolist() == [["oof", "image_to_text"], ["oof", "text_to_image"]]
     first, second = found.to_dict("records")
     assert (first["r1"], first["r5"], first["r10"], first["median_rank"]) == (0.25, 0.5, 1.0, 5.0)
     assert (second["r1"], second["r5"], second["r10"], second["median_rank"]) == (0.0, 0.5, 0.5, 16.0)
-    assert first["samples"] == first["gallery"] == 2
+    assert (first["samples"], first["gallery"], second["gallery"]) == (2, 1, 2)
     assert (first["r1_low"], first["r1_high"]) == (0.0, 0.5)
 
 

@@ -11,10 +11,12 @@ from foldstack.text import retrieval
 def main(smk):
     with job(smk):
         classes, runs = read_json(smk.input.dataset)["classes"], []
+        captions = tables.read_samples(smk.input.samples).set_index("sample_id")["caption"]
         for path in quorum.whole_members(smk.input.runs):
             model = read_json(path)["model"]
             for part in ("oof", "test"):
-                runs.append((model, part, tables.read_predictions(Path(path).parent / f"{part}.parquet", classes)))
+                table = tables.read_predictions(Path(path).parent / f"{part}.parquet", classes)
+                runs.append((model, part, table.assign(caption=captions.loc[table["sample_id"]].to_numpy())))
         table = retrieval.table(runs, json.loads(smk.params.config))
         with atomic(smk.output.table) as temporary:
             table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")

@@ -319,6 +319,7 @@ def _check_student(block: dict, task: str, known: list[str]) -> None:
         raise FoldstackError(str(error).replace("models.student", "variants.student")) from None
     reasons = {
         "seeds": len(block["seeds"]) > 1 and "a student is one network: give one seed",
+        "text": block.get("text") and "soft labels are learned without it",
         "loss": block["loss"] != "cross_entropy" and "soft labels are learned by cross_entropy",
         "swap": block["swap"] and "soft labels are learned without it",
         "share": block["share"] > 1 and "a student has its card for itself",

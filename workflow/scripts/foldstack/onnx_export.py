@@ -123,12 +123,12 @@ def _to_onnx(ensemble: FoldEnsemble, shape: tuple[int, ...], name: str) -> onnx.
         external_data=False,
         verbose=False,
     ).model_proto
-    _strip(proto)
+    strip(proto)
     _name_batch(proto, name)
     return proto
 
 
-def _strip(proto: onnx.ModelProto) -> None:
+def strip(proto: onnx.ModelProto) -> None:
     """Remove what holds paths of this machine (stack traces) and what breaks later tools (value_info)."""
     graph = proto.graph
     del graph.value_info[:]

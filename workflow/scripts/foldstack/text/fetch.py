@@ -10,10 +10,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import huggingface_hub
 import torch
 import transformers
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from foldstack.errors import FoldstackError
 from foldstack.jobs import read_json, write_json
@@ -22,6 +22,7 @@ from foldstack.text.encoder import SETTINGS, TextEncoder, padded, read_model, to
 
 POOLING = "1_Pooling/config.json"  # of sentence-transformers
 KINDS = {"cls": "cls", "cls_token": "cls", "mean": "mean", "mean_tokens": "mean", "lasttoken": "last"}
+TOKENIZER, HOW = "tokenizer_config.json", ("is_local", "local_files_only")
 LONGEST = 512
 TRIAL = ["a photo of a cat", "dog"]
 
@@ -50,6 +51,9 @@ def fetch(encoder: str, folder, record) -> str:
     try:
         model.save_pretrained(made, max_shard_size="1000GB")
         tokenizer.save_pretrained(made)
+        # Without what tells how it was read, so that the digest is the same from the hub and from a folder.
+        kept = {key: value for key, value in read_json(made / TOKENIZER).items() if key not in HOW}
+        write_json(made / TOKENIZER, kept)
         write_json(made / SETTINGS, {"pooling": pooling, "longest": _longest(model, tokenizer)})
         features = _try(encoder, TextEncoder(model, pooling).eval(), made)
         shutil.rmtree(folder, ignore_errors=True)
@@ -80,7 +84,11 @@ def _pooling(source: str, model) -> str:
     path = Path(source) / POOLING
     if not Path(source).is_dir():
         try:
-            path = Path(hf_hub_download(source, POOLING))
+            path = Path(huggingface_hub.hf_hub_download(source, POOLING))
+        except LocalEntryNotFoundError:
+            if not huggingface_hub.is_offline_mode():
+                raise  # the connection broke: no reason to take another pooling
+            return "mean"
         except EntryNotFoundError:
             return "mean"
     if not path.is_file():

@@ -19,7 +19,7 @@ def table(runs: Sequence[tuple[str, str, pd.DataFrame]], config: dict) -> pd.Dat
     A sample's hit is the mean over the runs that ranked it; intervals resample the samples.
 
     Args:
-        runs: (model, part, table with `sample_id` and both ranks) of each run.
+        runs: (model, part, table with `sample_id`, `caption` and both ranks) of each run.
         config: the block `evaluation`.
     """
     rows = []
@@ -27,11 +27,13 @@ def table(runs: Sequence[tuple[str, str, pd.DataFrame]], config: dict) -> pd.Dat
         tables = [each for *of, each in runs if of == [model, part] and len(each)]
         if not tables:
             continue
-        whole, gallery = pd.concat(tables, ignore_index=True), float(np.mean([len(each) for each in tables]))
+        whole = pd.concat(tables, ignore_index=True)
+        texts, images = np.mean([[each["caption"].nunique(), len(each)] for each in tables], axis=0)
         for direction, column in DIRECTIONS.items():
             hits = pd.DataFrame({depth: whole[column] <= depth for depth in DEPTHS}).groupby(whole["sample_id"]).mean()
             drawn = Bootstrap(np.zeros(len(hits)), config["bootstrap"], config["seed"]).means(hits.to_numpy(float).T)
-            row = {"model": model, "part": part, "direction": direction, "samples": len(hits), "gallery": gallery}
+            row = {"model": model, "part": part, "direction": direction, "samples": len(hits)}
+            row["gallery"] = texts if column == "rank_text" else images
             for depth, resampled in zip(DEPTHS, drawn, strict=True):
                 low, high = percentiles(resampled)
                 row |= {f"r{depth}": hits[depth].mean(), f"r{depth}_low": low, f"r{depth}_high": high}

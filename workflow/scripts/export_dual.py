@@ -1,0 +1,18 @@
+"""Write a model's image and text halves as two ONNX files (rule export_dual)."""
+
+import json
+
+from foldstack import quorum
+from foldstack.jobs import job
+from foldstack.text import dual
+
+
+def main(smk):
+    with job(smk):
+        runs = quorum.whole_members(smk.input.runs)
+        weights = [path.removesuffix("run.json") + "weights.safetensors" for path in runs]
+        dual.export_dual(weights, smk.input.encoder, smk.output.folder, json.loads(smk.params.config))
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821
