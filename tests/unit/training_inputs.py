@@ -36,6 +36,7 @@ CONFIG = {
     "clip_norm": None,
     "gradient_checkpointing": False,
     "compile": False,
+    "deterministic": True,
     "min_lr": 0.0,
     "milestones": [],
     "augmentation": "strong",
