@@ -41,7 +41,7 @@ import torchvision  # noqa: E402
 from PIL import Image  # noqa: E402
 from torchvision.transforms import v2  # noqa: E402
 
-from foldstack import augment, checkpoint, config, distributed, jobs, loop, network, steps, training  # noqa: E402
+from foldstack import augment, checkpoint, config, distributed, jobs, loop, network, run_inputs, steps  # noqa: E402
 from foldstack.models import registry  # noqa: E402
 from foldstack.precision import Precision  # noqa: E402
 from foldstack.state import State, Subset  # noqa: E402
@@ -146,8 +146,8 @@ class Case:
         classifier.set_statistics(torch.from_numpy(self.pixels[:64]))
         layout = torch.contiguous_format if contiguous else torch.channels_last
         classifier.to(self.device, memory_format=layout)
-        with _changed(training, "IN_MEMORY_BYTES", 0 if mapped else 2**40):
-            read = training.open_pixels(self.folder / "pixels.npy", self.device.type)
+        with _changed(run_inputs, "IN_MEMORY_BYTES", 0 if mapped else 2**40):
+            read = run_inputs.open_pixels(self.folder / "pixels.npy", self.device.type)
         ids = [f"{i:06}" for i in range(self.count)]
         trained = loop.Loop(
             classifier,

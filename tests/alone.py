@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from foldstack import tables  # noqa: E402
+from foldstack.data.pixels import open_pixels  # noqa: E402
 from foldstack.jobs import read_json  # noqa: E402
 
 PACKAGES = ("onnxruntime", "numpy", "pillow")
@@ -50,7 +51,7 @@ def write_test(results: Path, path: Path) -> None:
     test = samples[samples["split"] == "test"]
     if test.empty:
         raise SystemExit(f"{results} has no test split to compare on.")
-    pixels = np.load(results / "data" / "pixels.npy", mmap_mode="r", allow_pickle=False)[test["row"].to_numpy()]
+    pixels = open_pixels(results / "data" / "pixels.npy")[test["row"].to_numpy()]
     views = {"x": pixels}
     if read_json(results / "data" / "dataset.json")["task"] == "pairs":
         views = {"xa": pixels[:, 0], "xb": pixels[:, 1]}

@@ -17,7 +17,7 @@ from PIL import Image
 from training_inputs import CLASSES, INNER_SPLITS, N_TEST, N_TRAIN, read_bytes, train, write_inputs
 
 import train_fold as script
-from foldstack import checkpoint, loop, tables, training
+from foldstack import checkpoint, loop, run_inputs, tables
 from foldstack.data import store
 from foldstack.data.decode import Geometry
 from foldstack.data.pixels import Ahead
@@ -205,7 +205,7 @@ def test_swap_without_pairs_is_refused(inputs, tmp_path):
 
 
 def test_memory_mapped_pixels_give_the_same_bytes(inputs, reference, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(run_inputs, "IN_MEMORY_BYTES", 0)
     assert read_bytes(train(inputs, tmp_path)) == read_bytes(reference)
 
 
@@ -218,7 +218,7 @@ def test_encoded_images_give_the_same_bytes(inputs, reference, tmp_path, monkeyp
     store.write_encoded(store.encoded(files, geometry), tmp_path / "pixels.npy", geometry)
     announced, announce = [], Ahead.announce
     monkeypatch.setattr(Ahead, "announce", lambda self, rows: (announced.append(len(rows)), announce(self, rows)))
-    monkeypatch.setattr(training, "IN_MEMORY_BYTES", in_memory)
+    monkeypatch.setattr(run_inputs, "IN_MEMORY_BYTES", in_memory)
     assert read_bytes(train({**inputs, "pixels": tmp_path / "pixels.npy"}, tmp_path / "run")) == read_bytes(reference)
     assert bool(announced) == (in_memory == 0)
 

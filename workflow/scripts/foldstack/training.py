@@ -1,33 +1,23 @@
 """One run: train one model with one seed without one fold, then predict that fold and the test set once."""
 
-import csv
 import datetime
 import os
-import resource
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
-from foldstack import jobs, memory, reuse, seeding, tables
+from foldstack import jobs, memory, reuse, run_outputs, seeding, tables
 from foldstack.checkpoint import StopSignal, of_run
-from foldstack.data import pixels as pixels_of
 from foldstack.distributed import Group
 from foldstack.errors import FoldstackError
-from foldstack.flops import count_flops
-from foldstack.folds import split_ids
 from foldstack.initial_weights import load_pretrained
 from foldstack.loop import Loop
 from foldstack.network import Classifier, save_classifier
-from foldstack.optimizers import peak_rate
-from foldstack.state import State, Subset
+from foldstack.run_inputs import open_pixels, read_subsets
 
-IN_MEMORY_BYTES = 512 * 2**20
 STATISTICS_ROWS = 2000
 ALONE = Group()
-HISTORY = ("epoch", "lr", "train_loss", "inner_loss", "inner_accuracy")
 
 
 def train_fold(
@@ -97,7 +87,7 @@ def train_fold(
     identity = reuse.identity(config=config, model=model, seed=seed, fold=fold, **decisive)
     checkpoint, ended = of_run(work, identity)
     if group.leads:
-        _sweep(outputs)
+        run_outputs.sweep(outputs)
     with StopSignal() as stop, memory.named(name, group.size):
         read = open_pixels(pixels, device)
         classifier = _network(name, config, info, seed, fold)
@@ -144,33 +134,23 @@ def train_fold(
             "code": code,
             "data_digest": info["digest"],
             "folds_digest": summary["digest"],
-            "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-            "cards": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
-            "threads": threads,
             "precision": str(loop.stepper.precision.dtype).removeprefix("torch."),
-            "temperature": classifier.spec.get("temperature"),
             "seconds": round(loop.seconds(), 3),
-            "peak_memory_mb": round(_peak_memory(device), 1),
-            "versions": jobs.versions(),
             "started": started.isoformat(timespec="seconds"),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
-        record |= _digests(subsets) | _figures(state, classifier, read, subsets) | _scale(config, state.world_size)
-
+        record |= run_outputs.machine(device, threads) | run_outputs.scale(config, state.world_size)
+        record |= run_outputs.digests(subsets)
+        record |= run_outputs.figures(state, classifier, read(subsets["train"].rows[:1]))
         save_classifier(classifier, outputs["weights"])
-        write_history(state.history, outputs["history"])
+        run_outputs.write_history(state.history, outputs["history"])
         for key, logits in predicted.items():
-            write_run_predictions(subsets[key].ids, logits, info["classes"], outputs[key], **ranks.get(key, {}))
+            run_outputs.write_run_predictions(
+                subsets[key].ids, logits, info["classes"], outputs[key], **ranks.get(key, {})
+            )
         jobs.write_json(outputs["run"], record)
         reuse.keep(work, identity, outputs)
         checkpoint.remove_all()
-
-
-def _sweep(outputs: dict) -> None:
-    """Remove what a process killed while writing may have left beside the outputs."""
-    for path in map(Path, outputs.values()):
-        for part in path.parent.glob(f".{path.name}.*"):
-            part.unlink(missing_ok=True)
 
 
 def _network(name: str, config: dict, info: dict, seed: int, fold: int) -> Classifier:
@@ -197,62 +177,6 @@ def _check_finite(classifier: Classifier, message: str) -> None:
             raise FoldstackError(message)
 
 
-def read_subsets(samples, folds, fold: int, selection: str) -> dict[str, Subset]:
-    """The run's samples by purpose: `train`, `selection`, `oof` (the held-out fold) and `test`; all joined by id."""
-    table = tables.read_samples(samples).set_index("sample_id")
-    train, inner, held_out = split_ids(tables.read_folds(folds), fold, selection)
-    test = table.index[table["split"] == "test"]
-    ids = {"train": train, "selection": inner, "oof": held_out, "test": sorted(test)}
-    unknown = sorted(set().union(train, inner, held_out) - set(table.index[table["split"] == "train"]))
-    if unknown:
-        raise FoldstackError(f"{folds} names {unknown[0]!r}, which is no training sample of {samples}; run again.")
-    return {key: _subset(table.loc[list(value)]) for key, value in ids.items()}
-
-
-def _subset(rows: pd.DataFrame) -> Subset:
-    return Subset(
-        list(rows.index), rows["row"].to_numpy(np.int64, copy=True), rows["label"].to_numpy(np.int64, copy=True)
-    )
-
-
-def open_pixels(path, device: str) -> Callable[[np.ndarray], torch.Tensor]:
-    """A function from rows (N,) int64 to their uint8 pixels on `device`; a small store is held there as a whole.
-
-    Where pixels must be decoded, it has a function `announce` that takes the rows it will be asked for next.
-    """
-    stored = pixels_of.open_pixels(path, torch.get_num_threads())
-    if stored.nbytes > IN_MEMORY_BYTES and isinstance(stored, np.ndarray):
-        return lambda rows: torch.from_numpy(stored[rows]).to(device)
-    if stored.nbytes > IN_MEMORY_BYTES:
-        ahead = pixels_of.Ahead(stored)
-
-        def decode(rows: np.ndarray) -> torch.Tensor:
-            return torch.from_numpy(ahead(rows)).to(device)
-
-        decode.announce = ahead.announce
-        return decode
-    held = torch.from_numpy(np.array(stored[:])).to(device)
-    return lambda rows: held[torch.from_numpy(rows).to(device)]
-
-
-def write_history(history: list[dict], path) -> None:
-    """Write history.csv: one row an epoch, no timings, so that equal runs give equal bytes."""
-    with jobs.atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, HISTORY, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
-
-
-def write_run_predictions(ids: list[str], logits: np.ndarray, classes: list[str], path, **ranks) -> None:
-    """Write logits (N, C) and their softmax by sample id, with `text.ranking.ranks` where there are captions."""
-    tables.write_predictions(tables.predictions(ids, _softmax(logits), logits, classes=classes, **ranks), path, classes)
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    values = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return values / values.sum(axis=1, keepdims=True)
-
-
 def _check_selection(name: str, config: dict) -> None:
     if config["selection"] != "final":
         return
@@ -267,7 +191,7 @@ def _check_selection(name: str, config: dict) -> None:
 def _fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     from foldstack import calibration  # which imports scikit-learn
 
-    return calibration.temperature(labels, _softmax(logits))
+    return calibration.temperature(labels, run_outputs.softmax(logits))
 
 
 def _set_up_torch(device: str, threads: int, deterministic: bool) -> None:
@@ -293,34 +217,3 @@ def _spec(config: dict, info: dict) -> dict:
         "classes": list(info["classes"]),
     }
     return spec | ({"tta": config["tta"]} if config["tta"] else {})
-
-
-def _digests(subsets: dict[str, Subset]) -> dict:
-    """Which samples the run saw: digests of ids and counts, by the names of run.json."""
-    names = {"train": "train", "selection": "selection", "predicted": "oof"}
-    ids = {name: subsets[key].ids for name, key in names.items()}
-    digests = {f"{name}_ids": tables.ids_digest(value) if value else None for name, value in ids.items()}
-    return digests | {f"n_{name}": len(value) for name, value in ids.items()}
-
-
-def _figures(state: State, classifier: Classifier, read, subsets: dict[str, Subset]) -> dict:
-    return {
-        "epochs_run": len(state.history),
-        "selected_epoch": state.selected_epoch,
-        "micro_batch": state.micro_batch,
-        "parameters": sum(parameter.numel() for parameter in classifier.parameters()),
-        "flops": count_flops(classifier, read(subsets["train"].rows[:1])),
-    }
-
-
-def _scale(config: dict, world_size: int) -> dict:
-    """What the number of cards made of `batch_size` and `lr`."""
-    effective = config["batch_size"] * config["accumulate"] * world_size
-    return {"world_size": world_size, "effective_batch": effective, "peak_lr": peak_rate(config, world_size)}
-
-
-def _peak_memory(device: str) -> float:
-    """MiB: of the card's allocator, or of this process."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
