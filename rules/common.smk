@@ -14,6 +14,7 @@ from foldstack import config as configuration
 from foldstack.data import fingerprint
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
+from foldstack.text import settings as texts
 
 reasons.attach(logger)
 
@@ -38,6 +39,13 @@ MEMBERS = configuration.members(CONFIG)
 FOLDS = range(CONFIG["folds"]["n_splits"])
 STUDENT = CONFIG["variants"]["student"]
 EVERYTHING = CONFIG["folds"]["n_splits"]  # the student's fold that holds nothing out
+ENCODERS = {
+    texts.slug(block["text"]["encoder"]): block["text"]["encoder"]
+    for block in CONFIG["models"].values()
+    if block.get("text")
+}
+TWO_HALVES = [name for name in MEMBERS if CONFIG["models"][name].get("text", {}).get("train") == "frozen"]
+CAPTIONED = [name for name in MEMBERS if CONFIG["models"][name].get("text", {}).get("captions")]
 RESULTS = f"results/{CONFIG['experiment']}"
 LINE = f"{RESULTS}/{{line}}"  # of a check, see rules/checks.smk
 if CONFIG["stack"]["quorum"] < 1 and workflow.is_main_process and lock.is_free(Path(RESULTS)):
@@ -120,6 +128,11 @@ def class_prompts(wildcards):
     encoder = encoder_of(wildcards)
     own = [f"{RESULTS}/prompts/{wildcards.model}.safetensors", f"{encoder}.json"]
     return own if text["train"] == "frozen" else [*own, encoder]
+
+
+def encoder_of(wildcards):
+    """The folder of a model's text encoder."""
+    return f"{RESULTS}/encoders/{texts.slug(CONFIG['models'][wildcards.model]['text']['encoder'])}"
 
 
 def captions_of(wildcards):

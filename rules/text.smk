@@ -5,22 +5,6 @@ OUTPUTS  encoders/{encoder}/, {encoder}.json; prompts/{model}.safetensors; capti
          evaluation/retrieval.csv; export/dual/{model}/
 """
 
-from foldstack.text import settings as texts
-
-ENCODERS = {
-    texts.slug(block["text"]["encoder"]): block["text"]["encoder"]
-    for block in CONFIG["models"].values()
-    if block.get("text")
-}
-
-TWO_HALVES = [name for name in MEMBERS if CONFIG["models"][name].get("text", {}).get("train") == "frozen"]
-CAPTIONED = [name for name in MEMBERS if CONFIG["models"][name].get("text", {}).get("captions")]
-
-
-def encoder_of(wildcards):
-    """The folder of a model's text encoder."""
-    return f"{RESULTS}/encoders/{texts.slug(CONFIG['models'][wildcards.model]['text']['encoder'])}"
-
 
 rule fetch_encoder:
     """Bring a text encoder into one folder: besides fetch_weights the only job that may need the internet."""
