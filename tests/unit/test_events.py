@@ -70,9 +70,13 @@ def test_a_resumed_run_shows_each_epoch_once(inputs, tmp_path, monkeypatch):
     with pytest.raises(ConnectionError):
         train(inputs, tmp_path / "run", events=tmp_path / "shown", report=report)
     assert len(curves(tmp_path / "shown")[0]) == 2
-    with open(next((tmp_path / "shown").iterdir()), "ab") as stream:
-        stream.write(b"half a record of a killed process")
+    watching = EventAccumulator(str(tmp_path / "shown"))
+    watching.Reload()
+    file = next((tmp_path / "shown").iterdir())
+    file.write_bytes(file.read_bytes() + file.read_bytes()[:20])  # half a record of a killed process
     outputs = train(inputs, tmp_path / "run", events=tmp_path / "shown")
+    watching.Reload()  # a TensorBoard that was open all the time
+    assert [point.step for point in watching.Scalars("train_loss")] == [1, 2, 3]
     assert read_bytes(outputs) == read_bytes(whole)
     again = check_curves(tmp_path / "shown", outputs["history"])
     expected = curves(tmp_path / "expected")[0]

@@ -1,8 +1,9 @@
 """TensorBoard event files: the curves of a run while it trains, for `tensorboard --logdir results/x/tensorboard`.
 
 They are there to be looked at: they hold wall times, nothing is computed from them, and they are no declared outputs.
-Every attempt at a run writes a file of its own, with all epochs so far, and then removes those of earlier attempts;
-so no point comes twice, and a record that a killed process left half written is gone.
+Every attempt at a run writes a file of its own, with all epochs so far, and then empties those of earlier attempts; so
+no point comes twice, and a record that a killed process left half written is gone. They are not removed, since a
+TensorBoard that has one open would wait for it and never go on to the next.
 
 Of the package tensorboard only messages and their framing are imported: torch's and its own writers of event files take
 much longer to import, which counts in a run of some seconds.
@@ -70,7 +71,7 @@ class EventFile:
         self._writer.flush()
         for path in self.folder.glob(PATTERN):
             if path.name != name:
-                path.unlink(missing_ok=True)
+                os.truncate(path, 0)
 
 
 def write_history(history, finished: str, folder) -> None:
