@@ -16,7 +16,7 @@ RESULTS ?= results/digits
 A ?=
 B ?=
 
-.PHONY: help setup demo explain verify verify-alone compare report bench bench-noop bench-makespan bench-optimism bench-export test test-slurm reruns torture stress fuzz lint format docs lock clean
+.PHONY: help setup demo explain verify verify-alone compare report bench bench-quality bench-noop bench-makespan bench-optimism bench-export test test-slurm reruns torture stress fuzz lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -87,6 +87,9 @@ lock: ## renew envs/requirements.txt from pyproject.toml
 
 bench: $(READY) ## training speed: ceiling, ours, timm's loop, a plain loop, fixed cost; renews docs/benchmarks/training.md (half an hour)
 	@$(BIN)/python benchmarks/training.py
+
+bench-quality: $(READY) ## the same training by Foldstack and by a plain loop: equally good? (a few minutes)
+	@$(BIN)/python benchmarks/equal_quality.py
 
 bench-makespan: $(READY) ## 60 runs of unequal length on four fake cards, against round robin (six minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/makespan.py
