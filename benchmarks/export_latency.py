@@ -92,7 +92,9 @@ def pixels_of(results: Path, count: int):
     """Stored pixels of `count` samples, the first of the file again where it holds fewer."""
     import numpy as np
 
-    stored = np.load(results / "data" / "pixels.npy", mmap_mode="r", allow_pickle=False)
+    from foldstack.data.pixels import open_pixels
+
+    stored = open_pixels(results / "data" / "pixels.npy")
     return np.ascontiguousarray(stored[np.arange(count) % len(stored)])
 
 
