@@ -207,7 +207,8 @@ def label_all(model: Model, arguments, path: str, skipped: list) -> int:
             for name, values, label in zip(ids, outputs["probabilities"], outputs["class_name"], strict=True):
                 writer.writerow(row(name, values, label, model.classes, arguments))
             done += len(ids)
-            print(f"\r{done} labelled", end="", file=sys.stderr, flush=True)
+            if sys.stderr.isatty():
+                print(f"\r{done} labelled", end="", file=sys.stderr, flush=True)
     return done
 
 
