@@ -31,8 +31,10 @@ def measure(repeats: int) -> dict[str, list[float]]:
             copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
             copy(ROOT / part, folder / part)
         (folder / "config.yaml").write_text(yaml.safe_dump(settings))
-        command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "config.yaml"]
-        command += ["--quiet", "all", "--until", "train_fold"]
+        runs = [Path("results/fixed/models") / model / f"seed{seed}" for model in MODELS for seed in range(repeats)]
+        wanted = [str(run / f"fold{fold}" / "run.json") for run in runs for fold in (0, 1)]
+        command = [sys.executable, "-m", "snakemake", *wanted, "--cores", "1", "--quiet", "all"]
+        command += ["--configfile", "config.yaml"]
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         subprocess.run(command, cwd=folder, env=environment, check=True)
         found: dict[str, list[float]] = {}

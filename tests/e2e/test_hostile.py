@@ -51,8 +51,8 @@ def comes_right(made) -> None:
 
 
 def test_a_full_disk(made):
-    """A file may not grow beyond 8 kB, as if the disk were full."""
-    text = snakemake(made, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192)))
+    """A file may not grow beyond 16 kB, as if the disk were full; Snakemake copies the rules, which are smaller."""
+    text = snakemake(made, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384)))
     assert "✗ prepare_data: The disk is full, or a file reached its size limit" in text
     comes_right(made)
 
