@@ -19,11 +19,11 @@ def edit(project, name, old, new):
 
 
 def early_stopping_on_the_scored_fold(project):
-    edit(project, f"{LIBRARY}/training.py", '"selection": inner, "oof"', '"selection": held_out, "oof"')
+    edit(project, f"{LIBRARY}/run_inputs.py", '"selection": inner, "oof"', '"selection": held_out, "oof"')
 
 
 def training_on_the_scored_fold(project):
-    edit(project, f"{LIBRARY}/training.py", 'ids = {"train": train,', 'ids = {"train": sorted(train + held_out),')
+    edit(project, f"{LIBRARY}/run_inputs.py", 'ids = {"train": train,', 'ids = {"train": sorted(train + held_out),')
 
 
 def folds_mixed_up(project):
