@@ -28,7 +28,7 @@ $(READY): envs/requirements.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import uv' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@echo "Installing the pinned environment (about 6 GB, a minute or two) ..."
-	@$(BIN)/python -m uv pip sync --quiet --require-hashes --python $(BIN)/python envs/requirements.txt
+	@$(BIN)/python -m uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python envs/requirements.txt
 	@touch $@
 
 demo: $(READY) ## train, stack, evaluate, export and predict on scikit-learn's digits
