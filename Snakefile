@@ -76,6 +76,7 @@ rule all:
         "<results>/evaluation/per_class.html",
         "<results>/evaluation/factors.csv" if CONFIG["grid"] else [],
         "<results>/evaluation/retrieval.csv" if CAPTIONED else [],
+        "<results>/evaluation/stages.csv" if CONFIG["stages"] else [],
         "<results>/data/class_counts.svg",
         "<results>/data/duplicates.png",
         "<results>/folds/folds.svg",

@@ -64,7 +64,8 @@ def decisive_slice():
     grids = grid.self_contained(CONFIG["grid"], CONFIG["training"] | {"seeds": CONFIG["seeds"]})
     for spec in grid.layout(grids).values():
         models = {name: block for name, block in models.items() if name not in spec["models"]}
-    return configuration.canonical(sections | {"models": models} | ({"grid": grids} if grids else {}))
+    given = {name: value for name, value in (("grid", grids), ("stages", CONFIG["stages"])) if value}
+    return configuration.canonical(sections | {"models": models} | given)
 
 
 @functools.cache

@@ -170,6 +170,37 @@ rule tabulate_factors:
         "../workflow/scripts/tabulate_factors.py"
 
 
+rule tabulate_stages:
+    """What the stack of all models so far claims and is worth, stage by stage."""
+    input:
+        oof=member_files("oof"),
+        test=member_files("test"),
+        stack="<results>/stack/stack.json",
+        samples=ancient(prepared("data/samples.parquet")),
+        dataset=ancient(prepared("data/dataset.json")),
+    output:
+        table="<results>/evaluation/stages.csv",
+        figure=report(
+            "<results>/evaluation/stages.svg",
+            category="1 Results",
+            labels={"figure": "Stage by stage"},
+            caption="../workflow/report/stages.rst",
+        ),
+    log:
+        "<results>/logs/tabulate_stages.log",
+    params:
+        code=code("tabulate_stages.py"),
+        config=configuration.canonical(
+            {
+                **{key: CONFIG[key] for key in ("stages", "stack", "evaluation")},
+                "members": MEMBERS,
+            }
+        ),
+        content=content,
+    script:
+        "../workflow/scripts/tabulate_stages.py"
+
+
 rule render_report:
     """The report: one HTML file with every figure in it, from the verdict to the hashes."""
     input:
@@ -186,7 +217,9 @@ rule render_report:
         folds_summary=ancient(prepared("folds/folds.json")),
         factors="<results>/evaluation/factors.csv" if CONFIG["grid"] else [],
         retrieval="<results>/evaluation/retrieval.csv" if CAPTIONED else [],
-        figures=[
+        stages="<results>/evaluation/stages.csv" if CONFIG["stages"] else [],
+        figures=(["<results>/evaluation/stages.svg"] if CONFIG["stages"] else [])
+        + [
             "<results>/evaluation/leaderboard.svg",
             "<results>/evaluation/confusion.svg",
             "<results>/evaluation/calibration.svg",

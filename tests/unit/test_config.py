@@ -59,6 +59,15 @@ def test_the_order_of_keys_changes_nothing():
 
 MISTAKES = {
     "unknown key": (small(fold={}), "unknown key 'fold' in the top level; did you mean 'folds'?"),
+    "stage of no model": (
+        small(stages=[{"name": "one", "models": ["small_cn"]}]),
+        "stages: 'one' adds 'small_cn', which is no model; did you mean 'small_cnn'?",
+    ),
+    "model in two stages": (
+        small(stages=[{"name": "one", "models": ["small_cnn"]}, {"name": "two", "models": ["small_cnn"]}]),
+        "'two' adds 'small_cnn', as 'one' did; drop one of them",
+    ),
+    "stage without models": (small(stages=[{"name": "one"}]), "stages.0 lacks the key 'models'"),
     "unknown nested key": (small(folds={"n_split": 3}), "unknown key 'n_split' in folds; did you mean 'n_splits'?"),
     "unknown model key": (small(models={"small_cnn": {"epoch": 3}}), "did you mean 'epochs'?"),
     "text for a number": (small(training={"lr": "fast"}), "training.lr: 'fast' is not of type 'number'"),

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import matthews_corrcoef
 
-from foldstack import factors
+from foldstack import factors, stages
 from foldstack.errors import FoldstackError
 from foldstack.jobs import read_json
 from foldstack.members import Members
@@ -37,6 +37,15 @@ LEVEL = {"grid": "ab", "factor": "lr", "baseline": "0.1", "pairs": 2, "accuracy"
 CHANGED = {"accuracy_difference": -0.012, "accuracy_low": -0.02, "accuracy_high": 0.001}
 CHANGED |= {"log_loss_difference": 0.25, "log_loss_low": 0.2, "log_loss_high": 0.3}
 RETRIEVAL = ["<b>clip", "test", "text_to_image", 9, 1200.0, 0.1, 0.09, 0.11, 0.5, 0.4, 0.6, 0.7, 0.6, 0.8, 4.5]
+STAGE = {"single_oof": 0.8, "single_oof_low": 0.78, "single_oof_high": 0.82}
+STAGE |= {"single_test": 0.81, "single_test_low": 0.79, "single_test_high": 0.83}
+STAGES = [
+    STAGE | {"stage": "first", "added": "a b", "models": 2, "best_single": "small_cnn", "stack_own_rows": 0.99,
+             "stack_oof": 0.85, "stack_oof_low": 0.83, "stack_oof_high": 0.87},
+    STAGE | {"stage": "<b>last", "added": "c", "models": 3, "best_single": "resnet18", "stack_own_rows": 0.995,
+             "stack_oof": 0.86, "stack_oof_low": 0.84, "stack_oof_high": 0.88,
+             "gain": 0.01, "gain_low": 0.005, "gain_high": 0.015},
+]  # fmt: skip
 FACTORS = [LEVEL | {"level": "0.1"}, LEVEL | CHANGED | {"level": "<b>0.2"}, LEVEL | {"level": "0.3", "pairs": 0}]
 
 
@@ -98,7 +107,7 @@ def made(root, classes=("cat", "dog", "owl"), groups=None):
     figures = {
         name: pictures.inline_svg(root / f"{'calibration' if name == 'calibration' else 'confusion'}.svg", f"{name}-")
         for name in ("leaderboard", "confusion", "calibration", "pareto", "learning_curves", "timings", "folds",
-                     "class_counts", "contact_sheet", "duplicates")
+                     "class_counts", "contact_sheet", "duplicates", "stages")
     }  # fmt: skip
     return build.report(
         board=read_leaderboard(root / "evaluation/leaderboard.csv"),
@@ -114,6 +123,7 @@ def made(root, classes=("cat", "dog", "owl"), groups=None):
         figures=figures,
         factors=pd.DataFrame(FACTORS, columns=factors.COLUMNS),
         retrieval=pd.DataFrame([RETRIEVAL], columns=retrieval.COLUMNS) if groups else None,
+        stages=pd.DataFrame(STAGES, columns=stages.COLUMNS) if groups else None,
     )
 
 
@@ -152,6 +162,13 @@ def test_factors_show_their_changes_and_what_they_are_measured_against(html):
 def test_retrieval_is_shown_in_percent(html):
     words = " ".join(Page(html).words.split())
     assert "<b>clip on the test split the image 1,200 10.0 [9.0, 11.0] 50.0 [40.0, 60.0] 70.0 [60.0, 80.0] 4.5" in words
+
+
+def test_stages_show_what_is_claimed_beside_what_it_is_worth(html):
+    words = " ".join(Page(html).words.split())
+    assert "first 2 small_cnn 80.00 [78.0, 82.0] 81.00 [79.0, 83.0] 99.00 85.00 [83.0, 87.0] – –" in words
+    assert "<b>last 3 resnet18 80.00 [78.0, 82.0] 81.00 [79.0, 83.0] 99.50 86.00 [84.0, 88.0] –" in words
+    assert "+1.00 [+0.50, +1.50]" in words
 
 
 def test_the_page_refers_to_nothing_outside(html):

@@ -13,7 +13,7 @@ from foldstack.plots.leaderboard import read_leaderboard
 from foldstack.report.build import report
 from foldstack.report.pictures import inline_png, inline_svg
 
-TEXT = dict.fromkeys(("grid", "factor", "level", "baseline", "model"), str)
+TEXT = dict.fromkeys(("grid", "factor", "level", "baseline", "model", "stage", "added", "best_single"), str)
 ALTERNATIVES = {
     "contact_sheet": "Some training samples of each class",
     "duplicates": "Pairs of identical and nearly equal samples, side by side",
@@ -42,6 +42,7 @@ def main(smk):
             figures=dict(map(_figure, smk.input.figures)),
             factors=pd.read_csv(smk.input.factors, dtype=TEXT) if smk.input.factors else None,
             retrieval=pd.read_csv(smk.input.retrieval, dtype=TEXT) if smk.input.retrieval else None,
+            stages=pd.read_csv(smk.input.stages, dtype=TEXT) if smk.input.stages else None,
         )
         write_text(smk.output.report, page)
 

@@ -37,6 +37,7 @@ def check(config: dict) -> None:
     known = registry.known_architectures()
     if config["variants"]["student"] is not None:
         _check_student(config["variants"]["student"], task, known)
+    _check_stages(config["stages"], config["models"])
     lower: dict[str, str] = {}
     for name, block in config["models"].items():
         _check_model(name, block, task, known)
@@ -45,6 +46,21 @@ def check(config: dict) -> None:
             raise FoldstackError(
                 f"Config: models.{name} and models.{lower[name.lower()]} differ in case only; rename one."
             )
+
+
+def _check_stages(stages: list[dict], models: dict) -> None:
+    seen: dict[str, str] = {}
+    for stage in stages:
+        for name in stage["models"]:
+            if name not in models:
+                near = difflib.get_close_matches(name, models, n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]!r}?" if near else f"the models are {', '.join(sorted(models))}."
+                raise FoldstackError(f"Config: stages: {stage['name']!r} adds {name!r}, which is no model; {hint}")
+            if name in seen:
+                raise FoldstackError(
+                    f"Config: stages: {stage['name']!r} adds {name!r}, as {seen[name]!r} did; drop one of them."
+                )
+            seen[name] = stage["name"]
 
 
 def _check_path(where: str, path: str, section: str, form: str) -> None:

@@ -39,6 +39,7 @@ def report(
     figures: dict[str, Markup],
     factors: pd.DataFrame | None = None,
     retrieval: pd.DataFrame | None = None,
+    stages: pd.DataFrame | None = None,
 ) -> str:
     """The page.
 
@@ -52,6 +53,7 @@ def report(
         figures: the figures of other rules, by the stem of their file.
         factors: factors.csv, where the config has a grid.
         retrieval: retrieval.csv, where models learn from captions.
+        stages: stages.csv, where the config has stages.
     """
     rows = samples.set_index("sample_id", drop=False).loc[members.sample_ids]
     predicted = deployed_oof.argmax(axis=1)
@@ -66,6 +68,7 @@ def report(
         "contribution": metrics["contribution"] if len(members.models) > 1 else {},
         "factors": _factors(factors),
         "retrieval": _retrieval(retrieval),
+        "stages": _stages(stages),
         "tiles": mistakes.most_confident(members.labels, deployed_oof, rows, pixels, members.classes),
         "groups": mistakes.by_group(members.labels, predicted, rows["group"]),
         "shared": mistakes.shared_errors(members),
@@ -138,6 +141,25 @@ def _retrieval(table: pd.DataFrame | None) -> list[dict]:
         row["recalls"] = [[row[f"r{depth}{end}"] for end in ("", "_low", "_high")] for depth in (1, 5, 10)]
         row |= {"part": PARTS[row["part"]], "looked_for": words[row["direction"]]}
     return rows
+
+
+def _stages(table: pd.DataFrame | None) -> list[dict]:
+    """One row a stage; `scores` are texts, `gain` as `points` of the page wants it, None for the first."""
+    rows = [] if table is None else table.to_dict("records")
+    for row in rows:
+        row["scores"] = [_share(row, f"{what}_{part}") for what in ("single", "stack") for part in PARTS]
+        row["own_rows"] = f"{100 * row['stack_own_rows']:.2f}"
+        change = {"difference": row["gain"], "low": row["gain_low"], "high": row["gain_high"]}
+        row["gain"] = None if pd.isna(row["gain"]) else change
+    return rows
+
+
+def _share(row: dict, key: str) -> Markup:
+    """A share in percent with its interval; a dash where there is none."""
+    if pd.isna(row[key]):
+        return Markup("–")
+    low, high = row[f"{key}_low"], row[f"{key}_high"]
+    return Markup(f"{100 * row[key]:.2f} <small>[{100 * low:.1f}, {100 * high:.1f}]</small>")
 
 
 def _calibration(metrics: dict) -> list[dict]:

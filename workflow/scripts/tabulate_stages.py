@@ -1,0 +1,24 @@
+"""Score the stack of all models so far, stage by stage (rule tabulate_stages)."""
+
+import json
+
+from foldstack import quorum, stages, tables
+from foldstack.jobs import atomic, job, read_json
+from foldstack.members import read_members
+from foldstack.plots.stages import draw_stages
+
+
+def main(smk):
+    with job(smk):
+        config = json.loads(smk.params.config)
+        classes, samples = read_json(smk.input.dataset)["classes"], tables.read_samples(smk.input.samples)
+        seeds = quorum.without(config["members"], read_json(smk.input.stack)["left_out"])
+        members = read_members(*quorum.present(smk.input.oof, smk.input.test), seeds, samples, classes)
+        table = stages.climb(config["stages"], members, config)
+        draw_stages(table, config["stack"]["method"], smk.output.figure)
+        with atomic(smk.output.table) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821
