@@ -16,7 +16,7 @@ RESULTS ?= results/digits
 A ?=
 B ?=
 
-.PHONY: help setup demo explain verify verify-alone compare report bench bench-quality bench-noop bench-makespan bench-optimism bench-export test test-slurm reruns torture stress fuzz lint format docs lock clean
+.PHONY: help setup demo explain verify verify-alone compare report bench bench-quality bench-noop bench-makespan bench-optimism bench-export test test-slurm examples reruns torture stress fuzz lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ test: $(READY) ## the whole test suite
 
 test-slurm: $(READY) ## profiles/slurm on a real Slurm, installed (as root) where missing; a quarter of an hour, in no other target
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -v tests/slurm/check_cluster.py
+
+examples: $(READY) ## every config of config/examples from data to the one file, in a reduced form (a quarter of an hour)
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest -v tests/e2e/check_examples.py
 
 reruns: $(READY) ## "changing X reruns exactly Y", each row of the table executed (half an hour)
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 FOLDSTACK_EXECUTE_RERUNS=1 python -m pytest -v tests/workflow/test_reruns.py
