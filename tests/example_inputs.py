@@ -31,7 +31,7 @@ def write_inputs(config: dict, folder: Path, per_class: int = 24) -> None:
     """What the config names by a path, made up, in `folder`: images or pairs of two brightnesses, a tiny encoder."""
     data = config["data"]
     if data["format"] == "imagefolder":
-        _write_images(folder / data["path"], per_class)
+        write_images(folder / data["path"], per_class)
     if data["format"] == "npz_pairs":
         _write_pairs(folder / data["path"], per_class)
     for model in (spec["model"] for spec in config.get("grid", {}).values() if "model" in spec):
@@ -57,7 +57,7 @@ def _merged(config: dict, larger: dict) -> dict:
     return config
 
 
-def _write_images(folder: Path, per_class: int) -> None:
+def write_images(folder: Path, per_class: int) -> None:
     rng = np.random.default_rng(0)
     for level, name in enumerate(CLASSES):
         (folder / name).mkdir(parents=True)
