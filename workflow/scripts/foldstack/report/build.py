@@ -144,10 +144,10 @@ def _retrieval(table: pd.DataFrame | None) -> list[dict]:
 
 
 def _stages(table: pd.DataFrame | None) -> list[dict]:
-    """One row a stage; `scores` are texts, `gain` as `points` of the page wants it, None for the first."""
+    """One row a stage; accuracies as texts, `gain` as `points` of the page wants it, None for the first."""
     rows = [] if table is None else table.to_dict("records")
     for row in rows:
-        row["scores"] = [_share(row, f"{what}_{part}") for what in ("single", "stack") for part in PARTS]
+        row |= {key: _share(row, key) for key in ("single_oof", "stack_oof", "stack_test")}
         row["own_rows"] = f"{100 * row['stack_own_rows']:.2f}"
         change = {"difference": row["gain"], "low": row["gain_low"], "high": row["gain_high"]}
         row["gain"] = None if pd.isna(row["gain"]) else change

@@ -103,18 +103,17 @@ ANSWER = """
 {% endif %}
 {% if stages %}
 <h3>Stage by stage</h3>
-<p>The {{ deployed.kind }} of all models so far, accuracy in percent with its 95 % interval. “Own rows” is the score on
-the very rows that the {{ deployed.kind }} was fitted on: what fitting and scoring in one go would report, and no
-estimate of anything. Out of fold, the {{ deployed.kind }} is fitted without the fold that it predicts; the test split
-was used for no choice. The change is that of the out-of-fold score over the stage before, paired.</p>
+<p>The {{ deployed.kind }} of all models so far, accuracy in percent with its 95 % interval. “Alone” is the best single
+model, out of fold. “Own rows” is the score on the very rows that the {{ deployed.kind }} was fitted on: what fitting
+and scoring in one go would report, and no estimate of anything. Out of fold, the {{ deployed.kind }} is fitted without
+the fold that it predicts; the test split was used for no choice. The change is that of the out-of-fold score over the
+stage before, paired.</p>
 {{ figures.stages }}
 <div class="scroll"><table><thead><tr><th class="first">Stage</th><th>Models</th><th class="text">Best single</th>
-<th>its accuracy out of fold</th><th>on test</th><th>{{ deployed.name }}: own rows</th><th>out of fold</th>
-<th>on test</th><th>Change (points)</th></tr></thead><tbody>
+<th>alone</th><th>Own rows</th><th>Out of fold</th><th>Test split</th><th>Change (points)</th></tr></thead><tbody>
 {% for row in stages %}<tr><th scope="row" class="first">{{ row.stage }}</th>
 <td title="added: {{ row.added }}">{{ row.models }}</td><td class="text">{{ row.best_single }}</td>
-<td>{{ row.scores[0] }}</td><td>{{ row.scores[1] }}</td>
-<td>{{ row.own_rows }}</td><td>{{ row.scores[2] }}</td><td>{{ row.scores[3] }}</td>
+<td>{{ row.single_oof }}</td><td>{{ row.own_rows }}</td><td>{{ row.stack_oof }}</td><td>{{ row.stack_test }}</td>
 <td>{% if row.gain %}{{ points(row.gain) }}{% else %}–{% endif %}</td></tr>
 {% endfor %}</tbody></table></div>
 {% endif %}
