@@ -1,4 +1,4 @@
-"""`make examples`: every example runs from its data to predictions of the one file, in a reduced form.
+"""`make examples`: every example runs from its data to the checked one file, in a reduced form.
 
 Not a part of `make test`, hence the name: a quarter of an hour on two cores.
 """

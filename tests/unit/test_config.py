@@ -59,6 +59,22 @@ def test_the_order_of_keys_changes_nothing():
 
 MISTAKES = {
     "unknown key": (small(fold={}), "unknown key 'fold' in the top level; did you mean 'folds'?"),
+    "levels of another fusion": (
+        small(data={"format": "digits_pairs"}, models={"pair_net": {"options": {"levels": 8}}}),
+        "models.pair_net.options: levels is for fusion: levels",
+    ),
+    "antisymmetric cosine": (
+        small(
+            data={"format": "digits_pairs"},
+            models={"pair_net": {"options": {"fusion": "cosine", "antisymmetric": True}}},
+        ),
+        "'cosine' does not know left from right",
+    ),
+    "width of nothing": (small(models={"small_cnn": {"options": {"width": 0}}}), "give a whole number above 0"),
+    "clip without an encoder": (
+        small(models={"clip": {"text": {"templates": ["a {}"]}}}),
+        "models.clip: the architecture 'clip' needs text.encoder",
+    ),
     "stage of no model": (
         small(stages=[{"name": "one", "models": ["small_cn"]}]),
         "stages: 'one' adds 'small_cn', which is no model; did you mean 'small_cnn'?",
@@ -143,10 +159,10 @@ MISTAKES = {
         small(models={"small_cnn": {"options": {"widht": 3}}}),
         "models.small_cnn.options: 'small_cnn' has no option 'widht'; did you mean 'width'?",
     ),
-    "option of a wrong type": (small(models={"small_cnn": {"options": {"width": "3"}}}), "give a value of type int"),
+    "option of a wrong type": (small(models={"small_cnn": {"options": {"width": "3"}}}), "give a whole number above 0"),
     "yes for a number": (
         small(models={"small_cnn": {"options": {"width": True}}}),
-        "give a value of type int",
+        "give a whole number above 0",
     ),
     "swapped images": (small(training={"swap": True}), "models.small_cnn: swap is for pairs"),
     "misspelt choice of an option": (

@@ -151,6 +151,10 @@ MISTAKES = {
         {"model": CNN, "factors": {"lr": [0.1], "a": [{"x": {"lr": 1}}]}},
         "the factors 'a' and 'lr' both set lr",
     ),
+    "a key and its part": (
+        {"model": {"architecture": "clip"}, "factors": {"text": ["a", "b"], "text.train": ["all", "frozen"]}},
+        "the factor 'text' sets text, and 'text.train' its part text.train; give both as parts",
+    ),
     "too many": (
         {"model": CNN, "factors": {"epochs": list(range(1, 41)), "batch_size": list(range(1, 41))}},
         "grid.g has 1,600 combinations",
@@ -167,6 +171,19 @@ def test_each_mistake_is_named_in_one_sentence(name):
         resolve(spec)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_parts_of_text_and_augment_may_be_factors():
+    spec = {"model": CNN, "factors": {"augment.mixup": [0, 0.2], "augment.flip": [0.5]}}
+    found = resolve(spec)["models"]
+    assert [block["augment"] for block in found.values() if block["augment"]] == [
+        {"flip": 0.5, "mixup": 0.0}, {"flip": 0.5, "mixup": 0.2}]  # fmt: skip
+
+
+def test_a_mistake_is_laid_to_the_model_that_has_it():
+    given = {"experiment": "x", "models": {"g-lr0.15": CNN | {"epochs": -1}}}
+    with pytest.raises(FoldstackError, match=r"Config: models\.g-lr0\.15\.epochs"):
+        config.resolve(given | {"grid": {"g": {"model": CNN, "factors": {"lr": [0.1]}}}})
 
 
 def test_no_model_has_the_name_of_another():

@@ -9,6 +9,7 @@ from foldstack import codedigest
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
 from foldstack.models.pairs import fusion
+from foldstack.models.pairs.options import SYMMETRIC
 from foldstack.network import Classifier, save_classifier
 from foldstack.onnx_export import export_model
 from foldstack.onnx_session import open_session, run_batches
@@ -24,24 +25,31 @@ TOWERS = {
     "timm": {"tower": "test_resnet", "features": 8},
     "timm transformer": {"tower": "test_vit", "features": 8, "tower_options": {"patch_size": 8}},
     "timm pyramid": {"tower": "test_efficientnet", "features": 8, "pyramid": True},
+    "timm pyramid of maps with channels last": {
+        "tower": "swinv2_cr_tiny_ns_224",
+        "features": 8,
+        "pyramid": True,
+        "tower_options": {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 1], "window_size": 4},
+    },
 }
 TOWERS = {name: options if "timm" in name else SMALL | options for name, options in TOWERS.items()}
 FUSIONS = {name: {**SMALL, "layers": [1, 1], "fusion": name} for name in fusion.FUSIONS}
-ORDERED = [name for name in FUSIONS if name not in fusion.SYMMETRIC]
+ORDERED = [name for name in FUSIONS if name not in SYMMETRIC]
 NETWORKS = TOWERS | FUSIONS
 ANTISYMMETRIC = {f"antisymmetric {name}": {**FUSIONS[name], "antisymmetric": True} for name in ORDERED}
 ANTISYMMETRIC["antisymmetric timm"] = {**TOWERS["timm"], "antisymmetric": True}
 ANTISYMMETRIC["levels"] = {**SMALL, "layers": [1, 1], "fusion": "levels", "levels": 4}
 NETWORKS |= ANTISYMMETRIC
 
-EXPORTED = {  # each tower, each fusion, and both kinds of attention at least once
+EXPORTED = {  # each kind of tower, each fusion, and both kinds of attention at least once
     "six fusions, se, pyramid": {"layers": [1, 1], "attention": "se", "pyramid": True, "antisymmetric": True},
     "bradley_terry, cbam": {"tower": "cnn", "layers": [1, 1], "attention": "cbam", "fusion": "bradley_terry"},
     "bottleneck": {"block": "bottleneck", "layers": [1, 1], "fusion": "residual", "antisymmetric": True},
     "levels": {"tower": "cnn", "layers": [1, 1], "fusion": "levels", "levels": 2},
 }
 EXPORTED = {name: SMALL | options for name, options in EXPORTED.items()}
-EXPORTED |= {name: TOWERS[name] for name in ("timm", "timm pyramid")}
+EXPORTED |= {name: TOWERS[name] for name in TOWERS if "timm" in name}
+EXPORTED |= {name: FUSIONS[name] for name in ("product", "l2")}  # `cosine` hardly reacts; it is one of the six
 
 
 def build(options, n_classes=2, size=(16, 13)):
@@ -63,7 +71,7 @@ def batch(size, n=8):
 def test_it_learns_by_all_its_parameters(name):
     network, size = build(NETWORKS[name])
     pairs, targets = batch(size)
-    if NETWORKS[name].get("fusion") in fusion.SYMMETRIC:  # they see whether two images are alike, not which is which
+    if NETWORKS[name].get("fusion") in SYMMETRIC:  # they see whether two images are alike, not which is which
         pairs[targets == 0, 1] = pairs[targets == 0, 0]
     optimizer = torch.optim.Adam(network.train().parameters(), lr=5e-3 if "timm" in name else 1e-2)
     losses, reached = [], set()
@@ -86,7 +94,7 @@ def test_only_ordered_fusions_know_left_from_right(name):
     pairs, _ = batch(size)
     with torch.inference_mode():
         one, other = network.eval()(pairs), network(pairs.flip(1))
-    assert torch.allclose(one, other, atol=1e-6) == (name in fusion.SYMMETRIC)
+    assert torch.allclose(one, other, atol=1e-6) == (name in SYMMETRIC)
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["in use", "in training"])
@@ -160,6 +168,9 @@ def test_the_exported_file_equals_torch(name, tmp_path):
         ({"tower": "resnet18", "width": 8}, "'resnet18' of timm has no option 'width'"),
         ({"tower": "resnet18", "tower_options": {"pretrained": True}}, "pretrained towers are not loaded yet"),
         ({"tower_options": {"patch_size": 2}}, "tower_options are for towers of timm"),
+        ({"fusion": "levels", "levels": 1}, "levels must be 2 or more"),
+        ({"levels": 8}, "levels is for fusion: levels, not 'adaptive'"),
+        ({"width": 0}, "width of 'pair_net' is 0; give a whole number above 0"),
     ],
 )
 def test_options_that_do_not_fit_are_said(options, message):

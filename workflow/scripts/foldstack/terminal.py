@@ -49,7 +49,7 @@ def finish(results: Path, failed: bool) -> None:
         return
     _view.live.stop()
     console = _view.console
-    if "failed" in _view.runs.values():
+    if failed or "failed" in _view.runs.values():
         console.print(_view.outcome_table())
     if failed:
         console.print(_view.failure_table())

@@ -105,6 +105,7 @@ class PromptClassifier(nn.Module):
         super().__init__()
         self.image, self.drop = image, nn.Dropout(dropout)
         self.said, self.text_lr = said, text_lr
+        self.of_these_classes = ("vectors", "centre")  # not to be taken over from another run's weights
         self.register_buffer("vectors", vectors)
         # Prompts of one template share most of their direction; what tells the classes apart is the rest.
         self.register_buffer("centre", vectors.mean(dim=0))
@@ -113,7 +114,12 @@ class PromptClassifier(nn.Module):
         self.shift = nn.Parameter(torch.zeros(())) if shift else None
 
     def forward(self, images: torch.Tensor, *captions: torch.Tensor) -> torch.Tensor:
-        logits = self.scale.clamp(max=HOTTEST).exp() * self.image_directions(images) @ self.text_directions(*captions).T
+        if self.training:
+            with (
+                torch.no_grad()
+            ):  # the parameter itself, which a limit of its exponential alone would leave stuck above
+                self.scale.clamp_(max=HOTTEST)
+        logits = self.scale.exp() * self.image_directions(images) @ self.text_directions(*captions).T
         return logits if self.shift is None else logits + self.shift
 
     def image_directions(self, images: torch.Tensor) -> torch.Tensor:

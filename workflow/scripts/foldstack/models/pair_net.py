@@ -1,7 +1,8 @@
 """Networks for pairs of images: one tower for both of them, a fusion of their features, a small head.
 
 Bromley et al., "Signature Verification using a Siamese Time Delay Neural Network", NIPS 1993. The towers stand in
-pairs/towers.py, the fusions in pairs/fusion.py and pairs/levels.py; every tower goes with every fusion.
+pairs/towers.py, the fusions in pairs/fusion.py and pairs/levels.py; every tower goes with every fusion. What else does
+not go together, pairs/options.py says.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from foldstack.models.pairs.fusion import FUSIONS, SYMMETRIC
+from foldstack.models.pairs.fusion import FUSIONS
 from foldstack.models.pairs.levels import LevelsPairNet
 from foldstack.models.pairs.towers import build_tower
 
@@ -44,7 +45,7 @@ def build(
         tower: `cnn`, `resnet`, or a timm model, which has its own layers and takes `tower_options`.
         layers: convolutions (`cnn`) or residual blocks (`resnet`) of each stage; a stage halves height and width.
         block: kind of residual blocks.
-        width: channels of the first stage; each further stage has twice as many.
+        width: channels of the first stage (times 4 in a `bottleneck`); each further stage has twice as many.
         attention: squeeze-and-excitation or CBAM in each residual block, or after each stage of `cnn`.
         pyramid: features of all stages, joined by a feature pyramid, instead of those of the last one.
         features: numbers that the tower gives for one image.
@@ -63,8 +64,6 @@ def build(
         raise ValueError(f"an antisymmetric network is for 2 classes, and the data have {n_classes}")
     if fusion == "levels":
         return LevelsPairNet(shared, features, levels, dropout)
-    if fusion in SYMMETRIC:
-        raise ValueError(f"the fusion {fusion!r} does not know left from right, so it cannot be antisymmetric")
     return AntisymmetricPairNet(shared, FUSIONS[fusion](features), features, dropout)
 
 

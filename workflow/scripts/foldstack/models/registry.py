@@ -15,6 +15,7 @@ import re
 from pathlib import Path
 
 from foldstack.errors import FoldstackError
+from foldstack.models.pairs import options as pair_options
 
 FOLDER = Path(__file__).resolve().parent
 NOT_ARCHITECTURES = {"__init__", "registry", "timm_model"}
@@ -27,7 +28,7 @@ GIVEN = (
     "train",
     "text_lr",
 )  # options that the workflow sets, and a config may not
-OPTION_TYPES = {"int": int, "float": (int, float), "bool": bool, "str": str, "dict | None": (dict, type(None))}
+OPTION_TYPES = {"float": (int, float), "bool": bool, "str": str, "dict | None": (dict, type(None))}
 
 
 @functools.lru_cache(maxsize=1)
@@ -117,10 +118,19 @@ def option_problem(annotation: str, value) -> str | None:
     if annotation == "Sequence[int]":
         fits = isinstance(value, list) and value and all(type(item) is int and item > 0 for item in value)
         return None if fits else "give a list of whole numbers above 0."
+    if annotation == "int":
+        return None if type(value) is int and value > 0 else "give a whole number above 0."
     wanted = OPTION_TYPES.get(annotation)
     if wanted is None or (isinstance(value, wanted) and isinstance(value, bool) == (annotation == "bool")):
         return None
     return f"give a value of type {annotation}."
+
+
+def check_together(architecture: str, options: dict, where: str) -> None:
+    """Refuse options that do not fit each other; raises FoldstackError, which begins with `where`."""
+    problem = pair_options.problem(options) if architecture == "pair_net" else None
+    if problem:
+        raise FoldstackError(f"{where}: {problem}.")
 
 
 def build(architecture: str, *, in_channels: int, n_classes: int, image_size: tuple[int, int], options: dict):
@@ -151,6 +161,7 @@ def build(architecture: str, *, in_channels: int, n_classes: int, image_size: tu
             problem = option_problem(allowed[option], value)
             if problem:
                 raise FoldstackError(f"The option {option} of {architecture!r} is {value!r}; {problem}")
+        check_together(architecture, options, f"{architecture!r} cannot be built with the options {options}")
         module = importlib.import_module(module_name(architecture))
         try:
             return module.build(**shape, **options)

@@ -58,7 +58,7 @@ def distinct(samples: pd.DataFrame) -> tuple[list[str], np.ndarray]:
             f"text.captions needs a caption for every sample, but {samples.loc[empty, 'sample_id'].iloc[0]!r} has none "
             f"(nor have {int(empty.sum()) - 1} others); fill in the column caption, or leave the samples out."
         )
-    texts, numbers = np.unique(samples["caption"].to_numpy(str), return_inverse=True)
+    texts, numbers = np.unique(samples["caption"].to_numpy(object), return_inverse=True)
     return texts.tolist(), numbers
 
 

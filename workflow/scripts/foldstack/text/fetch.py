@@ -20,7 +20,7 @@ from foldstack.jobs import read_json, write_json
 from foldstack.text import settings
 from foldstack.text.encoder import SETTINGS, TextEncoder, padded, read_model, tokens
 
-POOLING = "1_Pooling/config.json"  # of sentence-transformers
+MODULES, POOLING = "modules.json", "1_Pooling/config.json"  # of sentence-transformers
 KINDS = {"cls": "cls", "cls_token": "cls", "mean": "mean", "mean_tokens": "mean", "lasttoken": "last"}
 TOKENIZER, HOW = "tokenizer_config.json", ("is_local", "local_files_only")
 LONGEST = 512
@@ -78,29 +78,35 @@ def folder_digest(folder) -> str:
 
 
 def _pooling(source: str, model) -> str:
-    """As sentence-transformers' file says; without one the model's own vector, or the mean."""
+    """As sentence-transformers' files say; without them the model's own vector, or the mean."""
     if isinstance(model, transformers.CLIPTextModelWithProjection):
         return "own"
-    path = Path(source) / POOLING
-    if not Path(source).is_dir():
-        try:
-            path = Path(huggingface_hub.hf_hub_download(source, POOLING))
-        except LocalEntryNotFoundError:
-            if not huggingface_hub.is_offline_mode():
-                raise  # the connection broke: no reason to take another pooling
-            return "mean"
-        except EntryNotFoundError:
-            return "mean"
-    if not path.is_file():
+    modules = _file(source, MODULES)
+    if modules and any(module["type"].endswith(".Dense") for module in read_json(modules)):
+        raise FoldstackError(f"{source}: {MODULES} asks for a dense layer behind the pooling, which is not read.")
+    path = _file(source, POOLING)
+    if not path:
         return "mean"
-    asked = read_json(path)
-    names = [key.removeprefix("pooling_mode_") for key, value in asked.items() if value is True] + [
-        asked.get("pooling_mode")
-    ]
-    found = [KINDS[name] for name in names if name in KINDS]
-    if len(found) != 1:
+    asked, start = read_json(path), "pooling_mode_"
+    names = {key.removeprefix(start) for key, value in asked.items() if key.startswith(start) and value is True}
+    found = {KINDS.get(name) for name in names | {asked.get("pooling_mode") or next(iter(names), None)}}
+    if len(found) != 1 or None in found:
         raise FoldstackError(f"{source}: {POOLING} asks for none of {', '.join(sorted(set(KINDS.values())))} alone.")
-    return found[0]
+    return found.pop()
+
+
+def _file(source: str, name: str) -> Path | None:
+    """A file of a folder or of the hub; None where there is none."""
+    if Path(source).is_dir():
+        return Path(source) / name if (Path(source) / name).is_file() else None
+    try:
+        return Path(huggingface_hub.hf_hub_download(source, name))
+    except LocalEntryNotFoundError:
+        if not huggingface_hub.is_offline_mode():
+            raise  # the connection broke: no reason to take another pooling
+        return None
+    except EntryNotFoundError:
+        return None
 
 
 def _longest(model, tokenizer) -> int:

@@ -45,7 +45,9 @@ def local_files(encoder: str) -> list[str]:
     found = [*os.scandir(encoder)]
     pooling = os.path.join(encoder, "1_Pooling", "config.json")
     files = [
-        entry.path for entry in found if entry.is_file() and entry.name.endswith((".json", ".safetensors", ".txt"))
+        entry.path
+        for entry in found
+        if entry.is_file() and entry.name.endswith((".json", ".safetensors", ".txt", ".model"))
     ]
     return sorted(files + ([pooling] if os.path.isfile(pooling) else []))
 
@@ -53,7 +55,7 @@ def local_files(encoder: str) -> list[str]:
 def check(name: str, block: dict) -> None:
     """Models that compare images with text have an encoder, and others have nothing to do with one."""
     clip, text = block["architecture"] == "clip", block.get("text")
-    if clip != bool(text):
+    if clip != bool(text and text.get("encoder")):
         raise FoldstackError(
             f"Config: models.{name}: the architecture 'clip' needs text.encoder, the name or folder of a text encoder."
             if clip
@@ -69,8 +71,14 @@ def check(name: str, block: dict) -> None:
             f"Config: models.{name}: loss: {block['loss']} takes whole images of one class, each counted once; drop "
             "class_weights, mixup and cutmix."
         )
+    if block["loss"] == "sigmoid" and block["label_smoothing"]:
+        raise FoldstackError(f"Config: models.{name}: loss: sigmoid knows no label_smoothing; drop one of them.")
     if clip:
         _check_encoder(name, text["encoder"])
+        if "pretrained" in (block["options"].get("tower_options") or {}):
+            raise FoldstackError(
+                f"Config: models.{name}: the image tower of 'clip' starts afresh; drop pretrained from tower_options."
+            )
         if text["train"] != "frozen" and block["head_only_epochs"]:
             raise FoldstackError(
                 f"Config: models.{name}: head_only_epochs would wake the frozen part of the text encoder; drop it or "
@@ -85,6 +93,15 @@ def check_captions(name: str, block: dict, data_format: str) -> None:
         raise FoldstackError(
             f"Config: models.{name}: text.captions reads the column caption of data.format: csv (now {data_format}) "
             f"and takes loss: contrastive or sigmoid (now {block['loss']}); set both."
+        )
+
+
+def check_dual(models: list[str]) -> None:
+    """`snakemake dual` has something to write: `models` are those with a frozen text encoder."""
+    if not models:
+        raise FoldstackError(
+            "snakemake dual writes both halves of models with a frozen text encoder (architecture: clip, text.train: "
+            "frozen), and the config has none."
         )
 
 

@@ -1,7 +1,7 @@
 """Fusions: modules that map the features of two images, (N, F) each, to one table (N, F).
 
-`difference`, `concat`, `residual`, `adaptive` and `bradley_terry` know left from right; `SYMMETRIC` ones do not, and
-suit questions such as "do both show the same?".
+`difference`, `concat`, `residual`, `adaptive` and `bradley_terry` know left from right; those in options.SYMMETRIC do
+not, and suit questions such as "do both show the same?".
 """
 
 import torch
@@ -91,7 +91,6 @@ class Adaptive(nn.Module):
 
 
 SIX = ("difference", "concat", "product", "cosine", "l2", "residual")
-SYMMETRIC = ("product", "cosine", "l2")
 FUSIONS = {
     "difference": Difference,
     "concat": Concat,

@@ -3,7 +3,7 @@
 import functools
 
 import torch
-from timm.layers import SEModule
+from timm.layers import Format, SEModule
 from timm.layers.cbam import CbamModule
 from timm.models.resnet import BasicBlock, Bottleneck, make_blocks
 from torch import nn
@@ -20,38 +20,25 @@ ATTENTION = {
     "se": functools.partial(SEModule, rd_ratio=1 / 8),
     "cbam": functools.partial(CbamModule, rd_ratio=1 / 8),
 }
-OF_TIMM = {"layers": (2, 2, 2), "block": "basic", "width": 32, "attention": "none"}  # what a timm tower cannot change
 
 
 def build_tower(
     name: str, in_channels: int, image_size: tuple[int, int], features: int, *, pyramid: bool, options: dict, **own
 ) -> nn.Module:
-    """The tower `name` of pair_net; `own` holds `layers`, `block`, `width` and `attention`.
-
-    Raises:
-        ValueError: for an option that this tower has no use for.
-    """
+    """The tower `name` of pair_net; `own` holds `layers`, `block`, `width` and `attention` of a tower of this file."""
     if name in STAGES:
-        if options:
-            raise ValueError(f"tower_options are for towers of timm, and {name!r} is none")
         stages, channels = STAGES[name](in_channels, **own)
         return Tower(Stages(*stages), channels, features, pyramid)
-    if "pretrained" in options:
-        raise ValueError("pretrained towers are not loaded yet; drop 'pretrained' from tower_options")
-    for key, default in OF_TIMM.items():
-        if own[key] != default:
-            raise ValueError(f"the tower {name!r} of timm has no option {key!r}; see its tower_options")
     made = functools.partial(timm_model.build, name, in_channels=in_channels, n_classes=features, image_size=image_size)
     if not pyramid:
         return made(options=options)  # its own pooling, and a last layer as wide as the features
     backbone = made(options={**options, "features_only": True})
-    return Tower(backbone, backbone.feature_info.channels(), features, pyramid=True)
+    channels_first = Permuted(backbone) if getattr(backbone, "output_fmt", None) == Format.NHWC else backbone
+    return Tower(channels_first, backbone.feature_info.channels(), features, pyramid=True)
 
 
 def cnn_stages(in_channels: int, *, layers: tuple[int, ...], block: str, width: int, attention: str):
     """Stages of plain convolutions, in the manner of small_cnn; returns (modules, channels of each)."""
-    if block != OF_TIMM["block"]:
-        raise ValueError("the tower 'cnn' has no option 'block'")
     stages, channels = [], [width * 2**stage for stage in range(len(layers))]
     for stage, count in enumerate(layers):
         inner = [nn.MaxPool2d(2, ceil_mode=True)] if stage else []
@@ -92,6 +79,17 @@ class Stages(nn.Sequential):
         for stage in self:
             maps.append(stage(maps[-1]))
         return maps[1:]
+
+
+class Permuted(nn.Module):
+    """A backbone that gives (N, H, W, C) maps, such as timm's Swin, with (N, C, H, W) ones."""
+
+    def __init__(self, backbone: nn.Module):
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return [values.permute(0, 3, 1, 2) for values in self.backbone(images)]
 
 
 class Tower(nn.Module):
