@@ -104,10 +104,10 @@ ANSWER = """
 {% if stages %}
 <h3>Stage by stage</h3>
 <p>The {{ deployed.kind }} of all models so far, accuracy in percent with its 95 % interval. “Alone” is the best single
-model, out of fold. “Own rows” is the score on the very rows that the {{ deployed.kind }} was fitted on: what fitting
-and scoring in one go would report, and no estimate of anything. Out of fold, the {{ deployed.kind }} is fitted without
-the fold that it predicts; the test split was used for no choice. The change is that of the out-of-fold score over the
-stage before, paired.</p>
+model, chosen and scored fold by fold. “Own rows” is the score on the very rows that the {{ deployed.kind }} was fitted
+on: what fitting and scoring in one go would report, and no estimate of anything. Out of fold, the {{ deployed.kind }}
+is fitted without the fold that it predicts; the test split was used for no choice. The change is that of the
+out-of-fold score over the stage before, paired.</p>
 {{ figures.stages }}
 <div class="scroll"><table><thead><tr><th class="first">Stage</th><th>Models</th><th class="text">Best single</th>
 <th>alone</th><th>Own rows</th><th>Out of fold</th><th>Test split</th><th>Change (points)</th></tr></thead><tbody>
