@@ -136,6 +136,13 @@ def encoder_of(wildcards):
     return f"{RESULTS}/encoders/{texts.slug(CONFIG['models'][wildcards.model]['text']['encoder'])}"
 
 
+def dual_folders(wildcards):
+    """The folders of all models of which both halves can be written."""
+    with stopping_clearly():
+        texts.check_dual(TWO_HALVES)
+    return [f"{RESULTS}/export/dual/{model}" for model in TWO_HALVES]
+
+
 def captions_of(wildcards):
     """The embedded captions of all samples, for a model that learns from them."""
     text = CONFIG["models"][wildcards.model].get("text")

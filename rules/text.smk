@@ -75,13 +75,6 @@ rule tabulate_retrieval:
         "../workflow/scripts/tabulate_retrieval.py"
 
 
-def dual_folders(wildcards):
-    """The folders of all models of which both halves can be written."""
-    with stopping_clearly():
-        texts.check_dual(TWO_HALVES)
-    return [f"{RESULTS}/export/dual/{model}" for model in TWO_HALVES]
-
-
 rule dual:
     """The target to ask for: `snakemake dual`."""
     input:
