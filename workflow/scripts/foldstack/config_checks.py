@@ -9,9 +9,11 @@ import os
 from foldstack import training_checks
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
+from foldstack.models.pairs.options import options_problem
 from foldstack.text import settings
 
 PAIR_FORMATS = {"digits_pairs", "npz_pairs"}
+TOGETHER = {"pair_net": options_problem}  # architectures of whose options some do not go together
 BUILT_IN_FORMATS = {"digits", "digits_pairs"}
 
 
@@ -143,4 +145,6 @@ def _check_options(name: str, architecture: str, options: dict) -> None:
         problem = registry.option_problem(known[option], value)
         if problem:
             raise FoldstackError(f"Config: models.{name}.options.{option} of {architecture!r} is {value!r}; {problem}")
-    registry.check_together(architecture, options, f"Config: models.{name}.options")
+    problem = TOGETHER[architecture](options) if architecture in TOGETHER else None
+    if problem:
+        raise FoldstackError(f"Config: models.{name}.options: {problem}.")

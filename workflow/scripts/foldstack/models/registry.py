@@ -15,7 +15,6 @@ import re
 from pathlib import Path
 
 from foldstack.errors import FoldstackError
-from foldstack.models.pairs import options as pair_options
 
 FOLDER = Path(__file__).resolve().parent
 NOT_ARCHITECTURES = {"__init__", "registry", "timm_model"}
@@ -126,13 +125,6 @@ def option_problem(annotation: str, value) -> str | None:
     return f"give a value of type {annotation}."
 
 
-def check_together(architecture: str, options: dict, where: str) -> None:
-    """Refuse options that do not fit each other; raises FoldstackError, which begins with `where`."""
-    problem = pair_options.problem(options) if architecture == "pair_net" else None
-    if problem:
-        raise FoldstackError(f"{where}: {problem}.")
-
-
 def build(architecture: str, *, in_channels: int, n_classes: int, image_size: tuple[int, int], options: dict):
     """Build a network with freshly drawn weights.
 
@@ -161,8 +153,10 @@ def build(architecture: str, *, in_channels: int, n_classes: int, image_size: tu
             problem = option_problem(allowed[option], value)
             if problem:
                 raise FoldstackError(f"The option {option} of {architecture!r} is {value!r}; {problem}")
-        check_together(architecture, options, f"{architecture!r} cannot be built with the options {options}")
         module = importlib.import_module(module_name(architecture))
+        problem = module.options_problem(options) if hasattr(module, "options_problem") else None
+        if problem:
+            raise FoldstackError(f"{architecture!r} cannot be built with the options {options}: {problem}.")
         try:
             return module.build(**shape, **options)
         except (TypeError, ValueError, ArithmeticError, IndexError, AssertionError, RuntimeError) as error:

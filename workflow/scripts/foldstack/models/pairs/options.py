@@ -4,7 +4,7 @@ SYMMETRIC = ("product", "cosine", "l2")  # fusions that do not know left from ri
 OF_OWN_TOWERS = ("layers", "block", "width", "attention")
 
 
-def problem(options: dict) -> str | None:
+def options_problem(options: dict) -> str | None:
     """The first of them as a sentence; None where there is none. `options` are those that were given, by name."""
     tower, fusion = options.get("tower", "resnet"), options.get("fusion", "adaptive")
     inner = options.get("tower_options") or {}
