@@ -16,11 +16,8 @@ Variants of ours, each with one remedy taken away or added, are measured in the 
 import argparse
 import contextlib
 import functools
-import itertools
 import os
-import platform
 import random
-import statistics
 import sys
 import tempfile
 import time
@@ -32,14 +29,11 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 import fixed_cost  # noqa: E402
 import numpy as np  # noqa: E402
-import timm.data  # noqa: E402
-import timm.optim  # noqa: E402
-import timm.scheduler  # noqa: E402
-import timm.utils  # noqa: E402
 import torch  # noqa: E402
 import torchvision  # noqa: E402
+from other_loops import plain_loop, timm_loop  # noqa: E402
 from PIL import Image  # noqa: E402
-from torchvision.transforms import v2  # noqa: E402
+from training_page import machine, table  # noqa: E402
 
 from foldstack import augment, checkpoint, config, distributed, jobs, loop, network, run_inputs, steps  # noqa: E402
 from foldstack.models import registry  # noqa: E402
@@ -51,9 +45,7 @@ CASES = {  # name: architecture, size, batch size, steps a round, file type
     "resnet18": ("resnet18", 224, 32, 6, "jpg"),
     "resnet50": ("resnet50", 224, 128, 30, "jpg"),
 }
-AIMS = {"small": (0.90, 1.5), "resnet18": (0.95, 1.0)}  # on a CPU: share of the ceiling, times timm's loop
 CLASSES = 10
-MAIN = ("ceiling", "ours", "timm", "plain")
 READ_FILES = ("timm", "plain")
 REMEDIES = {
     "ours, augmentation one image at a time": "by_image",
@@ -176,78 +168,8 @@ class Case:
 
         return run
 
-    def timm(self):
-        model = self.model().to(self.device, memory_format=torch.channels_last).train()
-        dataset = timm.data.create_dataset("", root=str(self.folder / "images"), is_training=True)
-        loader = timm.data.create_loader(
-            dataset,
-            input_size=(3, self.size, self.size),
-            batch_size=self.batch,
-            is_training=True,
-            interpolation="random",
-            num_workers=self.workers,
-            pin_memory=self.device.type == "cuda",
-            device=self.device,
-        )
-        optimizer = timm.optim.create_optimizer_v2(model, opt="adamw", lr=1e-3, weight_decay=0.05)
-        scheduler, _ = timm.scheduler.create_scheduler_v2(
-            optimizer, "cosine", num_epochs=300, step_on_epochs=False, updates_per_epoch=len(loader)
-        )
-        loss_function, losses = torch.nn.CrossEntropyLoss(), timm.utils.AverageMeter()
-        autocast = functools.partial(torch.autocast, "cuda", torch.bfloat16, enabled=self.device.type == "cuda")
-        batches = itertools.chain.from_iterable(itertools.repeat(loader))
-        taken = itertools.count(1)
-
-        def run(steps):
-            for images, targets in itertools.islice(batches, steps):
-                images = images.contiguous(memory_format=torch.channels_last)
-                with autocast():
-                    loss = loss_function(model(images), targets)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                number = next(taken)
-                if number % 50 == 0:  # train.py's --log-interval
-                    losses.update(loss.item(), len(images))
-                scheduler.step_update(num_updates=number, metric=losses.avg)
-            return steps * self.batch
-
-        return run
-
-    def plain(self):
-        model = self.model().to(self.device).train()
-        transform = v2.Compose(
-            [
-                v2.ToImage(),
-                v2.RandomResizedCrop(self.size, antialias=True),
-                v2.RandomHorizontalFlip(),
-                v2.ColorJitter(0.3, 0.3, 0.3),
-                v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize((0.5,) * 3, (0.25,) * 3),
-            ]
-        )
-        dataset = torchvision.datasets.ImageFolder(self.folder / "images", transform)
-        loader = torch.utils.data.DataLoader(
-            dataset, self.batch, shuffle=True, drop_last=True, num_workers=self.workers, persistent_workers=True
-        )
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
-        batches = itertools.chain.from_iterable(itertools.repeat(loader))
-        autocast = functools.partial(torch.autocast, "cuda", torch.bfloat16, enabled=self.device.type == "cuda")
-
-        def run(steps):
-            for images, targets in itertools.islice(batches, steps):
-                images, targets = images.to(self.device), targets.to(self.device)
-                with autocast():
-                    loss = torch.nn.functional.cross_entropy(model(images), targets)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-            return steps * self.batch
-
-        return run
-
     def contenders(self, remedies: bool) -> dict:
-        made = {name: getattr(self, name)() for name in MAIN}
+        made = {"ceiling": self.ceiling(), "ours": self.ours(), "timm": timm_loop(self), "plain": plain_loop(self)}
         changes = {"bare": {"augmentation": "none"}, "bfloat16": {"precision": "bfloat16"}}
         for title, change in REMEDIES.items() if remedies else ():
             if change != "bfloat16" or self.device.type == "cpu":
@@ -283,46 +205,6 @@ def _changed(module, name, value):
         yield
     finally:
         setattr(module, name, before)
-
-
-def spread(values: list[float], form: str) -> str:
-    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
-
-
-def table(case: Case, found: dict[str, list[float]]) -> str:
-    """Images/s, and ratios to the ceiling and to timm's loop within each round."""
-    lines = [
-        f"## {case.architecture}, {case.size} px, batches of {case.batch}\n",
-        f"Median (and range) of {len(found['ours'])} rounds of {case.steps} steps; ratios are taken within a round.\n",
-        "| | images/s | share of the ceiling | times timm's loop |\n|---|---|---|---|",
-    ]
-    for name, speeds in found.items():
-        shares, times = ratios(found, name)
-        lines.append(f"| {name} | {spread(speeds, ',.0f')} | {spread(shares, '.2f')} | {spread(times, '.2f')} |")
-    if case.device.type == "cpu" and case.name in AIMS:
-        lines.append("\n" + verdict(AIMS[case.name], *ratios(found, "ours")))
-    return "\n".join(lines) + "\n"
-
-
-def ratios(found: dict[str, list[float]], name: str) -> list[list[float]]:
-    """A contender's speed over the ceiling's and over that of timm's loop, round by round."""
-    return [[a / b for a, b in zip(found[name], found[other], strict=True)] for other in ("ceiling", "timm")]
-
-
-def verdict(aims: tuple[float, float], shares: list[float], times: list[float]) -> str:
-    """Whether the medians of ours reach the aims."""
-    said = []
-    for what, values, aim in zip(("of the ceiling", "times timm's loop"), (shares, times), aims, strict=True):
-        found = statistics.median(values)
-        said.append(f"{found:.2f} {what} (aim {aim:.2f}: {'met' if found >= aim else 'missed'})")
-    return f"Ours: {', '.join(said)}."
-
-
-def machine(device: str) -> str:
-    if device == "cuda":
-        return f"{torch.cuda.get_device_name()}, bfloat16"
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return f"{names[0].split(':')[1].strip() if names else platform.machine()}, {os.cpu_count()} cores, float32"
 
 
 def main() -> None:

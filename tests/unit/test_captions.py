@@ -5,27 +5,13 @@ import pandas as pd
 import pytest
 import torch
 import transformers
-from text_inputs import KINDS, clip_block, write_encoder
+from text_inputs import KINDS, clip_block
 from training_inputs import CLASSES, read_bytes, train, write_inputs
 
 from foldstack import network, tables
 from foldstack.errors import FoldstackError
 from foldstack.onnx_session import session_of
-from foldstack.text import captions, dual, encoder, fetch, prompts, ranking, retrieval
-
-
-@pytest.fixture(scope="module")
-def given(tmp_path_factory):
-    return write_encoder(tmp_path_factory.mktemp("given") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def fetched(given, tmp_path_factory):
-    """The same encoder as all jobs read it."""
-    folder = tmp_path_factory.mktemp("encoders") / "tiny"
-    fetch.fetch(str(given), folder, folder.with_suffix(".json"))
-    return folder
-
+from foldstack.text import captions, dual, encoder, prompts, ranking, retrieval
 
 WORDS = ["a photo of dark", "dark", "a light photo"]  # the first and the last are the class prompts
 
@@ -40,19 +26,19 @@ def captioned(tmp_path_factory):
     return write_inputs(tmp_path_factory.mktemp("captioned"), change=change)
 
 
-def with_captions(block, fetched, captioned, folder):
+def with_captions(block, fetched_encoder, captioned, folder):
     samples = tables.read_samples(captioned["samples"])
     texts, numbers = captions.distinct(samples)
-    rows = encoder.tokens(fetched, texts)
-    vectors = encoder.embed(rows, encoder.read_encoder(fetched))
+    rows = encoder.tokens(fetched_encoder, texts)
+    vectors = encoder.embed(rows, encoder.read_encoder(fetched_encoder))
     captions.write_captions(folder / "captions", samples["sample_id"], numbers, vectors, *encoder.padded(rows))
     return block | {"captions": prompts.reference_to(folder / "captions")}
 
 
 @pytest.mark.parametrize("kind", ["frozen", "the last layer, sigmoid"])
-def test_a_run_learns_from_captions_and_predicts_classes(tmp_path, captioned, fetched, kind):
-    block, _ = clip_block(fetched, tmp_path / "text", **KINDS[kind] | {"epochs": 10})
-    block = with_captions(block, fetched, captioned, tmp_path / "text")
+def test_a_run_learns_from_captions_and_predicts_classes(tmp_path, captioned, fetched_encoder, kind):
+    block, _ = clip_block(fetched_encoder, tmp_path / "text", **KINDS[kind] | {"epochs": 10})
+    block = with_captions(block, fetched_encoder, captioned, tmp_path / "text")
     outputs = train(captioned, tmp_path / "run", **block)
     history = np.genfromtxt(outputs["history"], delimiter=",", names=True)
     assert history["train_loss"][-1] < 0.9 * history["train_loss"][0]
@@ -68,9 +54,9 @@ def test_a_run_learns_from_captions_and_predicts_classes(tmp_path, captioned, fe
     assert not [name for name in network.load_classifier(outputs["weights"]).state_dict() if "encoder" in name]
 
 
-def test_a_batch_has_each_of_its_captions_once(fetched, captioned, tmp_path):
-    block, _ = clip_block(fetched, tmp_path / "text")
-    reference = with_captions(block, fetched, captioned, tmp_path / "text")["captions"]
+def test_a_batch_has_each_of_its_captions_once(fetched_encoder, captioned, tmp_path):
+    block, _ = clip_block(fetched_encoder, tmp_path / "text")
+    reference = with_captions(block, fetched_encoder, captioned, tmp_path / "text")["captions"]
     ids = [f"sample{i:03d}" for i in (1, 0, 3, 2)]  # light, photo of dark, light, dark
     (vectors,), targets = captions.read_captions(reference, False, "cpu")(ids).of(np.array([0, 1, 2]))
     assert targets.tolist() == [0, 1, 0]
@@ -79,25 +65,25 @@ def test_a_batch_has_each_of_its_captions_once(fetched, captioned, tmp_path):
     assert targets.tolist() == [1, 0]
     assert mask.sum(dim=1).tolist() == [5, 3]
     assert tokens.shape == (2, 5)  # the longest caption, which is not here, has one more
-    torch.testing.assert_close(encoder.read_encoder(fetched)(tokens, mask)[0], vectors[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(encoder.read_encoder(fetched_encoder)(tokens, mask)[0], vectors[0], rtol=1e-5, atol=1e-5)
     with pytest.raises(FoldstackError, match="has no caption of 'sample999'"):
         captions.read_captions(reference, True, "cpu")(["sample999"])
 
 
-def test_the_two_halves_give_the_mean_cosine_of_the_networks(tmp_path, fetched):
-    block, _ = clip_block(fetched, tmp_path / "text")
+def test_the_two_halves_give_the_mean_cosine_of_the_networks(tmp_path, fetched_encoder):
+    block, _ = clip_block(fetched_encoder, tmp_path / "text")
     spec = {"architecture": "clip", "options": block["options"], "image_size": [10, 10], "store_size": [10, 10],
             "channels": 1, "task": "images", "classes": CLASSES}  # fmt: skip
     paths = [tmp_path / "0.safetensors", tmp_path / "1.safetensors"]
     for seed, path in enumerate(paths):
         torch.manual_seed(seed)
         network.save_classifier(network.Classifier(spec), path)
-    dual.export_dual(paths, fetched, tmp_path / "dual", 1e-5)
+    dual.export_dual(paths, fetched_encoder, tmp_path / "dual", 1e-5)
     image, text = (session_of(str(tmp_path / "dual" / f"{half}.onnx")) for half in ("image", "text"))
     pixels = np.random.default_rng(1).integers(0, 256, (2, 10, 10, 1), dtype=np.uint8)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "dual")
-    given = tokenizer(["a photo of dark", "a light photo"], padding=True, return_tensors="np")
-    said = text.run(None, {name: given[name].astype(np.int64) for name in ("input_ids", "attention_mask")})[0]
+    encoder_folder = tokenizer(["a photo of dark", "a light photo"], padding=True, return_tensors="np")
+    said = text.run(None, {name: encoder_folder[name].astype(np.int64) for name in ("input_ids", "attention_mask")})[0]
     found = image.run(None, {"image": pixels})[0] @ said.T
     with torch.inference_mode():  # the class prompts are these texts
         cosines = [
@@ -110,7 +96,7 @@ def test_the_two_halves_give_the_mean_cosine_of_the_networks(tmp_path, fetched):
     net.spec = spec
     network.save_classifier(net, paths[1])
     with pytest.raises(FoldstackError, match=r"was trained with the images and is not kept"):
-        dual.export_dual(paths, fetched, tmp_path / "dual", 1e-5)
+        dual.export_dual(paths, fetched_encoder, tmp_path / "dual", 1e-5)
 
 
 def test_samples_without_a_caption_are_named():

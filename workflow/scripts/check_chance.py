@@ -2,18 +2,17 @@
 
 import json
 
-from foldstack import permutation, quorum, tables
+from foldstack import permutation, tables
 from foldstack.data.ties import components, links
 from foldstack.jobs import job, read_json, write_json
-from foldstack.members import read_members, read_methods
+from foldstack.members import read_methods, read_stacked
 
 
 def main(smk):
     with job(smk):
         seeds = json.loads(smk.params.config)["members"]
         samples, classes = tables.read_samples(smk.input.samples), read_json(smk.input.dataset)["classes"]
-        seeds = quorum.without(seeds, read_json(smk.input.stack)["left_out"])
-        members = read_members(*quorum.present(smk.input.oof, smk.input.test), seeds, samples, classes)
+        members = read_stacked(smk.input, seeds, read_json(smk.input.stack), samples, classes)
         predicted = {f"{model} seed {seed}": values for (model, seed), values in members.oof.items()}
         predicted |= read_methods(smk.input.stack_oof, members.sample_ids, classes)
 

@@ -7,7 +7,7 @@ import numpy as np
 from foldstack import quorum, tables
 from foldstack.data.pixels import open_pixels
 from foldstack.jobs import job, read_json, write_text
-from foldstack.members import read_members
+from foldstack.members import read_stacked
 
 
 def main(smk):
@@ -43,8 +43,7 @@ def main(smk):
             if set(keep) == set(stack["models"]):
                 write_text(smk.output.onnx, "")
                 return
-            seeds = quorum.without(config["members"], stack["left_out"])
-            members = read_members(*quorum.present(smk.input.oof, smk.input.test), seeds, samples, dataset["classes"])
+            members = read_stacked(smk.input, config["members"], stack, samples, dataset["classes"])
             variants.write_pruned(
                 smk.input.onnx, models, members, keep, stack, config["stack"], dataset, smk.output.onnx
             )

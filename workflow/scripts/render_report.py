@@ -8,7 +8,7 @@ import pandas as pd
 from foldstack import proof, quorum, tables
 from foldstack.data.pixels import open_pixels
 from foldstack.jobs import job, read_json, write_text
-from foldstack.members import read_members, read_methods
+from foldstack.members import read_methods, read_stacked
 from foldstack.plots.leaderboard import read_leaderboard
 from foldstack.report.build import report
 from foldstack.report.pictures import inline_png, inline_svg
@@ -24,10 +24,8 @@ def main(smk):
     with job(smk):
         dataset, samples = read_json(smk.input.dataset), tables.read_samples(smk.input.samples)
         stack, classes = read_json(smk.input.stack), dataset["classes"]
-        seeds = quorum.without(json.loads(smk.params.members), stack["left_out"])
-        oof_paths, test_paths = quorum.present(smk.input.oof, smk.input.test)
         proof.check_versions(stack, smk.input.stack, dataset, read_json(smk.input.folds_summary))
-        members = read_members(oof_paths, test_paths, seeds, samples, classes)
+        members = read_stacked(smk.input, json.loads(smk.params.members), stack, samples, classes)
         page = report(
             board=read_leaderboard(smk.input.leaderboard),
             metrics=read_json(smk.input.metrics),

@@ -2,9 +2,9 @@
 
 import json
 
-from foldstack import quorum, stages, tables
+from foldstack import stages, tables
 from foldstack.jobs import atomic, job, read_json
-from foldstack.members import read_members
+from foldstack.members import read_stacked
 from foldstack.plots.stages import draw_stages
 
 
@@ -12,8 +12,7 @@ def main(smk):
     with job(smk):
         config = json.loads(smk.params.config)
         classes, samples = read_json(smk.input.dataset)["classes"], tables.read_samples(smk.input.samples)
-        seeds = quorum.without(config["members"], read_json(smk.input.stack)["left_out"])
-        members = read_members(*quorum.present(smk.input.oof, smk.input.test), seeds, samples, classes)
+        members = read_stacked(smk.input, config["members"], read_json(smk.input.stack), samples, classes)
         table = stages.climb(config["stages"], members, config)
         draw_stages(table, config["stack"]["method"], smk.output.figure)
         with atomic(smk.output.table) as temporary:

@@ -7,7 +7,7 @@ import numpy as np
 from foldstack import quorum, tables
 from foldstack.data.pixels import open_pixels
 from foldstack.jobs import job, read_json, write_json
-from foldstack.members import read_members, read_methods
+from foldstack.members import read_methods, read_stacked
 
 
 def main(smk):
@@ -23,8 +23,7 @@ def main(smk):
         pixels = open_pixels(smk.input.pixels)[chosen["row"].to_numpy()]
         pipeline = None
         if (chosen["split"] == "test").all():
-            seeds = quorum.without(config["members"], stack["left_out"])
-            members = read_members(*quorum.present(smk.input.oof, smk.input.test), seeds, samples, dataset["classes"])
+            members = read_stacked(smk.input, config["members"], stack, samples, dataset["classes"])
             ensemble = read_methods(smk.input.stack_test, members.test_ids, dataset["classes"])[stack["method"]]
             rows = np.searchsorted(members.test_ids.astype(str), chosen["sample_id"].to_numpy(str))
             pipeline = members.seed_averaged_test()[:, :, rows], ensemble[rows]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foldstack import tables
+from foldstack import quorum, tables
 from foldstack.errors import FoldstackError
 from foldstack.stacking import METHODS
 
@@ -85,6 +85,17 @@ def read_members(
         oof=oof,
         test=tests,
     )
+
+
+def read_stacked(inputs, seeds: dict[str, list[int]], stack: dict, samples, classes) -> Members:
+    """As `read_members`, of those that the stack was fitted on: all of `seeds` but what it left out.
+
+    Args:
+        inputs: holds the paths `oof` and `test`, empty files among them for what was left out.
+        stack: stack.json.
+    """
+    oof, test = quorum.present(inputs.oof, inputs.test)
+    return read_members(oof, test, quorum.without(seeds, stack["left_out"]), samples, classes)
 
 
 def _in_order(paths: Sequence[str], keys: list[tuple[str, int]]) -> list[str]:

@@ -26,8 +26,9 @@ def climb(stages: list[dict], members: Members, config: dict) -> pd.DataFrame:
             before the first of them.
         config: the blocks `stack` and `evaluation`.
     """
+    resampling = config["evaluation"]["bootstrap"], config["evaluation"]["seed"]
     drawn = {
-        part: bootstrap.Bootstrap(labels, config["evaluation"]["bootstrap"], config["evaluation"]["seed"])
+        part: bootstrap.Bootstrap(labels, *resampling)
         for part, labels in (("oof", members.labels), ("test", members.test_labels))
     }
     rows, before, chosen = [], None, set()
@@ -47,8 +48,7 @@ def climb(stages: list[dict], members: Members, config: dict) -> pd.DataFrame:
                 row |= _accuracy(f"{what}_{part}", table, drawn[part])
         now = tables["stack", "oof"]
         if before is not None:
-            arguments = config["evaluation"]["bootstrap"], config["evaluation"]["seed"]
-            gain = bootstrap.accuracy_difference(members.labels, now, before, *arguments)
+            gain = bootstrap.accuracy_difference(members.labels, now, before, *resampling)
             row |= {"gain": gain["difference"], "gain_low": gain["low"], "gain_high": gain["high"]}
         before = now
         rows.append(row)

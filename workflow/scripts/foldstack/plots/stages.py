@@ -4,8 +4,9 @@ import pandas as pd
 
 from foldstack.plots import style
 
-LINES = {"single_oof": ("best single model, out of fold", style.MUTED), "stack_oof": ("out of fold", style.BLUE),
-         "stack_test": ("on the test split", style.PURPLE)}  # fmt: skip
+LINES = {"single_oof": ("best single model, out of fold", style.MUTED),
+         "stack_oof": ("{method}, out of fold", style.BLUE),
+         "stack_test": ("{method}, on the test split", style.PURPLE)}  # fmt: skip
 SHIFT = 0.06  # so that intervals stand side by side
 
 
@@ -18,7 +19,7 @@ def draw_stages(table: pd.DataFrame, method: str, path) -> None:
         for number, (key, (label, colour)) in enumerate(LINES.items()):
             if table[key].notna().any():
                 value, low, high = (100 * table[f"{key}{end}"] for end in ("", "_low", "_high"))
-                text = label if key == "single_oof" else f"{method}, {label}"
+                text = label.format(method=method)
                 at = table.index + SHIFT * (number - 1)
                 axes.errorbar(at, value, [value - low, high - value], fmt="o-", color=colour, capsize=3, label=text)
         names = [f"{style.short(row.stage)}\n{row.models} model{'s' * (row.models > 1)}" for row in table.itertuples()]

