@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import transformers
 
-from foldstack.text import encoder, prompts
+from foldstack.text import encoder, prompts, reference
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "photo", "of", "dark", "light", "##house", "."]
 
@@ -40,7 +40,7 @@ def clip_block(fetched, folder, names=("a photo of dark", "a light photo"), **mo
     options = {"tower": "small_cnn", "tower_options": {"width": 4}, "features": 8}
     block = {"architecture": "clip", "options": options, "loss": "contrastive", "augmentation": "none"}
     block |= {"epochs": 6, "text": text} | more
-    return prompts.with_prompts(block, folder / "prompts", fetched.with_suffix(".json")), vectors
+    return reference.with_prompts(block, folder / "prompts", fetched.with_suffix(".json")), vectors
 
 
 KINDS = {

@@ -11,7 +11,7 @@ from training_inputs import CLASSES, read_bytes, train, write_inputs
 from foldstack import network, tables
 from foldstack.errors import FoldstackError
 from foldstack.onnx_session import session_of
-from foldstack.text import captions, dual, encoder, prompts, ranking, retrieval
+from foldstack.text import captions, dual, encoder, ranking, reference, retrieval
 
 WORDS = ["a photo of dark", "dark", "a light photo"]  # the first and the last are the class prompts
 
@@ -32,7 +32,7 @@ def with_captions(block, fetched_encoder, captioned, folder):
     rows = encoder.tokens(fetched_encoder, texts)
     vectors = encoder.embed(rows, encoder.read_encoder(fetched_encoder))
     captions.write_captions(folder / "captions", samples["sample_id"], numbers, vectors, *encoder.padded(rows))
-    return block | {"captions": prompts.reference_to(folder / "captions")}
+    return block | {"captions": reference.reference_to(folder / "captions")}
 
 
 @pytest.mark.parametrize("kind", ["frozen", "the last layer, sigmoid"])
@@ -56,18 +56,18 @@ def test_a_run_learns_from_captions_and_predicts_classes(tmp_path, captioned, fe
 
 def test_a_batch_has_each_of_its_captions_once(fetched_encoder, captioned, tmp_path):
     block, _ = clip_block(fetched_encoder, tmp_path / "text")
-    reference = with_captions(block, fetched_encoder, captioned, tmp_path / "text")["captions"]
+    file = with_captions(block, fetched_encoder, captioned, tmp_path / "text")["captions"]
     ids = [f"sample{i:03d}" for i in (1, 0, 3, 2)]  # light, photo of dark, light, dark
-    (vectors,), targets = captions.read_captions(reference, False, "cpu")(ids).of(np.array([0, 1, 2]))
+    (vectors,), targets = captions.read_captions(file, False, "cpu")(ids).of(np.array([0, 1, 2]))
     assert targets.tolist() == [0, 1, 0]
     assert len(vectors) == 2
-    (tokens, mask), targets = captions.read_captions(reference, True, "cpu")(ids).of(np.array([3, 0]))
+    (tokens, mask), targets = captions.read_captions(file, True, "cpu")(ids).of(np.array([3, 0]))
     assert targets.tolist() == [1, 0]
     assert mask.sum(dim=1).tolist() == [5, 3]
     assert tokens.shape == (2, 5)  # the longest caption, which is not here, has one more
     torch.testing.assert_close(encoder.read_encoder(fetched_encoder)(tokens, mask)[0], vectors[0], rtol=1e-5, atol=1e-5)
     with pytest.raises(FoldstackError, match="has no caption of 'sample999'"):
-        captions.read_captions(reference, True, "cpu")(["sample999"])
+        captions.read_captions(file, True, "cpu")(["sample999"])
 
 
 def test_the_two_halves_give_the_mean_cosine_of_the_networks(tmp_path, fetched_encoder):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from foldstack import codedigest
+from foldstack import codedigest, config
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
 from foldstack.models.pairs import fusion
@@ -164,12 +164,6 @@ def test_the_exported_file_equals_torch(name, tmp_path):
         ({"fusion": "diference"}, "fusion of 'pair_net' is 'diference'; did you mean 'difference'"),
         ({"tower": "resnet_18"}, "did you mean 'resnet18'"),
         ({"antisymmetric": True}, "for 2 classes, and the data have 3"),
-        ({"tower": "cnn", "block": "bottleneck"}, "'cnn' has no option 'block'"),
-        ({"tower": "resnet18", "width": 8}, "'resnet18' of timm has no option 'width'"),
-        ({"tower": "resnet18", "tower_options": {"pretrained": True}}, "pretrained towers are not loaded yet"),
-        ({"tower_options": {"patch_size": 2}}, "tower_options are for towers of timm"),
-        ({"fusion": "levels", "levels": 1}, "levels must be 2 or more"),
-        ({"levels": 8}, "levels is for fusion: levels, not 'adaptive'"),
         ({"width": 0}, "width of 'pair_net' is 0; give a whole number above 0"),
     ],
 )
@@ -178,9 +172,22 @@ def test_options_that_do_not_fit_are_said(options, message):
         build(options, n_classes=3)
 
 
-def test_a_symmetric_fusion_cannot_be_made_antisymmetric():
-    with pytest.raises(FoldstackError, match="'cosine' does not know left from right"):
-        build({"fusion": "cosine", "antisymmetric": True})
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tower": "cnn", "block": "bottleneck"}, "'cnn' has no option 'block'"),
+        ({"tower": "resnet18", "width": 8}, "'resnet18' of timm has no option 'width'"),
+        ({"tower": "resnet18", "tower_options": {"pretrained": True}}, "pretrained towers are not loaded yet"),
+        ({"tower_options": {"patch_size": 2}}, "tower_options are for towers of timm"),
+        ({"fusion": "levels", "levels": 1}, "levels must be 2 or more"),
+        ({"levels": 8}, "levels is for fusion: levels, not 'adaptive'"),
+        ({"fusion": "cosine", "antisymmetric": True}, "'cosine' does not know left from right"),
+    ],
+)
+def test_options_that_do_not_go_together_are_said_before_anything_starts(options, message):
+    raw = {"experiment": "x", "data": {"format": "digits_pairs"}, "models": {"pair_net": {"options": options}}}
+    with pytest.raises(FoldstackError, match=f"models.pair_net.options: .*{message}"):
+        config.resolve(raw)
 
 
 def test_a_runs_code_covers_towers_and_fusions():

@@ -16,7 +16,7 @@ from foldstack.models import registry
 from foldstack.onnx_export import export_model
 from foldstack.onnx_session import open_session
 from foldstack.optimizers import build_optimizer
-from foldstack.text import prompts
+from foldstack.text import prompts, reference
 
 
 @pytest.fixture(scope="module")
@@ -85,19 +85,31 @@ def test_weights_of_another_run_leave_the_class_prompts_alone(tmp_path, fetched_
     assert all(torch.equal(value, own[name]) for name, value in first_weights.items() if value.ndim == 4)
 
 
+def test_a_run_that_trains_its_encoder_starts_from_one_that_did_not(tmp_path, inputs, fetched_encoder):
+    frozen, _ = clip_block(fetched_encoder, tmp_path / "frozen", epochs=2)
+    first = train(inputs, tmp_path / "first", **frozen)
+    trained, _ = clip_block(fetched_encoder, tmp_path / "trained", text={"train": 1}, epochs=1)
+    only = {"pretrained": str(first["weights"]), "lr": 1e-9, "head_only_epochs": 1}
+    after = train(inputs, tmp_path / "after", **trained, **only)
+    start, end = (network.load_classifier(run["weights"]).state_dict() for run in (first, after))
+    convolutions = [name for name, value in end.items() if value.ndim == 4]
+    assert convolutions
+    assert all(torch.equal(end[name], start[name]) for name in convolutions)
+
+
 def written(path, vectors) -> str:
     prompts.write_prompts(path, [str(i) for i in range(len(vectors))], np.asarray(vectors, np.float32))
-    return prompts.reference_to(path)
+    return reference.reference_to(path)
 
 
 def test_prompts_that_changed_after_the_plan_are_refused(tmp_path):
-    reference = written(tmp_path / "p", np.eye(2, 5))
-    assert prompts.read_prompts(reference, 2)["vectors"].shape == (2, 5)
+    first = written(tmp_path / "p", np.eye(2, 5))
+    assert prompts.read_prompts(first, 2)["vectors"].shape == (2, 5)
     with pytest.raises(FoldstackError, match="prompts of 2 classes, not 3"):
-        prompts.read_prompts(reference, 3)
-    assert written(tmp_path / "p", np.eye(2, 6)) != reference
+        prompts.read_prompts(first, 3)
+    assert written(tmp_path / "p", np.eye(2, 6)) != first
     with pytest.raises(FoldstackError, match="is not the file that this run was planned with"):
-        prompts.read_prompts(reference, 2)
+        prompts.read_prompts(first, 2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -177,6 +189,17 @@ MISTAKES = {
     "no name": ({"architecture": "clip", "text": {"encoder": "./no/such"}}, "'./no/such' is neither a folder nor"),
     "no such CLIP": ({"architecture": "clip", "text": {"encoder": "clip:ViT-B/31"}}, "is none of clip:ViT-B/32"),
     "an empty folder": ({"architecture": "clip", "text": {"encoder": "."}}, "'.' is a folder without model"),
+    "text for another, without an encoder": (
+        {"architecture": "small_cnn", "text": {"templates": ["a {}"]}}, "text is for the architecture"
+    ),
+    "a compiled run on captions": (
+        {"architecture": "clip", "loss": "sigmoid", "compile": True, "text": {"encoder": "x", "captions": True}},
+        "which compile cannot follow",
+    ),
+    "mixed images": (
+        {"architecture": "clip", "loss": "sigmoid", "augment": {"mixup": 0.2}, "text": {"encoder": "x"}},
+        "takes whole images of one class",
+    ),
     "no braces": ({"architecture": "clip", "text": {"encoder": "x", "templates": ["a"]}}, "templates.0"),
     "no number of layers": ({"architecture": "clip", "text": {"encoder": "x", "train": 0}}, "give frozen, all or"),
     "captions of a folder": ({"architecture": "clip", "loss": "sigmoid", "text": {"encoder": "x", "captions": True}},
@@ -188,9 +211,23 @@ MISTAKES = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_each_mistake_in_the_config_is_named(name):
     block, expected = MISTAKES[name]
+    data = {"format": "csv", "path": __file__} if name == "a compiled run on captions" else {}
     with pytest.raises(FoldstackError) as caught:
-        config.resolve({"experiment": "x", "models": {"m": block}})
+        config.resolve({"experiment": "x", "data": data, "models": {"m": block}})
     assert expected in str(caught.value)
+
+
+def test_mixing_that_is_off_is_no_mistake():
+    block = {"architecture": "clip", "loss": "sigmoid", "augment": {"mixup": 0}, "text": {"encoder": "x"}}
+    found = config.resolve({"experiment": "x", "training": {"augment": {"mixup": 0.2}}, "models": {"m": block}})
+    assert found["models"]["m"]["augment"] == {"mixup": 0}
+
+
+def test_factors_within_a_block_are_read_as_they_are_there():
+    spec = {"model": {"architecture": "clip", "text": {"encoder": "x"}}, "factors": {"text.lr_scale": ["1e-2", 1]}}
+    found = config.resolve({"experiment": "x", "grid": {"g": spec}})["models"].values()
+    assert [block["text"]["lr_scale"] for block in found] == [0.01, 1.0]
+    assert all(type(block["text"]["lr_scale"]) is float for block in found)
 
 
 def test_a_grid_of_images_and_texts():

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import matthews_corrcoef
 
+import render_report
 from foldstack import factors, stages
 from foldstack.errors import FoldstackError
 from foldstack.jobs import read_json
@@ -310,3 +311,10 @@ def test_a_browser_has_nothing_to_complain_about(tmp_path, html):
     assert "CONSOLE" not in done.stderr
     assert done.stdout.count("<section") == len(text.SECTIONS)
     assert Path(path).stat().st_size < 3_000_000
+
+
+def test_levels_that_look_like_missing_values_keep_their_names(tmp_path):
+    (tmp_path / "factors.csv").write_text("grid,factor,level,accuracy\ng,ema_decay,null,\ng,model,NA,0.5\n")
+    table = render_report._read_table(tmp_path / "factors.csv")
+    assert table["level"].tolist() == ["null", "NA"]
+    assert table["accuracy"].isna().tolist() == [True, False]

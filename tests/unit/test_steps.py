@@ -41,9 +41,9 @@ def inputs(tmp_path_factory):
     return write_inputs(tmp_path_factory.mktemp("inputs"), change=make_rare)
 
 
-def stepper(**config):
+def stepper(classifier=None, **config):
     torch.manual_seed(0)
-    classifier = Classifier(SPEC)
+    classifier = classifier or Classifier(SPEC)
     pixels = torch.randint(0, 256, (12, 8, 8, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     subset = Subset([str(i) for i in range(12)], np.arange(12), np.arange(12) % 2)
     read = lambda rows: pixels[torch.from_numpy(rows)]  # noqa: E731
@@ -142,6 +142,19 @@ def test_only_the_head_learns_at_first_and_then_all(optimizer):
         changed = {name for name, value in taking.classifier.state_dict().items() if not value.equal(before[name])}
         assert (changed == head) == (epoch == 0)
     assert len(changed) > len(head)
+
+
+def test_what_an_architecture_keeps_as_it_is_stays_so_after_the_first_epochs():
+    torch.manual_seed(0)
+    classifier = Classifier(SPEC | {"architecture": "airbench", "options": {"widths": [4, 4, 4], "stem": 4}})
+    fixed = {name for name, value in classifier.named_parameters() if not value.requires_grad}
+    taking = stepper(classifier, head_only_epochs=1)
+    for epoch in (0, 1):
+        taking.begin_epoch(epoch)
+        taking.take(np.arange(12), epoch, 0.1, 12)
+        still = {name for name, value in classifier.named_parameters() if not value.requires_grad}
+        assert still > fixed if epoch == 0 else still == fixed
+    assert fixed
 
 
 def test_balanced_epochs_hold_every_class_equally_often():

@@ -38,11 +38,16 @@ def main(smk):
             runs=[read_json(path) for path in quorum.whole_members(smk.input.runs)],
             config=json.loads(smk.params.config),
             figures=dict(map(_figure, smk.input.figures)),
-            factors=pd.read_csv(smk.input.factors, dtype=TEXT) if smk.input.factors else None,
-            retrieval=pd.read_csv(smk.input.retrieval, dtype=TEXT) if smk.input.retrieval else None,
-            stages=pd.read_csv(smk.input.stages, dtype=TEXT) if smk.input.stages else None,
+            factors=_read_table(smk.input.factors),
+            retrieval=_read_table(smk.input.retrieval),
+            stages=_read_table(smk.input.stages),
         )
         write_text(smk.output.report, page)
+
+
+def _read_table(path) -> pd.DataFrame | None:
+    """A table whose names stay as they are, `null` and `NA` too."""
+    return pd.read_csv(path, dtype=TEXT, keep_default_na=False, na_values=[""]) if path else None
 
 
 def _figure(path):

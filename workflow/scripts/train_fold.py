@@ -23,7 +23,7 @@ def main(smk):
             "code": list(smk.params.get("code", [])),
         }
         if smk.input.get("prompts"):
-            from foldstack.text.prompts import with_prompts
+            from foldstack.text.reference import with_prompts
 
             run["config"] = with_prompts(run["config"], *smk.input.prompts[:2], smk.input.get("captions"))
         weights = smk.input.get("pretrained")

@@ -78,8 +78,11 @@ def _expand_grid(config: dict, schema: dict) -> dict[str, dict]:
     _check_schema({"grid": config["grid"]}, schema | {"required": []})
     block = schema["$defs"]["model"]
 
-    def read(key: str | None, value):  # of one key of a model block, or of a whole one
-        return _with_numbers(value, _child(block, key) if key else block, schema)
+    def read(key: str | None, value):  # of one key of a model block (`text.lr_scale`), or of a whole one
+        node = block
+        for part in key.split(".") if key else ():
+            node = _deref(_child(node, part), schema)
+        return _with_numbers(value, node, schema)
 
     grid.fill(config["grid"], schema["$defs"]["grid"]["properties"]["design"]["default"], read)
     if not isinstance(models, dict):

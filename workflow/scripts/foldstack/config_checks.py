@@ -124,7 +124,7 @@ def _check_student(block: dict, task: str, known: list[str]) -> None:
         "loss": block["loss"] != "cross_entropy" and "soft labels are learned by cross_entropy",
         "swap": block["swap"] and "soft labels are learned without it",
         "share": block["share"] > 1 and "a student has its card for itself",
-        "augment": {"mixup", "cutmix"} & set(block["augment"]) and "soft labels are learned from whole images",
+        "augment": settings.mixes(block) and "soft labels are learned from whole images",
         "pretrained": block["pretrained"] and "a student starts afresh",
     }
     for key, reason in reasons.items():
@@ -136,7 +136,8 @@ def _check_options(name: str, architecture: str, options: dict) -> None:
     """Own architectures show their options in their source; what timm takes is known only where it is imported."""
     if architecture not in registry.own_architectures():
         return
-    known = {key: kind for key, kind in registry.own_options(architecture).items() if key not in registry.GIVEN}
+    given = registry.GIVEN.get(architecture, ())
+    known = {key: kind for key, kind in registry.own_options(architecture).items() if key not in given}
     for option, value in options.items():
         if option not in known:
             near = difflib.get_close_matches(option, list(known), n=1, cutoff=0.5)

@@ -23,7 +23,7 @@ def climb(stages: list[dict], members: Members, config: dict) -> pd.DataFrame:
 
     Args:
         stages: `name` and `models`; models that are not among the members (left out) take no part, nor does a stage
-            before the first of them.
+            that adds none.
         config: the blocks `stack` and `evaluation`.
     """
     resampling = config["evaluation"]["bootstrap"], config["evaluation"]["seed"]
@@ -35,7 +35,7 @@ def climb(stages: list[dict], members: Members, config: dict) -> pd.DataFrame:
     for stage in stages:
         added = [model for model in stage["models"] if model in members.models]
         chosen |= set(added)
-        if not chosen:
+        if not added:
             continue
         models = [model for model in members.models if model in chosen]
         row = {"stage": stage["name"], "added": " ".join(added), "models": len(models)}

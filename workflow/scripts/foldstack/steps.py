@@ -46,6 +46,7 @@ class Stepper:
         self.attempt = in_halves if group.size == 1 else at_once
         self.recipe = recipe(config["augmentation"], config["augment"])
         self.head = head_of(classifier) if config["head_only_epochs"] else None
+        self.learnt = [value for value in classifier.parameters() if value.requires_grad]
         self.network = compiled(classifier) if config["compile"] else group.network(classifier)
         self.optimizer = build_optimizer(classifier, config)
         self.device = classifier.mean.device
@@ -64,8 +65,11 @@ class Stepper:
         if self.head is None:
             return
         frozen = epoch < self.config["head_only_epochs"]
-        self.classifier.train(not frozen).requires_grad_(not frozen)
-        self.head.train().requires_grad_(True)
+        self.classifier.train(not frozen)
+        self.head.train()
+        last = set(map(id, self.head.parameters()))
+        for value in self.learnt:  # what an architecture keeps as it is stays so
+            value.requires_grad_(not frozen or id(value) in last)
 
     def take(
         self, positions: np.ndarray, step: int, rate: float, size: int, *, measure: bool = False

@@ -17,7 +17,8 @@ from torch import nn
 from foldstack.models import small_cnn, small_resnet, timm_model
 from foldstack.text import ranking
 from foldstack.text.captions import Captions, read_captions
-from foldstack.text.prompts import checked, read_prompts
+from foldstack.text.prompts import read_prompts
+from foldstack.text.reference import checked
 
 TASK = "images"
 TimmName = str  # the registry lists the names
@@ -105,7 +106,8 @@ class PromptClassifier(nn.Module):
         super().__init__()
         self.image, self.drop = image, nn.Dropout(dropout)
         self.said, self.text_lr = said, text_lr
-        self.of_these_classes = ("vectors", "centre")  # not to be taken over from another run's weights
+        # Not to be taken over from another run's weights, which have no text encoder.
+        self.of_these_classes = ("vectors", "centre", *(f"said.{name}" for name in (said.state_dict() if said else ())))
         self.register_buffer("vectors", vectors)
         # Prompts of one template share most of their direction; what tells the classes apart is the rest.
         self.register_buffer("centre", vectors.mean(dim=0))

@@ -13,7 +13,6 @@ from torch import nn
 
 from foldstack.models.pairs.fusion import FUSIONS
 from foldstack.models.pairs.levels import LevelsPairNet
-from foldstack.models.pairs.options import options_problem as options_problem  # the registry asks for it
 from foldstack.models.pairs.towers import build_tower
 
 TASK = "pairs"

@@ -19,14 +19,8 @@ from foldstack.errors import FoldstackError
 FOLDER = Path(__file__).resolve().parent
 NOT_ARCHITECTURES = {"__init__", "registry", "timm_model"}
 SHAPE = ("in_channels", "n_classes", "image_size")
-GIVEN = (
-    "prompts",
-    "text_features",
-    "shift",
-    "encoder",
-    "train",
-    "text_lr",
-)  # options that the workflow sets, and a config may not
+# Options that the workflow sets, and a config may not.
+GIVEN = {"clip": ("prompts", "text_features", "shift", "encoder", "train", "text_lr")}
 OPTION_TYPES = {"float": (int, float), "bool": bool, "str": str, "dict | None": (dict, type(None))}
 
 
@@ -154,9 +148,6 @@ def build(architecture: str, *, in_channels: int, n_classes: int, image_size: tu
             if problem:
                 raise FoldstackError(f"The option {option} of {architecture!r} is {value!r}; {problem}")
         module = importlib.import_module(module_name(architecture))
-        problem = module.options_problem(options) if hasattr(module, "options_problem") else None
-        if problem:
-            raise FoldstackError(f"{architecture!r} cannot be built with the options {options}: {problem}.")
         try:
             return module.build(**shape, **options)
         except (TypeError, ValueError, ArithmeticError, IndexError, AssertionError, RuntimeError) as error:

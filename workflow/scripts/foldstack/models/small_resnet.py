@@ -32,7 +32,7 @@ def build(
     """
     attend = nn.Identity
     if attention != "none":
-        from foldstack.models.pairs.towers import ATTENTION  # imports timm, which the plain network does without
+        from foldstack.models.pairs.attention import ATTENTION  # imports timm, which the plain network does without
 
         attend = ATTENTION[attention]
     layers = [nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]

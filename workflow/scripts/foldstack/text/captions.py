@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from foldstack.errors import FoldstackError
 from foldstack.jobs import atomic
-from foldstack.text.prompts import checked
+from foldstack.text.reference import checked
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import re
 from foldstack.errors import FoldstackError
 
 LOSSES = ("contrastive", "sigmoid")
-MIXED = {"mixup", "cutmix"}
 # The names of OpenAI's models as transformers' files of them are called.
 CLIP = {
     "clip:ViT-B/32": "openai/clip-vit-base-patch32",
@@ -52,10 +51,15 @@ def local_files(encoder: str) -> list[str]:
     return sorted(files + ([pooling] if os.path.isfile(pooling) else []))
 
 
+def mixes(block: dict) -> bool:
+    """Whether a run mixes images of several classes."""
+    return any(block["augment"].get(key) for key in ("mixup", "cutmix"))
+
+
 def check(name: str, block: dict) -> None:
     """Models that compare images with text have an encoder, and others have nothing to do with one."""
     clip, text = block["architecture"] == "clip", block.get("text")
-    if clip != bool(text and text.get("encoder")):
+    if clip != (text is not None) or (clip and not text.get("encoder")):
         raise FoldstackError(
             f"Config: models.{name}: the architecture 'clip' needs text.encoder, the name or folder of a text encoder."
             if clip
@@ -66,7 +70,7 @@ def check(name: str, block: dict) -> None:
             f"Config: models.{name}: loss: {block['loss']} compares images with text; set architecture: clip, or "
             "another loss."
         )
-    if block["loss"] in LOSSES and (block["class_weights"] != "none" or MIXED & set(block["augment"])):
+    if block["loss"] in LOSSES and (block["class_weights"] != "none" or mixes(block)):
         raise FoldstackError(
             f"Config: models.{name}: loss: {block['loss']} takes whole images of one class, each counted once; drop "
             "class_weights, mixup and cutmix."
@@ -79,11 +83,6 @@ def check(name: str, block: dict) -> None:
             raise FoldstackError(
                 f"Config: models.{name}: the image tower of 'clip' starts afresh; drop pretrained from tower_options."
             )
-        if text["train"] != "frozen" and block["head_only_epochs"]:
-            raise FoldstackError(
-                f"Config: models.{name}: head_only_epochs would wake the frozen part of the text encoder; drop it or "
-                "set text.train: frozen."
-            )
 
 
 def check_captions(name: str, block: dict, data_format: str) -> None:
@@ -93,6 +92,11 @@ def check_captions(name: str, block: dict, data_format: str) -> None:
         raise FoldstackError(
             f"Config: models.{name}: text.captions reads the column caption of data.format: csv (now {data_format}) "
             f"and takes loss: contrastive or sigmoid (now {block['loss']}); set both."
+        )
+    if asked and block["compile"]:
+        raise FoldstackError(
+            f"Config: models.{name}: text.captions changes the number of texts from step to step, which compile cannot "
+            "follow; drop one of them."
         )
 
 

@@ -3,23 +3,16 @@
 import functools
 
 import torch
-from timm.layers import Format, SEModule
-from timm.layers.cbam import CbamModule
+from timm.layers import Format
 from timm.models.resnet import BasicBlock, Bottleneck, make_blocks
 from torch import nn
 from torchvision.ops import FeaturePyramidNetwork
 
 from foldstack.models import timm_model
+from foldstack.models.pairs.attention import ATTENTION
 from foldstack.models.small_cnn import conv_block
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
-# A sixteenth of the channels, as in both papers, would leave two of 32. SE: Hu et al., arXiv:1709.01507; CBAM: Woo et
-# al., arXiv:1807.06521.
-ATTENTION = {
-    "none": None,
-    "se": functools.partial(SEModule, rd_ratio=1 / 8),
-    "cbam": functools.partial(CbamModule, rd_ratio=1 / 8),
-}
 
 
 def build_tower(

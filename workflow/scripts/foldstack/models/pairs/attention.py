@@ -1,0 +1,14 @@
+"""Attention within convolutional blocks, by name: callables from a number of channels to a module."""
+
+import functools
+
+from timm.layers import SEModule
+from timm.layers.cbam import CbamModule
+
+# A sixteenth of the channels, as in both papers, would leave two of 32. SE: Hu et al., arXiv:1709.01507; CBAM: Woo et
+# al., arXiv:1807.06521.
+ATTENTION = {
+    "none": None,
+    "se": functools.partial(SEModule, rd_ratio=1 / 8),
+    "cbam": functools.partial(CbamModule, rd_ratio=1 / 8),
+}
