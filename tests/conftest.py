@@ -114,3 +114,21 @@ def copy_of_finished(finished, tmp_path):
     made.folder, made.config = tmp_path / "copy", yaml.safe_load(yaml.safe_dump(finished.config))
     shutil.copytree(finished.folder, made.folder, symlinks=True)
     return made
+
+
+@pytest.fixture(scope="module")
+def encoder_folder(tmp_path_factory):
+    """A tiny text encoder as its users have it."""
+    from text_inputs import write_encoder
+
+    return write_encoder(tmp_path_factory.mktemp("given") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def fetched_encoder(encoder_folder, tmp_path_factory):
+    """The same encoder as all jobs read it."""
+    from foldstack.text import fetch
+
+    folder = tmp_path_factory.mktemp("encoders") / "tiny"
+    fetch.fetch(str(encoder_folder), folder, folder.with_suffix(".json"))
+    return folder

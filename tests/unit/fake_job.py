@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 import types
 from pathlib import Path
 
@@ -42,7 +43,10 @@ def in_child(action) -> int:
             code = 0
         except SystemExit as stop:
             code = stop.code
+        except Exception:
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
