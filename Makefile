@@ -35,18 +35,18 @@ demo: $(READY) ## train, stack, evaluate, export and predict on scikit-learn's d
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --resources gpu=$(if $(filter-out 0,$(GPUS)),$(GPUS),1)
 
 explain: $(READY) ## what would run, why, and about how long; CONFIG=my.yaml for your own
-	@PATH="$(CURDIR)/$(BIN):$$PATH" python workflow/explain.py --cores $(CORES) --gpus $(if $(filter-out 0,$(GPUS)),$(GPUS),1) $(if $(CONFIG),--configfile $(CONFIG))
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python workflow/commands/explain.py --cores $(CORES) --gpus $(if $(filter-out 0,$(GPUS)),$(GPUS),1) $(if $(CONFIG),--configfile $(CONFIG))
 
 verify: $(READY) ## score an exported file on labelled images: FILE=ensemble.onnx DATA=folder
 	@test -n "$(DATA)" || { echo "Say what to score it on: make verify FILE=ensemble.onnx DATA=folder-of-class-folders"; exit 1; }
-	@$(BIN)/python workflow/verify.py "$(FILE)" "$(DATA)"
+	@$(BIN)/python workflow/commands/verify.py "$(FILE)" "$(DATA)"
 
 verify-alone: $(READY) ## the exported file in an environment of onnxruntime, numpy and Pillow: RESULTS=results/digits
-	@$(BIN)/python tests/alone.py "$(RESULTS)"
+	@$(BIN)/python tests/tools/alone.py "$(RESULTS)"
 
 compare: $(READY) ## two experiments: what differs, and whether beyond noise: A=results/x B=results/y
 	@test -n "$(A)" -a -n "$(B)" || { echo "Say which two: make compare A=results/x B=results/y"; exit 1; }
-	@$(BIN)/python workflow/compare.py "$(A)" "$(B)"
+	@$(BIN)/python workflow/commands/compare.py "$(A)" "$(B)"
 
 report: $(READY) ## the demo's report, in report.html
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --report report.html
@@ -65,13 +65,13 @@ reruns: $(READY) ## "changing X reruns exactly Y", each row of the table execute
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 FOLDSTACK_EXECUTE_RERUNS=1 python -m pytest -v tests/workflow/test_reruns.py
 
 torture: $(READY) ## kill the demo 20 times; the results must not differ by a byte
-	PATH="$(CURDIR)/$(BIN):$$PATH" python tests/torture.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" python tests/tools/torture.py
 
 stress: $(READY) ## leases of four fake cards under random kills; renews docs/benchmarks/leases.md (a minute)
-	@$(BIN)/python tests/leases_stress.py
+	@$(BIN)/python tests/tools/leases_stress.py
 
 fuzz: $(READY) ## thousands of broken inputs; renews docs/benchmarks/fuzz.md (a few minutes)
-	@OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/tools/fuzz.py
 
 lint: $(READY) ## formatters and linters, changing nothing
 	$(BIN)/ruff format --check $(SOURCES)

@@ -25,11 +25,14 @@ from scipy import stats  # noqa: E402
 from torch import nn  # noqa: E402
 from torchvision.transforms import v2  # noqa: E402
 
-from foldstack import augment, config, jobs, tables  # noqa: E402
+from foldstack import files, tables  # noqa: E402
+from foldstack.config import resolve  # noqa: E402
 from foldstack.data.pixels import open_pixels  # noqa: E402
 from foldstack.data.prepare import prepare  # noqa: E402
 from foldstack.models import registry  # noqa: E402
-from foldstack.training import train_fold  # noqa: E402
+from foldstack.reruns import versions  # noqa: E402
+from foldstack.training import augment  # noqa: E402
+from foldstack.training.run import train_fold  # noqa: E402
 
 ARCHITECTURE, LR = "small_cnn", 0.003
 SCORES = {"accuracy": ".4f", "log_loss": ".4f"}
@@ -44,10 +47,10 @@ class Digits:
 
     def __init__(self, folder: Path, epochs: int):
         block = {"epochs": epochs, "lr": LR, "selection": "final", "augmentation": "standard"}
-        resolved = config.resolve(
+        resolved = resolve.resolve(
             {"experiment": "quality", "data": {"test_fraction": 0.8}, "models": {ARCHITECTURE: block}}
         )
-        self.folder, self.config = folder, config.training_slice(resolved, ARCHITECTURE)
+        self.folder, self.config = folder, resolve.training_slice(resolved, ARCHITECTURE)
         self.paths = {key: folder / name for key, name in DATA.items()}
         more = {"quarantine": folder / "quarantine.csv", "pairs": folder / "duplicates.parquet"}
         self.dataset = prepare(resolved["data"], **self.paths, **more)
@@ -61,7 +64,7 @@ class Digits:
         self.folds = pd.DataFrame({"sample_id": ids, "fold": np.arange(len(ids)) % 2, "inner": 0})
         self.paths |= {"folds": folder / "folds.parquet", "folds_summary": folder / "folds.json"}
         tables.write_folds(self.folds, self.paths["folds"])
-        jobs.write_json(self.paths["folds_summary"], {"data_digest": self.dataset["digest"], "digest": "halves"})
+        files.write_json(self.paths["folds_summary"], {"data_digest": self.dataset["digest"], "digest": "halves"})
 
     def ours(self, seed: int) -> np.ndarray:
         """Logits of the test samples, by a run without a held-out fold: the one behind the last."""
@@ -157,7 +160,7 @@ def compare(ours: list[float], plain: list[float]) -> dict:
 
 def page(found: pd.DataFrame, data: Digits, epochs: int) -> str:
     names = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
-    versions = jobs.versions()
+    packages = versions.versions()
     lines = [
         "# Equal quality: Foldstack's training and a plain loop\n",
         "Written by `make bench-quality`. The same network, epochs, optimizer, schedule and strength of augmentation, "
@@ -166,7 +169,7 @@ def page(found: pd.DataFrame, data: Digits, epochs: int) -> str:
         f"`{ARCHITECTURE}`, {epochs} epochs, batches of {data.config['batch_size']}, learning rate {LR:g}, on "
         f"{len(data.train[1])} of scikit-learn's digits; scored on the other {len(data.test[1])}, on which nothing was "
         f"chosen. {found['seed'].nunique()} seeds each. {names[0] if names else platform.machine()}, one thread; "
-        f"torch {versions['torch']}.\n",
+        f"torch {packages['torch']}.\n",
         "| | seeds | accuracy: mean (SD) | each | log-loss: mean (SD) | each |\n|---|---|---|---|---|---|",
     ]
     for name, rows in found.groupby("by", sort=False):
@@ -204,7 +207,7 @@ def main() -> None:
             for name, train in (("Foldstack", data.ours), ("plain loop", data.plain)):
                 found.append({"by": name, "seed": seed} | data.scores(train(seed)))
                 print(found[-1], flush=True)
-        jobs.write_text(options.out, page(pd.DataFrame(found), data, options.epochs))
+        files.write_text(options.out, page(pd.DataFrame(found), data, options.epochs))
 
 
 if __name__ == "__main__":

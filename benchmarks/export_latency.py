@@ -26,14 +26,14 @@ MEMORY_BATCH = 64
 
 
 def one_file(results: Path):
-    from foldstack.onnx_session import open_session
+    from foldstack.export.session import open_session
 
     session, _ = open_session(results / "export" / "ensemble.onnx")
     return lambda pixels: session.run(["probabilities"], {"image": pixels})[0]
 
 
 def separate_sessions(results: Path):
-    from foldstack.onnx_session import open_session
+    from foldstack.export.session import open_session
 
     spec, stack = _stack(results)
     sessions = [open_session(results / "export" / "models" / f"{model}.onnx")[0] for model in spec["models"]]
@@ -47,8 +47,8 @@ def separate_sessions(results: Path):
 def torch_lightgbm(results: Path):
     import torch
 
-    from foldstack.jobs import read_json
-    from foldstack.network import load_classifier
+    from foldstack.files import read_json
+    from foldstack.models.network import load_classifier
 
     torch.set_num_threads(1)
     spec, stack = _stack(results)
@@ -72,8 +72,8 @@ def _stack(results: Path):
     import lightgbm
     import numpy as np
 
-    from foldstack.jobs import read_json
-    from foldstack.stacking import predict_folds
+    from foldstack.ensemble.stacking import predict_folds
+    from foldstack.files import read_json
 
     spec = read_json(results / "stack" / "stack.json")
     booster = lightgbm.Booster(model_file=str(results / "stack" / "stacker.txt"))

@@ -38,7 +38,7 @@ rule run:
 STAND_IN = """
 import sys, time
 sys.path.insert(0, SCRIPTS)
-from foldstack.devices import claim
+from foldstack.gpus.claim import claim
 seconds, cards, run = sys.argv[1:]
 with claim(int(cards)):
     started = time.time()

@@ -29,7 +29,10 @@ from sklearn.metrics import log_loss  # noqa: E402
 from sklearn.model_selection import train_test_split  # noqa: E402
 from sklearn.neural_network import MLPClassifier  # noqa: E402
 
-from foldstack import config, fold_assignment, metrics, stacking  # noqa: E402
+from foldstack.config import resolve  # noqa: E402
+from foldstack.ensemble import stacking  # noqa: E402
+from foldstack.evaluation import metrics  # noqa: E402
+from foldstack.folds import assign  # noqa: E402
 
 PAGES = ROOT / "docs" / "explanation"
 CLASSES = [str(digit) for digit in range(10)]
@@ -88,7 +91,7 @@ def rows_of(number: int, pixels: np.ndarray, labels: np.ndarray, n_train: int, s
     samples = pd.DataFrame({"sample_id": ids, "split": "train", "label": labels[train], "group": None, "fold": pd.NA})
     samples["view_hashes"] = [[name] for name in ids]
     options = {"strategy": "stratified", "n_splits": N_SPLITS, "inner_splits": INNER_SPLITS, "seed": number}
-    folds, _ = fold_assignment.assign(samples, CLASSES, **options)
+    folds, _ = assign.assign(samples, CLASSES, **options)
     found = []
     for protocol in PROTOCOLS:
         oof, on_test = members(protocol, number, pixels[train], labels[train], folds, pixels[test])
@@ -167,7 +170,7 @@ def _gap(row: dict, name: str, scale: float, digits: int) -> str:
 
 def draw(summary: pd.DataFrame, resamplings: int, path: Path) -> None:
     """The gaps in accuracy with two standard errors, by protocol and method."""
-    from foldstack.plots import style
+    from foldstack.report.figures import style
 
     looks = {
         ("inner", "cross-fitted"): ("Foldstack: inner split, cross-fitted", style.BLUE, "o"),
@@ -203,7 +206,7 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, help="CSV with every estimate")
     options = parser.parse_args()
     pixels, labels = load(options.npz)
-    settings = config.resolve({"experiment": "optimism", "models": {"small_cnn": {}}})["stack"]
+    settings = resolve.resolve({"experiment": "optimism", "models": {"small_cnn": {}}})["stack"]
     started, found = time.monotonic(), []
     for number in range(options.resamplings):
         found += rows_of(number, pixels, labels, options.n_train, settings)

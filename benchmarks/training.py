@@ -35,10 +35,13 @@ from other_loops import plain_loop, timm_loop  # noqa: E402
 from PIL import Image  # noqa: E402
 from training_page import machine, table  # noqa: E402
 
-from foldstack import augment, checkpoint, config, distributed, jobs, loop, network, run_inputs, steps  # noqa: E402
-from foldstack.models import registry  # noqa: E402
-from foldstack.precision import Precision  # noqa: E402
-from foldstack.state import State, Subset  # noqa: E402
+from foldstack import files  # noqa: E402
+from foldstack.config import resolve  # noqa: E402
+from foldstack.models import network, registry  # noqa: E402
+from foldstack.reruns import versions  # noqa: E402
+from foldstack.training import augment, checkpoint, distributed, inputs, loop, steps  # noqa: E402
+from foldstack.training.precision import Precision  # noqa: E402
+from foldstack.training.state import State, Subset  # noqa: E402
 
 CASES = {  # name: architecture, size, batch size, steps a round, file type
     "small": ("small_resnet", 32, 64, 40, "png"),
@@ -80,8 +83,8 @@ def write_files(folder: Path, pixels: np.ndarray, labels: np.ndarray, kind: str,
 
 def settings(batch: int, **changes) -> dict:
     """A resolved model block with the schema's defaults where `changes` do not say otherwise."""
-    resolved = config.resolve({"experiment": "bench", "models": {"small_cnn": {"batch_size": batch, **changes}}})
-    return config.training_slice(resolved, "small_cnn") | {"epochs": 10_000}
+    resolved = resolve.resolve({"experiment": "bench", "models": {"small_cnn": {"batch_size": batch, **changes}}})
+    return resolve.training_slice(resolved, "small_cnn") | {"epochs": 10_000}
 
 
 class Case:
@@ -139,8 +142,8 @@ class Case:
         classifier.set_statistics(torch.from_numpy(self.pixels[:64]))
         layout = torch.contiguous_format if contiguous else torch.channels_last
         classifier.to(self.device, memory_format=layout)
-        with _changed(run_inputs, "IN_MEMORY_BYTES", 0 if mapped else 2**40):
-            read = run_inputs.open_pixels(self.folder / "pixels.npy", self.device.type)
+        with _changed(inputs, "IN_MEMORY_BYTES", 0 if mapped else 2**40):
+            read = inputs.open_pixels(self.folder / "pixels.npy", self.device.type)
         ids = [f"{i:06}" for i in range(self.count)]
         trained = loop.Loop(
             classifier,
@@ -219,10 +222,10 @@ def main() -> None:
     parser.add_argument("--no-fixed-cost", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(os.cpu_count())
-    versions = jobs.versions()
+    packages = versions.versions()
     parts = [(Path(__file__).parent / "training_header.md").read_text().rstrip() + "\n"]
     parts.append(
-        f"Measured on {machine(options.device)}; torch {versions['torch']}, timm {versions['timm']}, "
+        f"Measured on {machine(options.device)}; torch {packages['torch']}, timm {packages['timm']}, "
         f"torchvision {torchvision.__version__}; {options.workers} workers for the loops that read files"
         + (f"; only {options.share:g} of the steps: a quick look, no measurement" if options.share < 1 else "")
         + ".\n"
@@ -235,7 +238,7 @@ def main() -> None:
     if not options.no_fixed_cost:
         parts.append(fixed_cost.section(max(1, round(5 * options.share))))
         print(parts[-1])
-    jobs.write_text(options.out, "\n".join(parts))
+    files.write_text(options.out, "\n".join(parts))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 import torch  # noqa: E402
 
-from foldstack.augment import PRESETS, augment, recipe  # noqa: E402
+from foldstack.training.augment import PRESETS, augment, recipe  # noqa: E402
 
 SIDE, COLUMNS, LEFT = 64, 9, 110
 

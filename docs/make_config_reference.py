@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from foldstack.config import load_schema  # noqa: E402
+from foldstack.config.schema import load_schema  # noqa: E402
 
 HEAD = """# The config
 

@@ -4,7 +4,7 @@ INPUTS   export/ensemble.onnx, or a variant of it
 OUTPUTS  export/predict.html; on request export/variants/{variant}.html
 """
 
-from foldstack import browser as browser_page
+from foldstack.export import browser as browser_page
 
 
 rule browser:

@@ -9,11 +9,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from foldstack import cards, codedigest, costs, grid, lock, pretrained, quorum, reasons, terminal
-from foldstack import config as configuration
-from foldstack.data import fingerprint
+from foldstack.config import grid
+from foldstack.config import resolve as configuration
+from foldstack.ensemble import quorum
 from foldstack.errors import FoldstackError
-from foldstack.models import registry
+from foldstack.gpus import costs, inventory
+from foldstack.jobs import lock, terminal
+from foldstack.models import pretrained, registry
+from foldstack.reruns import code_digest, reasons, sources
 from foldstack.text import settings as texts
 
 reasons.attach(logger)
@@ -33,7 +36,7 @@ with stopping_clearly():
     for path in workflow.overwrite_configfiles or workflow.configfiles:
         configuration.check_file(path)
     CONFIG = configuration.resolve(config)
-    SOURCES = {section: fingerprint.digest(CONFIG[section]) for section in ("data", "predict")}
+    SOURCES = {section: sources.digest(CONFIG[section]) for section in ("data", "predict")}
 
 MEMBERS = configuration.members(CONFIG)
 FOLDS = range(CONFIG["folds"]["n_splits"])
@@ -72,7 +75,7 @@ def decisive_slice():
 def code(script, model=None, architecture=None):
     """Digests of all first-party code that `script` can reach; with `model`, of its architecture too."""
     architecture = CONFIG["models"][model]["architecture"] if model else architecture
-    return codedigest.closure(script, (registry.module_name(architecture),) if architecture else ())
+    return code_digest.closure(script, (registry.module_name(architecture),) if architecture else ())
 
 
 def prepared(path):

@@ -17,8 +17,8 @@ elif GPU_LIMIT is not None:
 ON_CLUSTER = workflow.remote_exec or workflow.nodes is not None  # cards are assigned there, and unknown here
 if not ON_CLUSTER:
     with stopping_clearly():
-        cards.check(CONFIG, GPU_LIMIT)
-ON_CARDS = CONFIG["device"] != "cpu" and (ON_CLUSTER or bool(cards.visible_cards()))
+        inventory.check(CONFIG, GPU_LIMIT)
+ON_CARDS = CONFIG["device"] != "cpu" and (ON_CLUSTER or bool(inventory.visible_cards()))
 
 
 def note_on_cards():
@@ -36,7 +36,7 @@ def asked_cards(block):
     """The cards of a model's run; `auto` is all that it may have here (Snakemake cuts it to the limit), 1 elsewhere."""
     if block["gpus"] != "auto":
         return block["gpus"]
-    return 1 if ON_CLUSTER else len(cards.choose(block["devices"], "devices"))
+    return 1 if ON_CLUSTER else len(inventory.choose(block["devices"], "devices"))
 
 
 def whole_cards(wildcards):

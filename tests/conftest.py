@@ -1,85 +1,11 @@
 """Fixtures shared by all tests: a copy of the workflow in a folder of its own, and a finished tiny run of it."""
 
-import json
-import os
-import re
+import fcntl
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
-
-ROOT = Path(__file__).resolve().parent.parent
-CODE = ("Snakefile", "rules", "workflow", "profiles", "config")
-TINY = {
-    "experiment": "tiny",
-    "data": {"format": "digits"},
-    "folds": {"n_splits": 2},
-    "training": {"epochs": 2, "batch_size": 128},
-    "models": {
-        "cnn": {"architecture": "small_cnn", "options": {"width": 4}},
-        "vit": {"architecture": "small_vit"},
-    },
-    "stack": {"n_estimators": 10},
-    "evaluation": {"bootstrap": 100},
-    "predict": {"path": "config/examples/new-digits"},
-}
-
-
-class Project:
-    """A checkout in `folder` with the config `self.config`; `run` types snakemake there."""
-
-    configfile = "config.yaml"
-
-    def __init__(self, folder: Path, config: dict):
-        self.folder, self.config = folder, config
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in CODE:
-            source = ROOT / name
-            if source.is_dir():
-                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy2(source, folder / name)
-
-    @property
-    def results(self) -> Path:
-        return self.folder / "results" / self.config["experiment"]
-
-    def write_config(self) -> None:
-        write = json.dumps if self.configfile.endswith(".json") else yaml.safe_dump
-        (self.folder / self.configfile).write_text(write(self.config))
-
-    def run(self, *arguments, check=True, cores=2, env=None, timeout=900) -> subprocess.CompletedProcess:
-        self.write_config()
-        command = [sys.executable, "-m", "snakemake", *arguments]
-        command += ["--cores", str(cores), "--configfile", self.configfile]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "FOLDSTACK_FAKE_GPUS": ""} | (env or {})
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-        done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
-        )
-        if check and done.returncode:
-            logs = "".join(f"\n== {path}\n{path.read_text()[-3000:]}" for path in self.results.rglob("*.log"))
-            raise AssertionError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}\n{logs}")
-        return done
-
-    def planned(self, *arguments) -> set[str]:
-        """The jobs that a dry run would run, as `rule` or `rule wildcard ...`; `all` left out."""
-        text = self.run("-n", *arguments)
-        return jobs_in(text.stdout + text.stderr)
-
-
-def jobs_in(text: str) -> set[str]:
-    found = set()
-    for block in re.split(r"^(?=(?:local)?(?:rule|checkpoint) \w+:)", text, flags=re.MULTILINE):
-        rule = re.match(r"(?:local)?(?:rule|checkpoint) (\w+):", block)
-        if rule and rule[1] != "all":
-            wildcards = re.search(r"^\s+wildcards: (.*)$", block, re.MULTILINE)
-            values = [pair.split("=")[1] for pair in wildcards[1].split(", ")] if wildcards else []
-            found.add(" ".join([rule[1], *values]))
-    return found
+from project import TINY, Project
 
 
 @pytest.fixture
@@ -94,8 +20,6 @@ def finished(tmp_path_factory, worker_id):
     shared = tmp_path_factory.getbasetemp()
     shared = shared if worker_id == "master" else shared.parent
     folder = shared / "finished"
-    import fcntl
-
     with open(shared / "finished.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "done").exists():

@@ -6,7 +6,7 @@ Not a part of `make test`, hence the name: a quarter of an hour on two cores.
 import pytest
 from example_inputs import SMALL, read_example, reduced, write_inputs
 
-from foldstack.jobs import read_json
+from foldstack.files import read_json
 
 
 @pytest.mark.parametrize("example", SMALL, ids=lambda path: path.stem)

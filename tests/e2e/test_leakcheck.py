@@ -2,7 +2,7 @@
 
 import json
 
-from test_planted_leaks import stacker_scored_on_its_own_rows
+from project import stacker_scored_on_its_own_rows
 
 from foldstack import tables
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pandas as pd
-from conftest import TINY
+from project import TINY
 
 from foldstack import tables
 

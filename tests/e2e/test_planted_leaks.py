@@ -5,25 +5,19 @@ import json
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from project import LIBRARY, stacker_scored_on_its_own_rows
 
-from foldstack import proof, tables
-
-LIBRARY = "workflow/scripts/foldstack"
-
-
-def edit(project, name, old, new):
-    path = project.folder / name
-    text = path.read_text()
-    assert text.count(old) == 1, f"{old!r} is no longer in {name}"
-    path.write_text(text.replace(old, new))
+from foldstack import tables
+from foldstack.data import digest
+from foldstack.folds import proof
 
 
 def early_stopping_on_the_scored_fold(project):
-    edit(project, f"{LIBRARY}/run_inputs.py", '"selection": inner, "oof"', '"selection": held_out, "oof"')
+    project.edit(f"{LIBRARY}/training/inputs.py", '"selection": inner, "oof"', '"selection": held_out, "oof"')
 
 
 def training_on_the_scored_fold(project):
-    edit(project, f"{LIBRARY}/run_inputs.py", 'ids = {"train": train,', 'ids = {"train": sorted(train + held_out),')
+    project.edit(f"{LIBRARY}/training/inputs.py", 'ids = {"train": train,', 'ids = {"train": sorted(train + held_out),')
 
 
 def folds_mixed_up(project):
@@ -33,10 +27,6 @@ def folds_mixed_up(project):
         first, second = one.read_bytes(), other.read_bytes()
         one.write_bytes(second)
         other.write_bytes(first)
-
-
-def stacker_scored_on_its_own_rows(project):
-    edit(project, f"{LIBRARY}/stacking.py", "rest, held_out = folds != fold,", "rest, held_out = folds >= 0,")
 
 
 def oversampling_before_the_split(project):
@@ -92,7 +82,7 @@ def test_scores_say_what_they_were_made_from(finished):
     folds = tables.read_folds(finished.results / "folds" / "folds.parquet")
     dataset = json.loads((finished.results / "data" / "dataset.json").read_text())
     samples = tables.read_samples(finished.results / "data" / "samples.parquet")
-    assert made_from["data_digest"] == proof.data_digest(samples, dataset)
+    assert made_from["data_digest"] == digest.data_digest(samples, dataset)
     assert made_from["folds_digest"] == proof.folds_digest(folds)
     assert set(made_from["members"]) == {"cnn/seed0", "vit/seed0"}
     for fold in (0, 1):

@@ -7,8 +7,8 @@ import pytest
 from example_inputs import CLASSES, write_images
 from text_inputs import write_encoder
 
-from foldstack.jobs import read_json
-from foldstack.onnx_session import session_of
+from foldstack.export.session import session_of
+from foldstack.files import read_json
 
 CLIP = {"architecture": "clip", "options": {"tower": "small_cnn", "tower_options": {"width": 4}, "features": 8}}
 CONFIG = {
@@ -30,7 +30,7 @@ CONFIG = {
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    from conftest import Project
+    from project import Project
 
     made = Project(tmp_path_factory.mktemp("texts") / "project", CONFIG)
     write_images(made.folder / "photos", per_class=24)

@@ -1,6 +1,6 @@
 """The short form of `make torture`: one kill of each kind, then the same bytes as a run that was left alone."""
 
-from conftest import TINY, Project
+from project import TINY, Project
 from torture import digests, torture
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from foldstack.network import load_classifier
+from foldstack.models.network import load_classifier
 
 NET = {"architecture": "small_cnn", "options": {"width": 4}, "batch_size": 64, "lr": 0.001}
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from foldstack import tables
-from foldstack.metrics import METRICS
+from foldstack.evaluation.metrics import METRICS
 
 RUN = "models/cnn/seed0/fold1"
 
@@ -62,7 +62,7 @@ def test_train_fold(results, classes):
     assert (record["model"], record["seed"], record["fold"]) == ("cnn", 0, 1)
     assert record["config"]["options"] == {"width": 4}
     assert record["epochs_run"] == len(pd.read_csv(results / RUN / "history.csv")) == 2
-    assert any(entry.startswith("foldstack/models/small_cnn.py@") for entry in record["code"])
+    assert any(entry.startswith("foldstack/models/architectures/small_cnn.py@") for entry in record["code"])
     assert {"torch", "python"} <= set(record["versions"])
     folds = tables.read_folds(results / "folds" / "folds.parquet")
     oof = tables.read_predictions(results / RUN / "oof.parquet", classes)

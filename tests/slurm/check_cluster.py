@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cluster import Cluster, install
-from conftest import TINY, Project
+from project import TINY, Project
 
 GPUS = 4
 MODELS = {name: {**model, "epochs": 30} for name, model in TINY["models"].items()}

@@ -7,7 +7,7 @@ import sys
 import pytest
 from example_inputs import EXAMPLES, FOLDER, files_of, read_example, write_inputs
 
-from foldstack import config as configuration
+from foldstack.config import resolve as configuration
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.relative_to(FOLDER).as_posix())

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 
 import pytest
-from conftest import TINY, Project
+from project import TINY, Project
 
 FAKE = {"FOLDSTACK_FAKE_GPUS": "A,B,C,D"}
 SMALL = {"experiment": "x", "models": {"small_cnn": {}, "small_vit": {"share": 2}}}

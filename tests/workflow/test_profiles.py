@@ -3,7 +3,7 @@
 import os
 
 import yaml
-from conftest import ROOT
+from project import ROOT
 
 PROGRAMS = {
     "sbatch": '#!/bin/sh\necho "$@" >> "$(dirname "$0")/asked.txt"\nexit 1\n',

@@ -5,8 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import Project, jobs_in
 from PIL import Image
+from project import LIBRARY, Project, jobs_in
 
 SCORES = {"evaluate", "render_leaderboard", "render_per_class", "plot_confusion", "plot_calibration", "plot_pareto",
           "render_report"}  # fmt: skip
@@ -27,16 +27,6 @@ def after_runs(*models, seed=0):
     """Everything that follows the runs of `models`."""
     own = {f"{rule} {model}" for rule in ("export_model", "verify_export") for model in models}
     return own | {f"collect_oof {model} {seed}" for model in models} | STACK | {"plot_curves", "plot_timings"}
-
-
-def edit(project, name, old, new):
-    path = project.folder / name
-    text = path.read_text()
-    assert old in text, f"{old!r} is no longer in {name}"
-    path.write_text(text.replace(old, new, 1))
-
-
-LIBRARY = "workflow/scripts/foldstack"
 
 
 def config_change(*keys, value):
@@ -102,20 +92,20 @@ TABLE = {
         {"verify_export cnn", "verify_export vit", "verify_ensemble", "write_model_card", "predict_new"},
     ),
     "the loss": (
-        lambda p: edit(p, f"{LIBRARY}/losses.py", "def build_loss(", "SPARE = 1\n\n\ndef build_loss("),
+        lambda p: p.edit(f"{LIBRARY}/training/losses.py", "def build_loss(", "SPARE = 1\n\n\ndef build_loss("),
         ALL_RUNS | after_runs("cnn", "vit"),
     ),
     "one architecture": (
-        lambda p: edit(p, f"{LIBRARY}/models/small_vit.py", "TASK =", "SPARE = 1\nTASK ="),
+        lambda p: p.edit(f"{LIBRARY}/models/architectures/small_vit.py", "TASK =", "SPARE = 1\nTASK ="),
         runs("vit") | after_runs("vit"),
     ),
     "a plot's colour": (
-        lambda p: edit(p, f"{LIBRARY}/plots/timings.py", "LANE_HEIGHTS = (15", "LANE_HEIGHTS = (14"),
+        lambda p: p.edit(f"{LIBRARY}/report/figures/timings.py", "LANE_HEIGHTS = (15", "LANE_HEIGHTS = (14"),
         {"plot_timings", "render_report"},
     ),
-    "the report's text": (lambda p: edit(p, "workflow/report/folds.rst", "fold", "FOLD"), set()),
+    "the report's text": (lambda p: p.edit("workflow/report/folds.rst", "fold", "FOLD"), set()),
     "a comment and the formatting": (
-        lambda p: edit(p, f"{LIBRARY}/losses.py", "def build_loss(", "# why\n\n\ndef build_loss("),
+        lambda p: p.edit(f"{LIBRARY}/training/losses.py", "def build_loss(", "# why\n\n\ndef build_loss("),
         set(),
     ),
     "touch of everything": (touch_everything, set()),

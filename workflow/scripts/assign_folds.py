@@ -2,8 +2,11 @@
 
 import json
 
-from foldstack import fold_assignment, proof, tables
-from foldstack.jobs import job, read_json, write_json
+from foldstack import tables
+from foldstack.data import digest
+from foldstack.files import read_json, write_json
+from foldstack.folds import assign
+from foldstack.jobs.job import job
 
 
 def main(smk):
@@ -11,10 +14,10 @@ def main(smk):
         config = json.loads(smk.params.config)["folds"]
         samples = tables.read_samples(smk.input.samples)
         dataset = read_json(smk.input.dataset)
-        proof.check_data(samples, dataset)
+        digest.check_data(samples, dataset)
         duplicates = tables.read_duplicates(smk.input.duplicates)
-        assigned, n_components = fold_assignment.assign(samples, dataset["classes"], duplicates, **config)
-        summary = fold_assignment.summarise(assigned, samples, dataset, config, n_components)
+        assigned, n_components = assign.assign(samples, dataset["classes"], duplicates, **config)
+        summary = assign.summarise(assigned, samples, dataset, config, n_components)
         tables.write_folds(assigned, smk.output.folds)
         write_json(smk.output.summary, summary)
 

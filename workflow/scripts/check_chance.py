@@ -2,10 +2,12 @@
 
 import json
 
-from foldstack import permutation, tables
+from foldstack import tables
 from foldstack.data.ties import components, links
-from foldstack.jobs import job, read_json, write_json
-from foldstack.members import read_methods, read_stacked
+from foldstack.ensemble.members import read_methods, read_stacked
+from foldstack.evaluation import leakcheck
+from foldstack.files import read_json, write_json
+from foldstack.jobs.job import job
 
 
 def main(smk):
@@ -21,12 +23,12 @@ def main(smk):
         tied = components(training["group"].tolist(), training["view_hashes"].tolist(), linked)
         truth = members.labels, members.folds
         scores = {
-            name: permutation.against_chance(truth[0], values.argmax(axis=1), truth[1], tied)
+            name: leakcheck.against_chance(truth[0], values.argmax(axis=1), truth[1], tied)
             for name, values in predicted.items()
         }
         for name, score in scores.items():
             print(f"{name}: {score['accuracy']:.4f}, chance {score['low']:.4f} to {score['high']:.4f}")
-        permutation.judge(scores)
+        leakcheck.judge(scores)
         write_json(smk.output.scores, {"passed": True, "samples": len(training), "scores": scores})
 
 

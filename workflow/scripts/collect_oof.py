@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from foldstack import oof, proof, quorum, tables
-from foldstack.jobs import job, read_json, write_text
+from foldstack import tables
+from foldstack.ensemble import quorum
+from foldstack.files import read_json, write_text
+from foldstack.folds import out_of_fold, proof
+from foldstack.jobs.job import job
 
 
 def main(smk):
@@ -21,7 +24,7 @@ def main(smk):
         )
         summary = read_json(smk.input.folds_summary)
         proof.check_prepared(samples, dataset, tables.read_duplicates(smk.input.duplicates), folds, summary)
-        out_of_fold, test = oof.collect(
+        oof, test = out_of_fold.collect(
             [Path(path).parent for path in smk.input.runs],
             folds,
             samples,
@@ -32,7 +35,7 @@ def main(smk):
             seed=int(smk.wildcards.seed),
         )
         made_from = proof.of_runs([read_json(path) for path in smk.input.runs])
-        tables.write_predictions(out_of_fold, smk.output.oof, classes, proof=made_from)
+        tables.write_predictions(oof, smk.output.oof, classes, proof=made_from)
         tables.write_predictions(test, smk.output.test, classes, keys=("fold", "sample_id"), proof=made_from)
 
 

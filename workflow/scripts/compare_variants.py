@@ -2,8 +2,9 @@
 
 import json
 
-from foldstack.jobs import atomic, job, read_json
-from foldstack.plots.variants import draw_variants, variants_table
+from foldstack.files import atomic, read_json
+from foldstack.jobs.job import job
+from foldstack.report.figures.variants import draw_variants, variants_table
 
 
 def main(smk):

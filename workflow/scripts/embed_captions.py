@@ -1,7 +1,7 @@
 """Embed the captions of all samples (rule embed_captions)."""
 
 from foldstack import tables
-from foldstack.jobs import job
+from foldstack.jobs.job import job
 from foldstack.text import captions, encoder
 
 

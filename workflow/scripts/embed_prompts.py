@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 
-from foldstack.jobs import job, read_json
+from foldstack.files import read_json
+from foldstack.jobs.job import job
 from foldstack.text import encoder, prompts
 
 

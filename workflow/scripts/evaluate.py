@@ -2,10 +2,14 @@
 
 import json
 
-from foldstack import evaluation, proof, quorum, tables
-from foldstack.jobs import atomic, job, read_json, write_json, write_text
-from foldstack.members import read_members, read_methods
-from foldstack.summary import summary
+from foldstack import tables
+from foldstack.ensemble import quorum
+from foldstack.ensemble.members import read_members, read_methods
+from foldstack.evaluation import evaluate
+from foldstack.files import atomic, read_json, write_json, write_text
+from foldstack.folds import proof
+from foldstack.jobs.job import job
+from foldstack.report.summary import summary
 
 
 def main(smk):
@@ -20,13 +24,13 @@ def main(smk):
         made_from = proof.check_all(smk.input, oof_paths, test_paths, samples, dataset)
         members = read_members(oof_paths, test_paths, seeds, samples, classes)
         records = [read_json(path) for path in quorum.whole_members(smk.input.runs)]
-        rows = evaluation.contenders(
+        rows = evaluate.contenders(
             members,
             read_methods(smk.input.stack_oof, members.sample_ids, classes),
             read_methods(smk.input.stack_test, members.test_ids, classes),
             records,
         )
-        found = evaluation.Evaluation(rows, members, records, stack, config["evaluation"])
+        found = evaluate.Evaluation(rows, members, records, stack, config["evaluation"])
         board, figures = found.leaderboard(), found.by_name()
         figures |= {"proof": made_from, **{key: dataset[key] for key in ("duplicates", "near_duplicates")}}
         figures |= {"left_out": quorum.described(left_out, smk.input.runs)}

@@ -2,10 +2,10 @@
 
 import json
 
-from foldstack import quorum
+from foldstack.ensemble import quorum
 from foldstack.errors import FoldstackError
-from foldstack.jobs import job
-from foldstack.text import dual
+from foldstack.export import dual
+from foldstack.jobs.job import job
 
 
 def main(smk):

@@ -2,15 +2,17 @@
 
 import json
 
-from foldstack import proof, quorum
-from foldstack.jobs import job, read_json
+from foldstack.ensemble import quorum
+from foldstack.files import read_json
+from foldstack.folds import proof
+from foldstack.jobs.job import job
 
 
 def main(smk):
     with job(smk):
         import lightgbm
 
-        from foldstack.onnx_ensemble import describe, export_ensemble
+        from foldstack.export.ensemble import describe, export_ensemble
 
         stack, dataset = read_json(smk.input.stack), read_json(smk.input.dataset)
         proof.check_versions(stack, smk.input.stack, dataset, read_json(smk.input.folds_summary))

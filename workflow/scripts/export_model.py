@@ -1,7 +1,9 @@
 """Write one model's networks, averaged over folds and seeds, as one ONNX file (rule export_model)."""
 
-from foldstack import proof, quorum
-from foldstack.jobs import job, read_json, write_text
+from foldstack.ensemble import quorum
+from foldstack.files import read_json, write_text
+from foldstack.folds import proof
+from foldstack.jobs.job import job
 
 
 def main(smk):
@@ -11,7 +13,7 @@ def main(smk):
             print("left out: no seed of this model has all its runs")
             write_text(smk.output.onnx, "")
             return
-        from foldstack.onnx_export import export_model, read_runs
+        from foldstack.export.model import export_model, read_runs
 
         dataset = read_json(smk.input.dataset)
         runs, metadata = read_runs(run_files, smk.wildcards.model, dataset)

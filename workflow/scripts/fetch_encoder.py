@@ -2,7 +2,7 @@
 
 import json
 
-from foldstack.jobs import job
+from foldstack.jobs.job import job
 from foldstack.text import fetch
 
 

@@ -2,8 +2,8 @@
 
 import json
 
-from foldstack import pretrained
-from foldstack.jobs import job
+from foldstack.jobs.job import job
+from foldstack.models import pretrained
 
 
 def main(smk):

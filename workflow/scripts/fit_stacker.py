@@ -4,10 +4,13 @@ import json
 
 import numpy as np
 
-from foldstack import proof, quorum, stacking, tables
+from foldstack import tables
+from foldstack.ensemble import quorum, stacking
+from foldstack.ensemble.members import methods_table, read_members
 from foldstack.errors import FoldstackError
-from foldstack.jobs import job, read_json, write_json, write_text
-from foldstack.members import methods_table, read_members
+from foldstack.files import read_json, write_json, write_text
+from foldstack.folds import proof
+from foldstack.jobs.job import job
 
 
 def main(smk):

@@ -2,13 +2,15 @@
 
 import json
 
-from foldstack import checks, tables
-from foldstack.jobs import job, read_json, write_json
+from foldstack import tables
+from foldstack.evaluation import resplit
+from foldstack.files import read_json, write_json
+from foldstack.jobs.job import job
 
 
 def main(smk):
     with job(smk):
-        checks.refuse_given_folds("repeated", json.loads(smk.params.config)["strategy"])
+        resplit.refuse_given_folds("repeated", json.loads(smk.params.config)["strategy"])
         tables.write_samples(tables.read_samples(smk.input.samples), smk.output.samples)
         write_json(smk.output.dataset, read_json(smk.input.dataset))
 

@@ -4,17 +4,19 @@ import json
 
 import numpy as np
 
-from foldstack import quorum, tables
+from foldstack import tables
 from foldstack.data.pixels import open_pixels
-from foldstack.jobs import job, read_json, write_text
-from foldstack.members import read_stacked
+from foldstack.ensemble import quorum
+from foldstack.ensemble.members import read_stacked
+from foldstack.files import read_json, write_text
+from foldstack.jobs.job import job
 
 
 def main(smk):
     with job(smk):
         import lightgbm
 
-        from foldstack import variants
+        from foldstack.export import variants
 
         config, kind = json.loads(smk.params.config), smk.wildcards.variant
         stack, dataset = read_json(smk.input.stack), read_json(smk.input.dataset)
@@ -22,7 +24,7 @@ def main(smk):
         if kind == "fp16":
             variants.write_fp16(smk.input.onnx, smk.output.onnx)
         elif kind == "student":
-            from foldstack import student
+            from foldstack.export import student
 
             pixels = open_pixels(smk.input.pixels)[: variants.CALIBRATION]
             (run,) = smk.input.student

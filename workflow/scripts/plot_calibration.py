@@ -1,7 +1,8 @@
 """Draw the deployed ensemble's reliability diagram (rule plot_calibration)."""
 
-from foldstack.jobs import job, read_json
-from foldstack.plots.calibration import draw_calibration
+from foldstack.files import read_json
+from foldstack.jobs.job import job
+from foldstack.report.figures.calibration import draw_calibration
 
 
 def main(smk):

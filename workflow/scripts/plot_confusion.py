@@ -1,7 +1,8 @@
 """Draw the stack's confusion matrices (rule plot_confusion)."""
 
-from foldstack.jobs import job, read_json
-from foldstack.plots.confusion import draw_confusion
+from foldstack.files import read_json
+from foldstack.jobs.job import job
+from foldstack.report.figures.confusion import draw_confusion
 
 
 def main(smk):

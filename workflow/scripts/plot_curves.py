@@ -1,8 +1,8 @@
 """Draw the learning curves of all runs (rule plot_curves)."""
 
-from foldstack.jobs import job
-from foldstack.plots.curves import draw_curves, read_curves
-from foldstack.quorum import whole_members
+from foldstack.ensemble.quorum import whole_members
+from foldstack.jobs.job import job
+from foldstack.report.figures.curves import draw_curves, read_curves
 
 
 def main(smk):

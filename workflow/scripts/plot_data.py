@@ -2,8 +2,9 @@
 
 from foldstack import tables
 from foldstack.data.pixels import open_pixels
-from foldstack.jobs import job, read_json
-from foldstack.plots.data_overview import draw_contact_sheet, draw_counts
+from foldstack.files import read_json
+from foldstack.jobs.job import job
+from foldstack.report.figures.data import draw_contact_sheet, draw_counts
 
 
 def main(smk):

@@ -2,8 +2,9 @@
 
 from foldstack import tables
 from foldstack.data.pixels import open_pixels
-from foldstack.jobs import job, read_json
-from foldstack.plots.duplicates import draw_duplicates
+from foldstack.files import read_json
+from foldstack.jobs.job import job
+from foldstack.report.figures.duplicates import draw_duplicates
 
 
 def main(smk):

@@ -1,8 +1,9 @@
 """Draw how the training samples are cut into folds (rule plot_folds)."""
 
 from foldstack import tables
-from foldstack.jobs import job, read_json
-from foldstack.plots.folds_overview import draw_folds
+from foldstack.files import read_json
+from foldstack.jobs.job import job
+from foldstack.report.figures.folds import draw_folds
 
 
 def main(smk):

@@ -1,7 +1,8 @@
 """Draw the accuracy of sets of models against their cost (rule plot_pareto)."""
 
-from foldstack.jobs import job, read_json
-from foldstack.plots.pareto import draw_pareto
+from foldstack.files import read_json
+from foldstack.jobs.job import job
+from foldstack.report.figures.pareto import draw_pareto
 
 
 def main(smk):

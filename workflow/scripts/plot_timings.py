@@ -1,7 +1,8 @@
 """Draw when each run ran and how long it took (rule plot_timings)."""
 
-from foldstack.jobs import job, read_json
-from foldstack.plots.timings import draw_timings
+from foldstack.files import read_json
+from foldstack.jobs.job import job
+from foldstack.report.figures.timings import draw_timings
 
 
 def main(smk):

@@ -3,13 +3,13 @@
 import json
 
 from foldstack.errors import FoldstackError
-from foldstack.jobs import job
+from foldstack.jobs.job import job
 
 
 def main(smk):
     with job(smk):
         from foldstack.data.unlabelled import read_unlabelled
-        from foldstack.predict import Ensemble, write_tables
+        from foldstack.export.predict import Ensemble, write_tables
 
         config = json.loads(smk.params.config)["predict"]
         if config["path"] is None:

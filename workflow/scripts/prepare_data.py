@@ -3,7 +3,7 @@
 import json
 
 from foldstack.data.prepare import prepare
-from foldstack.jobs import job
+from foldstack.jobs.job import job
 
 
 def main(smk):

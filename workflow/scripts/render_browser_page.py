@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from foldstack import browser
-from foldstack.jobs import job
+from foldstack.export import browser
+from foldstack.jobs.job import job
 
 
 def main(smk):

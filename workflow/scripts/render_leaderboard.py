@@ -1,7 +1,9 @@
 """Render the leaderboard as a page and its accuracies as a figure (rule render_leaderboard)."""
 
-from foldstack.jobs import job, read_json, write_text
-from foldstack.plots.leaderboard import draw_intervals, read_leaderboard, render_leaderboard
+from foldstack.files import read_json, write_text
+from foldstack.jobs.job import job
+from foldstack.report.figures.leaderboard import draw_intervals
+from foldstack.report.leaderboard import read_leaderboard, render_leaderboard
 
 
 def main(smk):

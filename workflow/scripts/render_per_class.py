@@ -1,7 +1,8 @@
 """Render the stack's figures class by class as a page (rule render_per_class)."""
 
-from foldstack.jobs import job, read_json, write_text
-from foldstack.plots.per_class import render_per_class
+from foldstack.files import read_json, write_text
+from foldstack.jobs.job import job
+from foldstack.report.per_class import render_per_class
 
 
 def main(smk):

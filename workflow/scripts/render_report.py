@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from foldstack import proof, quorum, tables
+from foldstack import tables
 from foldstack.data.pixels import open_pixels
-from foldstack.jobs import job, read_json, write_text
-from foldstack.members import read_methods, read_stacked
-from foldstack.plots.leaderboard import read_leaderboard
+from foldstack.ensemble import quorum
+from foldstack.ensemble.members import read_methods, read_stacked
+from foldstack.files import read_json, write_text
+from foldstack.folds import proof
+from foldstack.jobs.job import job
 from foldstack.report.build import report
+from foldstack.report.leaderboard import read_leaderboard
 from foldstack.report.pictures import inline_png, inline_svg
 
 TEXT = dict.fromkeys(("grid", "factor", "level", "baseline", "model", "stage", "added", "best_single"), str)

@@ -2,23 +2,26 @@
 
 import json
 
-from foldstack import permutation, proof, tables
+from foldstack import tables
+from foldstack.data import digest
 from foldstack.data.ties import components, links
-from foldstack.jobs import job, read_json, write_json
+from foldstack.evaluation import leakcheck
+from foldstack.files import read_json, write_json
+from foldstack.jobs.job import job
 
 
 def main(smk):
     with job(smk):
         seed = json.loads(smk.params.config)["seed"]
         samples, dataset = tables.read_samples(smk.input.samples), read_json(smk.input.dataset)
-        proof.check_data(samples, dataset)
+        digest.check_data(samples, dataset)
         rows = (samples["split"] == "train").to_numpy()
         training = samples[rows]
         linked = links(training["sample_id"], tables.read_duplicates(smk.input.duplicates))
         tied = components(training["group"].tolist(), training["view_hashes"].tolist(), linked)
-        samples.loc[rows, "label"] = permutation.shuffle_labels(training["label"].to_numpy(), tied, seed)
+        samples.loc[rows, "label"] = leakcheck.shuffle_labels(training["label"].to_numpy(), tied, seed)
         tables.write_samples(samples, smk.output.samples)
-        write_json(smk.output.dataset, dataset | {"digest": proof.data_digest(samples, dataset)})
+        write_json(smk.output.dataset, dataset | {"digest": digest.data_digest(samples, dataset)})
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 import json
 
-from foldstack import factors, tables
-from foldstack.jobs import atomic, job, read_json
-from foldstack.members import read_stacked
+from foldstack import tables
+from foldstack.ensemble.members import read_stacked
+from foldstack.evaluation import factors
+from foldstack.files import atomic, read_json
+from foldstack.jobs.job import job
 
 
 def main(smk):

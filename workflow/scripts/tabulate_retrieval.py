@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
-from foldstack import quorum, tables
-from foldstack.jobs import atomic, job, read_json
-from foldstack.text import retrieval
+from foldstack import tables
+from foldstack.ensemble import quorum
+from foldstack.evaluation import retrieval
+from foldstack.files import atomic, read_json
+from foldstack.jobs.job import job
 
 
 def main(smk):

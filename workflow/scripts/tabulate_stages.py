@@ -2,10 +2,12 @@
 
 import json
 
-from foldstack import stages, tables
-from foldstack.jobs import atomic, job, read_json
-from foldstack.members import read_stacked
-from foldstack.plots.stages import draw_stages
+from foldstack import tables
+from foldstack.ensemble.members import read_stacked
+from foldstack.evaluation import stages
+from foldstack.files import atomic, read_json
+from foldstack.jobs.job import job
+from foldstack.report.figures.stages import draw_stages
 
 
 def main(smk):

@@ -4,11 +4,16 @@ import json
 import os
 from pathlib import Path
 
-from foldstack import costs, events, reuse
-from foldstack.devices import claim, torch_device, world_size
-from foldstack.failures import failure_recorded
-from foldstack.jobs import job, read_json
-from foldstack.progress import run_reporter
+from foldstack.files import read_json
+from foldstack.gpus import costs
+from foldstack.gpus.claim import claim
+from foldstack.jobs import tensorboard
+from foldstack.jobs.failed_run import failure_recorded
+from foldstack.jobs.job import job
+from foldstack.jobs.progress import run_reporter
+from foldstack.reruns import finished_runs
+from foldstack.training.distributed import world_size
+from foldstack.training.launcher import torch_device
 
 
 def main(smk):
@@ -30,16 +35,16 @@ def main(smk):
         if weights:  # their content decides, wherever they came from
             run["config"]["pretrained"] = read_json(weights[1])["sha256"]
         data, folds = (read_json(smk.input[key])["digest"] for key in ("dataset", "folds_summary"))
-        kept = reuse.restore(smk.params.work, reuse.identity(**run, data=data, folds=folds), outputs)
+        kept = finished_runs.restore(smk.params.work, finished_runs.identity(**run, data=data, folds=folds), outputs)
         if kept is not None:
             print(f"taken up again: this very run was finished on {kept['finished']}, nothing was trained")
             report(epoch=kept["epochs_run"], epochs=run["config"]["epochs"], seconds_left=0, reused=True)
-            events.write_history(outputs["history"], kept["finished"], smk.params.events)
+            tensorboard.write_history(outputs["history"], kept["finished"], smk.params.events)
             return
         print(f"CUDA_VISIBLE_DEVICES as the job found it: {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}")
         with failure_recorded(smk), claimed_cards(smk, report) as claimed:
             # Imports torch, which must see the claimed cards only.
-            from foldstack.launcher import train_on
+            from foldstack.training.launcher import train_on
 
             train_on(
                 world_size(run["config"]["gpus"]),

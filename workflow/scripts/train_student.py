@@ -4,10 +4,14 @@ import hashlib
 import json
 from pathlib import Path
 
-from foldstack import events, reuse
-from foldstack.devices import claim, torch_device, world_size
-from foldstack.jobs import job, read_json
-from foldstack.progress import run_reporter
+from foldstack.files import read_json
+from foldstack.gpus.claim import claim
+from foldstack.jobs import tensorboard
+from foldstack.jobs.job import job
+from foldstack.jobs.progress import run_reporter
+from foldstack.reruns import finished_runs
+from foldstack.training.distributed import world_size
+from foldstack.training.launcher import torch_device
 
 NAME = "student"
 
@@ -22,16 +26,16 @@ def main(smk):
         run = {"model": NAME, "seed": config["seeds"][0], "fold": int(smk.wildcards.fold), "config": config}
         run |= {"code": list(smk.params.get("code", []))}
         data, folds = (read_json(smk.input[key])["digest"] for key in ("dataset", "folds_summary"))
-        kept = reuse.restore(smk.params.work, reuse.identity(**run, data=data, folds=folds), outputs)
+        kept = finished_runs.restore(smk.params.work, finished_runs.identity(**run, data=data, folds=folds), outputs)
         if kept is not None:
             print("taken up again: this very run was finished before, nothing was trained")
-            events.write_history(outputs["history"], kept["finished"], smk.params.events)
+            tensorboard.write_history(outputs["history"], kept["finished"], smk.params.events)
             return
         report = run_reporter(smk.params.progress)
         plan, what = json.loads(smk.params.cards), f"student, fold {run['fold']}"
         with claim(int(smk.resources.gpu), plan, what=what, say=lambda text: report(waiting=text)) as claimed:
             # Imports torch, which must see the claimed cards only.
-            from foldstack.launcher import train_on
+            from foldstack.training.launcher import train_on
 
             train_on(
                 world_size(config["gpus"]),

@@ -4,18 +4,20 @@ import json
 
 import numpy as np
 
-from foldstack import quorum, tables
+from foldstack import tables
 from foldstack.data.pixels import open_pixels
-from foldstack.jobs import job, read_json, write_json
-from foldstack.members import read_methods, read_stacked
+from foldstack.ensemble import quorum
+from foldstack.ensemble.members import read_methods, read_stacked
+from foldstack.files import read_json, write_json
+from foldstack.jobs.job import job
 
 
 def main(smk):
     with job(smk):
         import lightgbm
 
-        from foldstack import ensemble_gate
-        from foldstack.parity import choose_samples
+        from foldstack.export import ensemble_gate
+        from foldstack.export.model_gate import choose_samples
 
         config, stack, dataset = json.loads(smk.params.config), read_json(smk.input.stack), read_json(smk.input.dataset)
         samples = tables.read_samples(smk.input.samples)

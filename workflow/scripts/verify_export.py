@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
-from foldstack import quorum, tables
+from foldstack import tables
 from foldstack.data.pixels import open_pixels
-from foldstack.jobs import job, read_json, write_json
+from foldstack.ensemble import quorum
+from foldstack.files import read_json, write_json
+from foldstack.jobs.job import job
 
 
 def main(smk):
@@ -14,25 +16,25 @@ def main(smk):
             write_json(smk.output.parity, {"model": smk.wildcards.model, "left_out": True, "passed": None})
             return
         run_files = quorum.whole_members(smk.input.runs)
-        from foldstack import parity
-        from foldstack.onnx_export import read_runs
+        from foldstack.export import model_gate
+        from foldstack.export.model import read_runs
 
         config, dataset = json.loads(smk.params.config), read_json(smk.input.dataset)
         runs, _ = read_runs(run_files, smk.wildcards.model, dataset)
-        chosen = parity.choose_samples(tables.read_samples(smk.input.samples), config["samples"])
+        chosen = model_gate.choose_samples(tables.read_samples(smk.input.samples), config["samples"])
         pixels = open_pixels(smk.input.pixels)[chosen["row"].to_numpy()]
         pipeline = None
         if (chosen["split"] == "test").all():
             files = [(seed, fold, Path(weights).parent / "test.parquet") for seed, fold, weights in runs]
-            pipeline = parity.read_pipeline(files, chosen["sample_id"].tolist(), dataset["classes"])
+            pipeline = model_gate.read_pipeline(files, chosen["sample_id"].tolist(), dataset["classes"])
         on_cpu = all(read_json(path)["device"] == "cpu" for path in run_files)
-        report = parity.check(
+        report = model_gate.check(
             smk.input.onnx,
             runs,
             pixels,
             tolerance=config["tolerance"],
             pipeline=pipeline,
-            pipeline_tolerance=None if on_cpu else parity.DEVICE_TOLERANCE,
+            pipeline_tolerance=None if on_cpu else model_gate.DEVICE_TOLERANCE,
         )
         write_json(smk.output.parity, report)
 

@@ -5,11 +5,14 @@ import json
 import numpy as np
 import onnx
 
-from foldstack import quorum, tables, variant_gate
+from foldstack import tables
 from foldstack.data.pixels import open_pixels
-from foldstack.jobs import job, read_json, write_json, write_text
-from foldstack.onnx_ensemble import write_ensemble
-from foldstack.onnx_session import metadata_of, open_session
+from foldstack.ensemble import quorum
+from foldstack.export import variant_gate
+from foldstack.export.ensemble import write_ensemble
+from foldstack.export.session import metadata_of, open_session
+from foldstack.files import read_json, write_json, write_text
+from foldstack.jobs.job import job
 
 STORED = ("accuracy", "accuracy_low", "accuracy_high", "log_loss")
 
@@ -52,7 +55,7 @@ def main(smk):
 
 def _student(smk, samples, config: dict) -> dict:
     """A student's out-of-fold scores, and under `probabilities` its predictions, training samples by id."""
-    from foldstack import student
+    from foldstack.export import student
 
     _, metadata = open_session(smk.input.candidate)
     train = samples[samples["split"] == "train"].sort_values("sample_id", ignore_index=True)

@@ -4,13 +4,14 @@ import hashlib
 import json
 from pathlib import Path
 
-from foldstack.jobs import job, read_json, write_text
-from foldstack.modelcard import model_card
+from foldstack.files import read_json, write_text
+from foldstack.jobs.job import job
+from foldstack.report.model_card import model_card
 
 
 def main(smk):
     with job(smk):
-        from foldstack.onnx_session import open_session
+        from foldstack.export.session import open_session
 
         _, described = open_session(smk.input.onnx)
         digest = hashlib.sha256(Path(smk.input.onnx).read_bytes()).hexdigest()

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from foldstack.errors import FoldstackError
-from foldstack.jobs import atomic
+from foldstack.files import atomic
 
 SAMPLES = {
     "sample_id": pa.string(),

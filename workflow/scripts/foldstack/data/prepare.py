@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foldstack.data import digits, duplicates, imagefolder, npz, table
+from foldstack.data import duplicates
 from foldstack.data.decode import Geometry
+from foldstack.data.digest import data_digest
+from foldstack.data.formats import csv_table, digits, imagefolder, npz
+from foldstack.data.formats.source import Source
 from foldstack.data.pixels import content_hash, open_pixels
-from foldstack.data.source import Source
 from foldstack.data.store import decoded, encoded, geometry, keeps_encoded, write_encoded, write_pixels
 from foldstack.data.testsplit import check_given, cut
 from foldstack.errors import FoldstackError
-from foldstack.jobs import atomic, write_json
-from foldstack.proof import data_digest
+from foldstack.files import atomic, write_json
 from foldstack.tables import write_duplicates, write_samples
 
 QUARANTINE = ["source", "reason"]
@@ -72,7 +73,7 @@ def read_source(config: dict) -> Source:
     paths = Path(path), Path(test_path) if test_path else None
     if name in ("npz", "npz_pairs"):
         return npz.read(*paths, task="pairs" if name == "npz_pairs" else "images")
-    return {"imagefolder": imagefolder, "csv": table}[name].read(*paths)
+    return {"imagefolder": imagefolder, "csv": csv_table}[name].read(*paths)
 
 
 def class_order(rows: pd.DataFrame) -> list[str]:

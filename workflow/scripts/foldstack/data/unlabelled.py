@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foldstack.data import npz, table
 from foldstack.data.decode import Geometry
-from foldstack.data.source import refusal, require, storable, walk
+from foldstack.data.formats import csv_table, npz
+from foldstack.data.formats.source import refusal, require, storable, walk
 from foldstack.data.store import decoded
 from foldstack.errors import FoldstackError
 
@@ -41,7 +41,7 @@ def read_unlabelled(
         ids = [name for name in names if storable(name)]
         items = [names[name] for name in ids]
     elif format == "csv":
-        ids, items = table.read_paths(path)
+        ids, items = csv_table.read_paths(path)
     else:
         ids, items = npz.read_views(path, task=task)
     _check(ids, refused, path)

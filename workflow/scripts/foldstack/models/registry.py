@@ -1,6 +1,6 @@
-"""Architectures by name: a file in this folder, or any classification model of timm.
+"""Architectures by name: a file in the folder architectures, or any classification model of timm.
 
-A new architecture is one new file here: the file's name is the architecture's name. The file defines `TASK`
+A new architecture is one new file there: the file's name is the architecture's name. The file defines `TASK`
 ("images" or "pairs") and `build(*, in_channels, n_classes, image_size, **options)`, which returns a torch module that
 maps float (N, C, H, W), or (N, 2, C, H, W) for pairs, to logits (N, n_classes). Nothing is imported until it is asked
 for; names are found in the source text, since the config is checked where neither torch nor timm may be imported.
@@ -17,7 +17,6 @@ from pathlib import Path
 from foldstack.errors import FoldstackError
 
 FOLDER = Path(__file__).resolve().parent
-NOT_ARCHITECTURES = {"__init__", "registry", "timm_model"}
 SHAPE = ("in_channels", "n_classes", "image_size")
 # Options that the workflow sets, and a config may not.
 GIVEN = {"clip": ("prompts", "text_features", "shift", "encoder", "train", "text_lr")}
@@ -27,7 +26,7 @@ OPTION_TYPES = {"float": (int, float), "bool": bool, "str": str, "dict | None": 
 @functools.lru_cache(maxsize=1)
 def own_architectures() -> tuple[str, ...]:
     """Sorted names of the architectures defined in this folder."""
-    return tuple(sorted({path.stem for path in FOLDER.glob("*.py")} - NOT_ARCHITECTURES))
+    return tuple(sorted({path.stem for path in (FOLDER / "architectures").glob("*.py")} - {"__init__"}))
 
 
 @functools.lru_cache(maxsize=1)
@@ -62,12 +61,13 @@ def known_architectures() -> list[str]:
 
 def module_name(architecture: str) -> str:
     """Dotted name of the module that builds `architecture`."""
-    return f"foldstack.models.{architecture if architecture in own_architectures() else 'timm_model'}"
+    own = architecture in own_architectures()
+    return f"foldstack.models.architectures.{architecture}" if own else "foldstack.models.timm_model"
 
 
 def module_path(architecture: str) -> Path:
     """File of the module that builds `architecture`."""
-    return FOLDER / f"{module_name(architecture).rpartition('.')[2]}.py"
+    return FOLDER.joinpath(*module_name(architecture).split(".")[2:]).with_suffix(".py")
 
 
 def task_of(architecture: str) -> str:

@@ -9,15 +9,14 @@ import pandas as pd
 import yaml
 from markupsafe import Markup, escape
 
-from foldstack.members import Members
-from foldstack.plots import page
-from foldstack.plots.leaderboard import leaderboard_table
-from foldstack.plots.per_class import per_class_table
-from foldstack.plots.style import duration
-from foldstack.quorum import banner
-from foldstack.report import interactive, mistakes, text
+from foldstack.ensemble.members import Members
+from foldstack.ensemble.quorum import banner
+from foldstack.report import interactive, mistakes, page, text
+from foldstack.report.figures.style import duration
+from foldstack.report.leaderboard import leaderboard_table
+from foldstack.report.per_class import per_class_table
 from foldstack.report.protocol import protocol_diagram
-from foldstack.summary import duplicates_caution, human
+from foldstack.report.summary import duplicates_caution, human
 
 PARTS = {"oof": "out of fold", "test": "on the test split"}
 TOPICS = ("simplest", "worth", "members", "prune", "seeds", "calibration")  # metrics.json is sorted by name

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from foldstack.members import Members
+from foldstack.ensemble.members import Members
 from foldstack.report.pictures import thumbnail
 
 SHOWN = 24

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from foldstack.errors import FoldstackError
-from foldstack.plots.data_overview import tile
+from foldstack.report.figures.data import tile
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 TILE = 96  # px: height of a sample's picture

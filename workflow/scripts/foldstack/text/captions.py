@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from foldstack.errors import FoldstackError
-from foldstack.jobs import atomic
+from foldstack.files import atomic
 from foldstack.text.reference import checked
 
 

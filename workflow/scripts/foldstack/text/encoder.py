@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from foldstack.errors import FoldstackError
-from foldstack.jobs import read_json
+from foldstack.files import read_json
 
 SETTINGS = "foldstack.json"  # in the folder: `pooling` and `longest`
 BATCH = 64

@@ -16,7 +16,7 @@ import transformers
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from foldstack.errors import FoldstackError
-from foldstack.jobs import read_json, write_json
+from foldstack.files import read_json, write_json
 from foldstack.text import settings
 from foldstack.text.encoder import SETTINGS, TextEncoder, padded, read_model, tokens
 

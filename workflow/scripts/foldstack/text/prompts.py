@@ -9,7 +9,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from foldstack.errors import FoldstackError
-from foldstack.jobs import atomic
+from foldstack.files import atomic
 from foldstack.text.reference import checked
 
 

@@ -9,8 +9,8 @@ from torch import nn
 from torchvision.ops import FeaturePyramidNetwork
 
 from foldstack.models import timm_model
+from foldstack.models.architectures.small_cnn import conv_block
 from foldstack.models.pairs.attention import ATTENTION
-from foldstack.models.small_cnn import conv_block
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 

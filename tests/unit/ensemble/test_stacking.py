@@ -1,0 +1,269 @@
+"""foldstack.stacking and foldstack.blending: equivalence with scikit-learn, honesty of the cross-fit, determinism."""
+
+import itertools
+import json
+
+import lightgbm
+import numpy as np
+import pytest
+from fake_runs import STACK, noisy_probabilities
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lightgbm import Booster
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.ensemble import StackingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
+
+from foldstack.ensemble import blending, stacking, tuning
+from foldstack.errors import FoldstackError
+
+MODELS = ["a", "b", "c"]
+
+
+def problem(n=150, n_classes=3, strengths=(0.5, 1.0, 1.5), seed=0):
+    """(members (M, N, C), labels (N,), folds (N,))."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(n) % n_classes)
+    members = np.stack([noisy_probabilities(labels, n_classes, strength, rng) for strength in strengths])
+    return members, labels, rng.permutation(np.arange(n) % 5)
+
+
+def fit(members, labels):
+    folds = np.arange(len(labels)) % 5
+    return stacking.fit_stack(members, labels, folds, MODELS, names(members), STACK)
+
+
+def cross_fit(members, labels, folds):
+    return stacking.cross_fit(members, labels, folds, MODELS, names(members), STACK)
+
+
+def names(members):
+    return [f"class {i}" for i in range(members.shape[2])]
+
+
+def test_meta_features_are_named_floored_logs():
+    members, _, _ = problem()
+    members[1, 0] = [1.0, 0.0, 0.0]
+    features = stacking.meta_features(members, 0.001)
+    columns = stacking.meta_feature_names(MODELS, ["x", "y", "z"])
+    assert columns[4] == "b__y"
+    assert np.array_equal(features[1:, 4], np.log(np.clip(members[1, 1:, 1], 0.001, 1)))
+    assert features[0, 3:6].tolist() == [0.0, np.log(0.001), np.log(0.001)]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 4])
+def test_cross_fitted_logistic_equals_scikit_learn(n_classes):
+    members, labels, folds = problem(n_classes=n_classes)
+    features = stacking.meta_features(members, STACK["floor"])
+    expected = cross_val_predict(
+        LogisticRegression(max_iter=stacking.LOGISTIC_ITERATIONS),
+        features,
+        labels,
+        cv=PredefinedSplit(folds),
+        method="predict_proba",
+    )
+    assert np.allclose(cross_fit(members, labels, folds)["logistic"], expected, atol=1e-9)
+
+
+class Known(ClassifierMixin, BaseEstimator):
+    """A fitted base model for scikit-learn: a row of X is the number of a sample, its features are known."""
+
+    def __init__(self, features, n_classes):
+        self.features, self.n_classes = features, n_classes
+        self.classes_ = np.arange(n_classes)
+
+    def fit(self, rows, labels):
+        raise AssertionError("base models are prefit")
+
+    def predict_proba(self, rows):
+        return self.features[rows[:, 0]]
+
+
+def test_cross_fitted_logistic_equals_scikit_learns_stacking_classifier():
+    """On the same base predictions; its meta-features are what the base models give, so they give floored logs."""
+    members, labels, folds = problem(n=200, n_classes=4)
+    known = [Known(np.log(np.clip(each, STACK["floor"], 1)), 4) for each in members]
+    rows = np.arange(200)[:, None]
+    expected = np.empty(members.shape[1:])
+    for fold in range(5):
+        rest, held_out = folds != fold, folds == fold
+        stack = StackingClassifier(
+            list(zip(MODELS, known, strict=True)),
+            LogisticRegression(max_iter=stacking.LOGISTIC_ITERATIONS),
+            cv="prefit",
+            stack_method="predict_proba",
+        )
+        expected[held_out] = stack.fit(rows[rest], labels[rest]).predict_proba(rows[held_out])
+    assert np.allclose(cross_fit(members, labels, folds)["logistic"], expected, atol=1e-9)
+
+
+def test_the_importance_is_each_models_share_of_the_gain():
+    members, labels, _ = problem(strengths=(0.0, 0.5, 2.5))
+    spec, booster = fit(members, labels)
+    gain = booster.feature_importance("gain")
+    assert list(spec["importance"]) == MODELS
+    assert sum(spec["importance"].values()) == pytest.approx(1)
+    assert spec["importance"]["c"] == pytest.approx(gain[6:].sum() / gain.sum())
+    assert spec["importance"]["c"] > 0.7
+    assert spec["method"] == "lightgbm"
+
+
+@pytest.mark.parametrize("method", stacking.METHODS)
+def test_no_prediction_of_a_fold_depends_on_its_labels(method):
+    members, labels, folds = problem()
+    before = cross_fit(members, labels, folds)[method]
+    changed = labels.copy()
+    rows = folds == 2
+    changed[rows] = np.roll(labels[rows], 1)
+    after = cross_fit(members, changed, folds)[method]
+    assert (changed != labels).any()
+    assert np.array_equal(before[rows], after[rows])
+
+
+@pytest.mark.parametrize("method", ["logistic", "lightgbm"])
+def test_labels_of_other_folds_do_matter(method):
+    members, labels, folds = problem()
+    changed = np.where(folds == 2, labels, (labels + 1) % 3)
+    before, after = (cross_fit(members, each, folds)[method][folds == 2] for each in (labels, changed))
+    assert not np.allclose(before, after)
+
+
+@pytest.mark.parametrize("method", stacking.METHODS)
+def test_permuted_labels_score_at_chance(method):
+    members, labels, folds = problem(n=900)
+    permuted = np.random.default_rng(1).permutation(labels)
+    accuracy = np.mean(cross_fit(members, permuted, folds)[method].argmax(axis=1) == permuted)
+    assert abs(accuracy - 1 / 3) < 4 * np.sqrt(2 / 9 / 900)
+
+
+@pytest.mark.parametrize("method", stacking.METHODS)
+def test_every_method_gives_probabilities_and_uses_the_signal(method):
+    members, labels, folds = problem(n=300, strengths=(1.5, 2.0, 2.5))
+    predicted = cross_fit(members, labels, folds)[method]
+    assert np.allclose(predicted.sum(axis=1), 1)
+    assert (predicted >= 0).all()
+    assert np.mean(predicted.argmax(axis=1) == labels) > 0.7
+
+
+def test_the_single_model_of_a_fold_is_chosen_on_the_other_folds():
+    """In fold 0 model a is right and b is wrong; elsewhere the other way round: a may never be chosen."""
+    labels, folds = np.arange(20) % 2, np.repeat(np.arange(5), 4)
+    right = np.where(np.arange(2) == labels[:, None], 0.9, 0.1)
+    members = np.stack(
+        [np.where(folds[:, None] == 0, right, 1 - right), np.where(folds[:, None] == 0, 1 - right, right)]
+    )
+    predicted = stacking.cross_fit(members, labels, folds, ["a", "b"], ["x", "y"], STACK)["best_single"]
+    assert np.array_equal(predicted, members[1])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 6), st.integers(2, 5))
+def test_greedy_is_never_worse_than_the_lowest_single_on_its_rows(seed, n_models, n_classes):
+    rng = np.random.default_rng(seed)
+    members, labels, _ = problem(60, n_classes, rng.uniform(0, 3, n_models), seed)
+    weights = blending.greedy_weights(members, labels)
+    losses = [log_loss(labels, each, labels=range(n_classes)) for each in members]
+    blend = np.tensordot(weights, members, axes=1)
+    assert weights.sum() == pytest.approx(1)
+    assert log_loss(labels, blend, labels=range(n_classes)) <= min(losses) + 1e-12
+    assert np.allclose(blending.log_loss(members, labels), losses)
+    assert blending.best_single(members, labels) == int(np.argmin(losses))
+
+
+def test_greedy_equals_the_slow_reference():
+    members, labels, _ = problem()
+    chosen, lowest = [], (np.inf, None)
+    for _ in range(blending.GREEDY_ROUNDS):
+        losses = [log_loss(labels, members[[*chosen, i]].mean(axis=0)) for i in range(len(members))]
+        chosen.append(int(np.argmin(losses)))
+        lowest = min(lowest, (min(losses), len(chosen)))
+    expected = np.bincount(chosen[: lowest[1]], minlength=len(members)) / lowest[1]
+    assert np.allclose(blending.greedy_weights(members, labels), expected)
+
+
+def test_equal_inputs_give_equal_bytes():
+    members, labels, _ = problem()
+    (spec, booster), (again, booster_again) = fit(members, labels), fit(members, labels)
+    assert json.dumps(spec) == json.dumps(again)
+    assert booster.model_to_string() == booster_again.model_to_string()
+
+
+@pytest.mark.parametrize("method", stacking.METHODS)
+def test_the_saved_stack_predicts_what_the_fitted_one_does(method):
+    members, labels, _ = problem()
+    spec, booster = fit(members, labels)
+    loaded = json.loads(json.dumps(spec)), Booster(model_str=booster.model_to_string())
+    assert np.array_equal(
+        stacking.predict_stack(method, loaded[0], members, loaded[1]),
+        stacking.predict_stack(method, spec, members, booster),
+    )
+
+
+@pytest.mark.parametrize("method", stacking.METHODS)
+def test_each_fold_goes_through_the_stack_before_the_mean(method):
+    members, labels, _ = problem()
+    spec, booster = fit(members, labels)
+    by_fold = np.stack([members[:, :50], members[:, 50:100], members[:, 100:]], axis=1)
+    expected = sum(stacking.predict_stack(method, spec, by_fold[:, k], booster) for k in range(3)) / 3
+    assert np.allclose(stacking.predict_folds(method, spec, by_fold, booster), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", stacking.METHODS)
+def test_no_sample_gives_no_prediction(method):
+    members, labels, _ = problem()
+    spec, booster = fit(members, labels)
+    assert stacking.predict_folds(method, spec, np.empty((3, 5, 0, 3)), booster).shape == (0, 3)
+
+
+def test_a_class_that_only_one_fold_has_gets_no_probability_there():
+    members, labels, folds = problem(n_classes=4)
+    folds[labels == 3] = 2
+    predicted = cross_fit(members, labels, folds)
+    assert predicted["logistic"][folds == 2, 3].max() < 1e-12
+    assert predicted["lightgbm"][folds == 2, 3].max() < 0.01
+    for values in predicted.values():
+        assert np.isfinite(values).all()
+
+
+def test_one_class_outside_a_fold_is_refused():
+    members, labels, folds = problem(n_classes=2)
+    folds = np.where(labels == 1, 0, 1)
+    with pytest.raises(FoldstackError, match="Outside fold 0"):
+        cross_fit(members, labels, folds)
+
+
+TUNE = STACK | {"tune": True, "n_estimators": 40}
+
+
+def test_tuning_keeps_the_settings_of_the_lowest_cross_validated_log_loss(monkeypatch):
+    monkeypatch.setattr(tuning, "LEAVES", (2, 4))
+    members, labels, folds = problem()
+    features = {floor: stacking.meta_features(members, floor) for floor in tuning.FLOORS}
+    found = tuning.tuned(features.get, labels, folds, 3, TUNE)
+    losses = {}
+    for floor, leaves in itertools.product(features, (2, 4)):
+        parameters = tuning.lightgbm_parameters(TUNE | {"floor": floor, "num_leaves": leaves}, 3)
+        whole = lightgbm.Dataset(features[floor], labels, params=parameters).construct()
+        curves = []
+        for fold in range(5):
+            booster = lightgbm.train(parameters, whole.subset(np.flatnonzero(folds != fold)))
+            rows, own = features[floor][folds == fold], labels[folds == fold]
+            curves.append([log_loss(own, booster.predict(rows, num_iteration=i)) for i in range(1, 41)])
+        curve = np.mean(curves, axis=0)
+        losses[floor, leaves, int(curve.argmin()) + 1] = curve.min()
+    assert (found["floor"], found["num_leaves"], found["n_estimators"]) == min(losses, key=losses.get)
+    assert found["learning_rate"] == TUNE["learning_rate"]
+
+
+def test_tuning_does_not_look_at_the_fold_that_is_predicted(monkeypatch):
+    monkeypatch.setattr(tuning, "FLOORS", (1e-3, 1e-2))
+    monkeypatch.setattr(tuning, "LEAVES", (2,))
+    members, labels, folds = problem()
+    other = np.where(folds == 2, (labels + 1) % 3, labels)
+    first, second = (
+        stacking.cross_fit(members, each, folds, MODELS, names(members), TUNE)["lightgbm"] for each in (labels, other)
+    )
+    assert np.array_equal(first[folds == 2], second[folds == 2])
+    assert not np.array_equal(first[folds != 2], second[folds != 2])

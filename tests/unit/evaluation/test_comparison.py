@@ -1,0 +1,146 @@
+"""Two experiments side by side: what differs is named, and noise is told from a difference."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foldstack import tables
+from foldstack.errors import FoldstackError
+from foldstack.evaluation import comparison
+
+CLASSES = ["cat", "dog", "owl"]
+ROOT = Path(__file__).parents[3]
+
+
+def experiment(folder, skill, *, n=300, start=0, classes=CLASSES, models=("cnn", "vit"), seed=0, **settings):
+    """A finished experiment's files, as far as they are read: the samples `start` to `start + n`."""
+    rng = np.random.default_rng(seed)
+    numbers = np.arange(start, start + n)
+    labels = numbers % len(classes)
+    frame = {"sample_id": [f"s{i:05}" for i in numbers], "split": "train", "label": labels, "group": None}
+    frame |= {"fold": pd.array([pd.NA] * n, dtype="Int64"), "caption": None, "source": "x", "hash": "h"}
+    samples = pd.DataFrame(frame | {"view_hashes": [["h"]] * n, "row": np.arange(n)})
+    for name in ("data", "folds", "stack"):
+        (folder / name).mkdir(parents=True)
+    tables.write_samples(samples, folder / "data/samples.parquet")
+    right = rng.random(n) < skill
+    chosen = np.where(right, labels, (labels + 1) % len(classes))
+    values = np.full((n, len(classes)), 0.1)
+    values[np.arange(n), chosen] += 1 - 0.1 * len(classes)
+    blocks = [
+        tables.predictions(samples["sample_id"], table, classes=classes, method=np.full(n, method, object), fold=labels)
+        for method, table in (("mean", np.full(values.shape, 1 / len(classes))), ("lightgbm", values))
+    ]
+    tables.write_predictions(pd.concat(blocks), folder / "stack/oof.parquet", classes, keys=("method", "sample_id"))
+    dump = {
+        "data/dataset.json": {"task": "images", "classes": classes, "image_size": [8, 8], "channels": 1, "digest": "d"},
+        "folds/folds.json": {"strategy": "plain", "n_splits": 2, "inner_splits": 5, "seed": 0, "digest": "f"},
+        "stack/stack.json": {"method": "lightgbm", "floor": 0.001, "lightgbm": {"num_leaves": 7}},
+    }
+    for model in models:
+        config = {"epochs": 5, "lr": 0.01, "options": {}} | settings
+        run = {"model": model, "seed": 0, "status": "completed", "config": config, "versions": {"torch": "2"}}
+        run |= {"code": [f"foldstack/models/{model}.py@aa", f"foldstack/losses.py@{settings.get('code', 'bb')}"]}
+        dump[f"models/{model}/seed0/fold0/run.json"] = run
+    for name, value in dump.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(value))
+    return comparison.read_experiment(folder)
+
+
+def test_an_experiment_does_not_differ_from_itself(tmp_path):
+    one, other = experiment(tmp_path / "a", 0.8), experiment(tmp_path / "b", 0.8)
+    assert comparison.changes(one, other) == []
+    found = comparison.scores(one, other, 100)
+    assert found["paired"]
+    assert found["samples"] == {"first": 300, "second": 300, "both": 300}
+    for row in found["metrics"].values():
+        assert (row["difference"], row["low"], row["high"], row["beyond_noise"]) == (0, 0, 0, False)
+
+
+def test_what_differs_is_named_and_what_all_models_share_is_said_once(tmp_path):
+    one = experiment(tmp_path / "a", 0.8, models=("cnn", "vit"))
+    other = experiment(tmp_path / "b", 0.8, models=("cnn", "vit", "net"), epochs=9)
+    rows = {row["what"]: (row["first"], row["second"]) for row in comparison.changes(one, other)}
+    assert rows == {"models.net": ("–", "there"), "models: epochs of all": (5, 9)}
+    (tmp_path / "b/models/cnn/seed0/fold0/run.json").write_text(
+        (tmp_path / "b/models/cnn/seed0/fold0/run.json").read_text().replace('"epochs": 9', '"epochs": 7')
+    )
+    rows = {row["what"]: row["second"] for row in comparison.changes(one, comparison.read_experiment(tmp_path / "b"))}
+    assert rows == {"models.net": "there", "models.cnn.epochs": 7, "models.vit.epochs": 9}
+
+
+def test_edited_code_is_named(tmp_path):
+    one, other = experiment(tmp_path / "a", 0.8), experiment(tmp_path / "b", 0.8, code="cc")
+    assert "code: foldstack/losses.py" in {row["what"] for row in comparison.changes(one, other)}
+
+
+def test_a_clear_gain_is_beyond_noise_and_a_small_one_is_not(tmp_path):
+    weak, strong = experiment(tmp_path / "a", 0.6), experiment(tmp_path / "b", 0.9)
+    row = comparison.scores(weak, strong, 200)["metrics"]["accuracy"]
+    assert row["beyond_noise"]
+    assert row["low"] > 0.15
+    near = experiment(tmp_path / "c", 0.605)  # the same draws: a sample or two more are right
+    assert not comparison.scores(weak, near, 200)["metrics"]["accuracy"]["beyond_noise"]
+    turned = comparison.scores(strong, weak, 200)["metrics"]["accuracy"]
+    assert turned["difference"] == pytest.approx(-row["difference"])
+    assert turned["high"] == pytest.approx(-row["low"])
+
+
+def test_only_common_samples_with_the_same_label_are_paired(tmp_path):
+    one = experiment(tmp_path / "a", 0.8)
+    other = experiment(tmp_path / "b", 0.8, start=200)
+    found = comparison.scores(one, other, 100)
+    assert (found["paired"], found["samples"]["both"]) == (True, 100)
+    renamed = experiment(tmp_path / "c", 0.8, classes=["cat", "dog", "yak"])
+    assert comparison.scores(one, renamed, 100)["samples"]["both"] == 200
+
+
+def test_without_common_samples_the_intervals_are_unpaired_and_wider(tmp_path):
+    one, same = experiment(tmp_path / "a", 0.8), experiment(tmp_path / "b", 0.82)
+    apart = experiment(tmp_path / "c", 0.82, start=300)
+    found = comparison.scores(one, apart, 300)
+    assert (found["paired"], found["samples"]["both"]) == (False, 0)
+    paired = comparison.scores(one, same, 300)["metrics"]["accuracy"]
+    row = found["metrics"]["accuracy"]
+    assert row["high"] - row["low"] > 2 * (paired["high"] - paired["low"])
+
+
+@settings(max_examples=10, deadline=None)
+@given(skill=st.floats(0.3, 0.95), seed=st.integers(0, 100))
+def test_the_difference_is_that_of_the_plain_accuracies(tmp_path_factory, skill, seed):
+    folder = tmp_path_factory.mktemp("pair")
+    one, other = experiment(folder / "a", 0.7, n=60), experiment(folder / "b", skill, n=60, seed=seed)
+    row = comparison.scores(one, other, 100)["metrics"]["accuracy"]
+    accuracy = [float((each.probabilities.idxmax(axis=1) == each.truth).mean()) for each in (one, other)]
+    assert (row["first"], row["second"]) == pytest.approx(accuracy)
+    assert row["low"] <= row["difference"] + 1e-12
+    assert row["difference"] <= row["high"] + 1e-12
+
+
+def test_a_folder_without_a_finished_experiment_is_named(tmp_path):
+    with pytest.raises(FoldstackError, match="holds no finished experiment"):
+        comparison.read_experiment(tmp_path)
+
+
+def test_the_command_prints_both_parts(tmp_path):
+    experiment(tmp_path / "a", 0.6)
+    experiment(tmp_path / "b", 0.9, lr=0.02)
+    command = [sys.executable, str(ROOT / "workflow/commands/compare.py"), "a", "b", "--resamples", "100"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "models: lr of all  0.01 → 0.02" in done.stdout
+    assert "B is better" in done.stdout
+    assert "paired, on the 300 samples" in done.stdout
+    machine = json.loads(subprocess.run([*command, "--json"], cwd=tmp_path, capture_output=True, check=True).stdout)
+    assert machine["scores"]["metrics"]["accuracy"]["beyond_noise"] is True
+    failed = subprocess.run([*command[:2], "a", "nowhere"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert failed.returncode != 0
+    assert "nowhere holds no finished experiment" in failed.stderr
+    assert "Traceback" not in failed.stderr

@@ -1,0 +1,188 @@
+"""foldstack.parity and rule verify_export: an honest file passes, every kind of broken one fails."""
+
+import shutil
+
+import fake_nets
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+from fake_runs import edit_record, run_script
+
+import verify_export
+from foldstack import tables
+from foldstack.errors import FoldstackError
+from foldstack.export import model_gate
+from foldstack.export.model import export_model, read_runs
+from foldstack.files import read_json
+
+CONFIG = {"tolerance": 1e-4, "samples": 256}
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    return fake_nets.export(fake_nets.experiment(tmp_path_factory.mktemp("parity")))
+
+
+@pytest.fixture
+def built(original, tmp_path):
+    """The experiment in a folder of the test's own, as (root, runs, pixels of the test samples, onnx path)."""
+    shutil.copytree(original.root, tmp_path, dirs_exist_ok=True)
+    files = [str(path).replace(str(original.root), str(tmp_path)) for path in original.runs["cnn"]]
+    runs, metadata = read_runs(files, "cnn", read_json(tmp_path / "data" / "dataset.json"))
+    chosen = model_gate.choose_samples(tables.read_samples(tmp_path / "data" / "samples.parquet"), 256)
+    pixels = np.load(tmp_path / "data" / "pixels.npy")[chosen["row"].to_numpy()]
+    return Built(tmp_path, files, runs, metadata, chosen, pixels, tmp_path / "export" / "models" / "cnn.onnx")
+
+
+class Built:
+    def __init__(self, root, files, runs, metadata, chosen, pixels, onnx_path):
+        self.root, self.files, self.runs, self.metadata = root, files, runs, metadata
+        self.chosen, self.pixels, self.onnx = chosen, pixels, onnx_path
+
+    def pipeline(self):
+        files = [(seed, fold, weights.parent / "test.parquet") for seed, fold, weights in self.runs]
+        return model_gate.read_pipeline(files, self.chosen["sample_id"].tolist(), fake_nets.CLASSES)
+
+    def verify(self):
+        """Run the rule; returns its report."""
+        data = {name.split(".")[0]: str(self.root / "data" / name) for name in ("samples.parquet", "pixels.npy")}
+        inputs = data | {
+            "dataset": str(self.root / "data" / "dataset.json"),
+            "onnx": str(self.onnx),
+            "runs": self.files,
+        }
+        report = self.root / "parity.json"
+        run_script(verify_export.main, self.root, "verify_export", inputs, {"parity": report}, {"model": "cnn"}, CONFIG)
+        return read_json(report)
+
+
+def test_an_honest_export_passes_and_the_report_says_by_how_much(built):
+    report = built.verify()
+    assert report["passed"] is True
+    assert report["samples"] == len(built.pixels) == 24
+    assert (report["label_flips"], report["pipeline_label_flips"]) == (0, 0)
+    assert 0 < report["max_abs_difference"] < 1e-5
+    assert 0 < report["pipeline_max_abs_difference"] < 1e-5
+    assert report["tolerance"] == report["pipeline_tolerance"] == 1e-4
+
+
+def perturb(path, index, change):
+    """Change one float initializer of the file, as an exporter's fault would."""
+    proto = onnx.load(path)
+    floats = [item for item in proto.graph.initializer if item.data_type == 1 and item.dims and item.dims[0] > 1]
+    chosen = floats[index % len(floats)]
+    values = onnx.numpy_helper.to_array(chosen) + np.float32(change)
+    chosen.CopyFrom(onnx.numpy_helper.from_array(values, chosen.name))
+    onnx.save(proto, path)
+
+
+@pytest.mark.parametrize("index", [0, 7, -1])
+def test_one_wrong_tensor_fails_and_no_report_is_written(built, index):
+    perturb(built.onnx, index, 0.05)
+    with pytest.raises(FoldstackError, match="does not agree with torch"):
+        model_gate.check(built.onnx, built.runs, built.pixels)
+    with pytest.raises(SystemExit):
+        built.verify()
+    assert not (built.root / "parity.json").exists()
+
+
+def test_swapped_folds_fail_although_their_mean_agrees(built):
+    swapped = [(seed, 1 - fold, weights) for seed, fold, weights in built.runs]
+    export_model(swapped, built.onnx, built.metadata)
+    with pytest.raises(FoldstackError, match="does not agree with torch"):
+        model_gate.check(built.onnx, built.runs, built.pixels)
+
+
+def test_another_number_of_folds_fails(built):
+    one_fold = [run for run in built.runs if run[1] == 0]
+    with pytest.raises(FoldstackError, match="exported from other runs"):
+        model_gate.check(built.onnx, one_fold, built.pixels)
+
+
+def test_black_and_white_images_are_compared_too(built, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        model_gate, "run_batches", lambda session, images: seen.append(images) or ([], np.zeros((1, 1, 1)))
+    )
+    with pytest.raises(FoldstackError):
+        model_gate.check(built.onnx, built.runs, built.pixels[:3])
+    assert len(seen[0]) == 5
+    assert seen[0][-2].max() == 0
+    assert seen[0][-1].min() == 255
+
+
+def test_predictions_of_other_weights_fail_against_the_pipeline(built):
+    for seed, fold, weights in built.runs:
+        if (seed, fold) == (3, 1):
+            other = weights.parents[2] / "seed0" / "fold0" / "test.parquet"
+            shutil.copy(other, weights.parent / "test.parquet")
+    with pytest.raises(FoldstackError, match="the pipeline's own predictions"):
+        model_gate.check(built.onnx, built.runs, built.pixels, pipeline=built.pipeline())
+    with pytest.raises(SystemExit):
+        built.verify()
+
+
+def test_the_pipeline_is_joined_by_id_not_by_position(built):
+    expected = built.pipeline()
+    path = built.runs[0][2].parent / "test.parquet"
+    frame = tables.read_predictions(path, fake_nets.CLASSES)
+    tables.write_predictions(frame.sample(frac=1, random_state=0), path, fake_nets.CLASSES)
+    np.testing.assert_array_equal(built.pipeline(), expected)
+    tables.write_predictions(frame.iloc[1:], path, fake_nets.CLASSES)
+    with pytest.raises(FoldstackError, match="no prediction for test sample"):
+        built.pipeline()
+
+
+def test_runs_of_another_device_may_differ_more_but_not_grossly(built):
+    near, far = built.pipeline() + np.array([0.005, -0.005, 0]), built.pipeline()[::-1]
+    report = model_gate.check(
+        built.onnx, built.runs, built.pixels, pipeline=near, pipeline_tolerance=model_gate.DEVICE_TOLERANCE
+    )
+    assert report["pipeline_max_abs_difference"] == pytest.approx(0.005, abs=1e-5)
+    with pytest.raises(FoldstackError, match="pipeline"):
+        model_gate.check(built.onnx, built.runs, built.pixels, pipeline=near)
+    with pytest.raises(FoldstackError, match="pipeline"):
+        model_gate.check(
+            built.onnx, built.runs, built.pixels, pipeline=far, pipeline_tolerance=model_gate.DEVICE_TOLERANCE
+        )
+
+
+def test_the_device_of_the_runs_decides_the_tolerance_against_the_pipeline(built):
+    edit_record(built.runs[0][2].parent, device="cuda:0")
+    assert built.verify()["pipeline_tolerance"] == model_gate.DEVICE_TOLERANCE
+
+
+def test_without_a_test_split_training_samples_are_compared_with_torch_alone(built):
+    path = built.root / "data" / "samples.parquet"
+    samples = tables.read_samples(path)
+    tables.write_samples(samples[samples["split"] == "train"], path)
+    report = built.verify()
+    assert report["passed"]
+    assert report["samples"] == (samples["split"] == "train").sum()
+    assert report["pipeline_max_abs_difference"] is None
+
+
+def test_a_difference_that_is_not_a_number_fails():
+    assert model_gate._difference(np.array([0.1, np.nan]), np.array([0.1, 0.2])) == float("inf")
+    with pytest.raises(FoldstackError):
+        model_gate._require("x.onnx", "torch", float("inf"), 1e-4, 0)
+
+
+def test_a_flip_counts_but_a_tie_does_not():
+    expected = np.array([[0.5, 0.5], [0.50002, 0.49998], [0.9, 0.1]])
+    found = np.array([[0.5 - 1e-8, 0.5 + 1e-8], [0.49999, 0.50001], [0.9, 0.1]])
+    assert model_gate._flips(found, expected) == 1
+    with pytest.raises(FoldstackError, match="1 labels flip"):
+        model_gate._require("x.onnx", "torch", 3e-5, 1e-4, 1)
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 1), (4, 4), (10, 10), (256, 10)])
+def test_samples_are_spread_over_the_test_split(count, size):
+    ids = [f"s{i:02d}" for i in range(30)]
+    samples = pd.DataFrame({"sample_id": ids, "split": ["train"] * 20 + ["test"] * 10}).sample(frac=1, random_state=1)
+    chosen = model_gate.choose_samples(samples, count)
+    assert len(chosen) == size
+    assert chosen["sample_id"].is_monotonic_increasing
+    assert (chosen["split"] == "test").all()
+    assert chosen["sample_id"].is_unique

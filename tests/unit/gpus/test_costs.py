@@ -1,0 +1,52 @@
+"""Which runs start first: recorded seconds where there are some, else pixels and epochs."""
+
+import json
+
+import pytest
+
+from foldstack.gpus import costs
+
+
+def config(**models):
+    filled = {name: {"epochs": 10, "image_size": None} | block for name, block in models.items()}
+    return {"models": filled, "data": {"image_size": 32}}
+
+
+def record(results, model, **fields):
+    path = results / "models" / model / "seed0" / "fold0" / "run.json"
+    path.parent.mkdir(parents=True)
+    known = {"status": "completed", "seconds": 100.0, "epochs_run": 10, "device": "cpu", "peak_memory_mb": 500.0}
+    path.write_text(json.dumps(known | fields))
+
+
+def test_before_anything_ran_pixels_and_epochs_decide_the_order(tmp_path):
+    found = costs.of_runs(tmp_path, config(small={}, long={"epochs": 20}, large={"image_size": [64, 48]}))
+    assert sorted(found, key=found.get) == ["small", "long", "large"]
+
+
+def test_recorded_seconds_are_scaled_to_the_epochs_asked_for(tmp_path):
+    record(tmp_path, "a")
+    found = costs.of_runs(tmp_path, config(a={"epochs": 30}))
+    assert found == {"a": pytest.approx(300)}
+
+
+def test_a_model_that_never_ran_is_taken_to_be_as_slow_as_the_slowest_that_did(tmp_path):
+    record(tmp_path, "quick", seconds=10.0)
+    record(tmp_path, "slow", seconds=200.0)
+    found = costs.of_runs(tmp_path, config(quick={}, slow={}, new={}))
+    assert found == {"quick": pytest.approx(10), "slow": pytest.approx(200), "new": pytest.approx(200)}
+
+
+def test_a_failed_or_damaged_record_counts_for_nothing(tmp_path):
+    record(tmp_path, "failed", status="failed", epochs_run=0)
+    record(tmp_path, "damaged")
+    (tmp_path / "models" / "damaged" / "seed0" / "fold0" / "run.json").write_text("{")
+    assert costs.recorded(tmp_path, "failed") is None
+    assert costs.recorded(tmp_path, "damaged") is None
+
+
+def test_memory_is_known_once_a_run_was_on_a_card(tmp_path):
+    record(tmp_path, "on_cpu")
+    record(tmp_path, "on_card", device="NVIDIA H100")
+    assert costs.peak_memory(tmp_path, "on_cpu") == costs.peak_memory(tmp_path, "never_ran") == 0
+    assert costs.peak_memory(tmp_path, "on_card") == pytest.approx(550)

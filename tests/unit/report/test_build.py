@@ -1,0 +1,319 @@
+"""The report on one page, and its parts: complete, self-contained, and right about what it counts."""
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import fake_report
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import matthews_corrcoef
+
+import render_report
+from foldstack.ensemble.members import Members
+from foldstack.errors import FoldstackError
+from foldstack.evaluation import factors, retrieval, stages
+from foldstack.files import read_json
+from foldstack.report import build, mistakes, pictures, text
+from foldstack.report.figures import calibration, confusion
+from foldstack.report.leaderboard import read_leaderboard
+from foldstack.report.protocol import protocol_diagram
+
+ODD = ["<b>&\"'", "日本語", "$x^2$"]
+VOID = {"meta", "img", "br", "input", "link", "path", "rect", "use", "image", "stop"}
+CHANGE = {"difference": -0.01, "low": -0.02, "high": 0.001}
+RUN = {
+    "config": {"selection": "inner"}, "seconds": 12.0, "peak_memory_mb": 512.0, "epochs_run": 3, "parameters": 1000,
+    "flops": 2_000_000, "device": "cpu", "versions": {"torch": "2"}, "code": ["foldstack/losses.py@abc"],
+}  # fmt: skip
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+LEVEL = {"grid": "ab", "factor": "lr", "baseline": "0.1", "pairs": 2, "accuracy": 0.8, "log_loss": 0.5}
+CHANGED = {"accuracy_difference": -0.012, "accuracy_low": -0.02, "accuracy_high": 0.001}
+CHANGED |= {"log_loss_difference": 0.25, "log_loss_low": 0.2, "log_loss_high": 0.3}
+RETRIEVAL = ["<b>clip", "test", "text_to_image", 9, 1200.0, 0.1, 0.09, 0.11, 0.5, 0.4, 0.6, 0.7, 0.6, 0.8, 4.5]
+STAGE = {"single_oof": 0.8, "single_oof_low": 0.78, "single_oof_high": 0.82}
+STAGE |= {"single_test": 0.81, "single_test_low": 0.79, "single_test_high": 0.83}
+STAGES = [
+    STAGE | {"stage": "first", "added": "a b", "models": 2, "best_single": "small_cnn", "stack_own_rows": 0.99,
+             "stack_oof": 0.85, "stack_oof_low": 0.83, "stack_oof_high": 0.87},
+    STAGE | {"stage": "<b>last", "added": "c", "models": 3, "best_single": "resnet18", "stack_own_rows": 0.995,
+             "stack_oof": 0.86, "stack_oof_low": 0.84, "stack_oof_high": 0.88,
+             "gain": 0.01, "gain_low": 0.005, "gain_high": 0.015},
+]  # fmt: skip
+FACTORS = [LEVEL | {"level": "0.1"}, LEVEL | CHANGED | {"level": "<b>0.2"}, LEVEL | {"level": "0.3", "pairs": 0}]
+
+
+class Page(HTMLParser):
+    """A page's tags, the cells of each table's rows, references, and whether every element is closed."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.ids, self.references, self.alternatives, self.tables = [], [], [], [], []
+        self.words = ""
+        self.feed(html)
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.ids += [values["id"]] if "id" in values else []
+        self.references += [values[key] for key in ("src", "href", "xlink:href", "srcset", "data") if key in values]
+        if tag == "img":
+            self.alternatives.append(values.get("alt"))
+        if tag == "svg":
+            self.alternatives.append(values.get("aria-label") if values.get("role") == "img" else None)
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append(0)
+        if tag in ("td", "th"):
+            self.tables[-1][-1] += int(values.get("colspan", 1))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words += " " + data
+
+
+def made(root, classes=("cat", "dog", "owl"), groups=None):
+    """The report of a made-up experiment."""
+    samples, dataset = fake_report.write_data(root, list(classes), 30)
+    fake_report.write_evaluation(root, samples, dataset)
+    samples["group"] = groups(samples) if groups else None
+    dataset |= {"duplicates": {"train": 1, "train_test": 0}, "near_duplicates": {"train": 0, "train_test": 2}}
+    metrics = read_json(root / "evaluation/metrics.json") | dataset | {"n_splits": 3, "left_out": []}
+    removed = {"difference": CHANGE} | {"mean_without": {"accuracy": CHANGE}, "greedy_without": {"accuracy": CHANGE}}
+    metrics["contribution"] = {name: {"weight": 0.5, "importance": None} | removed for name in fake_report.MODELS}
+    metrics["findings"] = {"worth": {"text": "Second."}, "simplest": {"text": "First, `mean`."}}
+    metrics["proof"] = {"data_digest": "d1", "folds_digest": "f1", "members": {"small_cnn/0": "m1"}}
+    train = samples[samples["split"] == "train"]
+    members = fake_members(train, dataset["classes"])
+    confusion.draw_confusion(metrics, root / "confusion.svg")
+    calibration.draw_calibration(metrics, root / "calibration.svg")
+    figures = {
+        name: pictures.inline_svg(root / f"{'calibration' if name == 'calibration' else 'confusion'}.svg", f"{name}-")
+        for name in ("leaderboard", "confusion", "calibration", "pareto", "learning_curves", "timings", "folds",
+                     "class_counts", "contact_sheet", "duplicates", "stages")
+    }  # fmt: skip
+    return build.report(
+        board=read_leaderboard(root / "evaluation/leaderboard.csv"),
+        metrics=metrics,
+        members=members,
+        deployed_oof=members.oof["small_cnn", 0],
+        samples=samples,
+        pixels=np.load(root / "data/pixels.npy"),
+        dataset=dataset | {"quarantined": 4},
+        folds={"strategy": "stratified_group", "components": len(train)},
+        runs=[RUN | {"model": model, "seed": 0, "fold": fold} for model in fake_report.MODELS for fold in range(3)],
+        config={"experiment": "made up", "models": {"small_cnn": {"epochs": 3}}},
+        figures=figures,
+        factors=pd.DataFrame(FACTORS, columns=factors.COLUMNS),
+        retrieval=pd.DataFrame([RETRIEVAL], columns=retrieval.COLUMNS) if groups else None,
+        stages=pd.DataFrame(STAGES, columns=stages.COLUMNS) if groups else None,
+    )
+
+
+def fake_members(train, classes, models=tuple(fake_report.MODELS)):
+    rng = np.random.default_rng(3)
+    labels = train["label"].to_numpy()
+    oof = {(model, 0): fake_report._probabilities(rng, labels, 0.8, classes) for model in models}
+    return Members(
+        seeds={model: [0] for model in models}, classes=list(classes), sample_ids=train["sample_id"].to_numpy(),
+        folds=np.arange(len(train)) % 3, labels=labels,
+        test_ids=np.array([]), test_labels=np.array([]), oof=oof, test={},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory):
+    return made(tmp_path_factory.mktemp("report"), groups=lambda samples: [f"patient {i % 4}" for i in samples["row"]])
+
+
+def test_every_section_is_there_once_in_order_and_linked(html):
+    page = Page(html)
+    sections = [name for name in page.ids if name in text.SECTIONS]
+    assert sections == list(text.SECTIONS)
+    assert [f"#{name}" for name in text.SECTIONS] == [link for link in page.references if link[1:] in text.SECTIONS]
+    assert page.words.index("First,") < page.words.index("Second.")
+    assert "2 of nearly equal images stand on both sides" in " ".join(page.words.split())
+
+
+def test_factors_show_their_changes_and_what_they_are_measured_against(html):
+    words = " ".join(Page(html).words.split())
+    assert "ab · lr = 0.1 2 80.00 baseline 0.5000 baseline" in words
+    assert "ab · lr = <b>0.2 2 80.00 -1.20 [-2.00, +0.10] 0.5000 +0.2500 [+0.2000, +0.3000]" in words
+    assert "ab · lr = 0.3 0 – – – –" in words
+
+
+def test_retrieval_is_shown_in_percent(html):
+    words = " ".join(Page(html).words.split())
+    assert "<b>clip on the test split the image 1,200 10.0 [9.0, 11.0] 50.0 [40.0, 60.0] 70.0 [60.0, 80.0] 4.5" in words
+
+
+def test_stages_show_what_is_claimed_beside_what_it_is_worth(html):
+    words = " ".join(Page(html).words.split())
+    assert "first 2 small_cnn 80.00 [78.0, 82.0] 99.00 85.00 [83.0, 87.0] – –" in words
+    assert "<b>last 3 resnet18 80.00 [78.0, 82.0] 99.50 86.00 [84.0, 88.0] –" in words
+    assert "+1.00 [+0.50, +1.50]" in words
+
+
+def test_the_page_refers_to_nothing_outside(html):
+    page = Page(html)
+    assert page.references
+    assert not [link for link in page.references if not link.startswith(("#", "data:image/png;base64,"))]
+    before, _, scripts = html.partition('<script type="text/plain" id="datatables">')
+    assert scripts.count("</script>") == 2
+    assert not re.search(r"url\((?!#)|@import|\son\w+=|<!DOCTYPE svg", before)
+    assert {link[1:] for link in page.references if link.startswith("#")} <= set(page.ids)
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="needs chromium")
+def test_a_browser_sorts_its_tables_without_a_complaint(tmp_path, html):
+    click = """<script type="module">
+addEventListener("error", (error) => document.body.append(`complaint: ${error.message}`));
+const table = document.querySelector("table.sortable");
+while (!table.matches(".dataTable")) await new Promise((done) => setTimeout(done, 20));
+[...table.tHead.rows[1].cells].at(4).click();
+setTimeout(() => document.body.append([...table.tBodies[0].rows].map((row) => row.cells[4].innerText).join(" ")), 500);
+</script></body>"""
+    (tmp_path / "page.html").write_text(html.replace("</body>", click), encoding="utf-8")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", "--dump-dom"]
+    command += ["--window-size=1280,900", f"--user-data-dir={tmp_path / 'profile'}", str(tmp_path / "page.html")]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    losses = [float(value) for value in shown.rpartition("</script>")[2].partition("</body>")[0].split()]
+    assert len(losses) > 3
+    assert losses == sorted(losses)
+
+
+def test_ids_are_unique_though_one_figure_stands_in_it_several_times(html):
+    ids = Page(html).ids
+    assert len(ids) == len(set(ids))
+
+
+def test_every_picture_has_a_text_alternative(html):
+    alternatives = Page(html).alternatives
+    assert len(alternatives) > 10
+    assert all(alternatives)
+
+
+def test_all_rows_of_a_table_have_the_same_width(html):
+    tables = Page(html).tables
+    assert len(tables) >= 8
+    for rows in tables:
+        assert rows
+        assert len(set(rows)) == 1, rows
+
+
+def test_equal_input_gives_equal_bytes(tmp_path, html):
+    groups = lambda samples: [f"patient {i % 4}" for i in samples["row"]]  # noqa: E731
+    assert made(tmp_path / "again", groups=groups) == html
+
+
+def test_odd_names_are_escaped_and_groups_are_optional(tmp_path):
+    page = Page(made(tmp_path, classes=ODD))
+    assert ODD[0] in page.words
+    assert "b" not in page.open
+    assert "Group by group" not in page.words
+    assert "Images and captions" not in page.words
+
+
+def test_the_most_confident_mistakes_come_first_and_only_mistakes():
+    samples, _ = frame(6)
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    values = np.array([[0.9, 0.1], [0.3, 0.7], [0.01, 0.99], [0.1, 0.9], [0.6, 0.4], [0.99, 0.01]])
+    found = mistakes.most_confident(labels, values, samples, np.zeros((6, 8, 8, 1), np.uint8), ["a", "b"])
+    assert [row["sample_id"] for row in found] == ["s2", "s5", "s1", "s4"]
+    assert (found[0]["true"], found[0]["predicted"], found[0]["confidence"]) == ("a", "b", 0.99)
+    assert found[0]["picture"].startswith("data:image/png;base64,")
+
+
+def frame(n):
+    samples = pd.DataFrame({"sample_id": [f"s{i}" for i in range(n)], "source": "x", "row": range(n)})
+    return samples, np.zeros((n, 8, 8, 1), np.uint8)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.integers(2, 5))
+def test_correlation_of_errors_is_the_matthews_coefficient(seed, models):
+    rng = np.random.default_rng(seed)
+    names = [f"m{i}" for i in range(models)]
+    train = pd.DataFrame({"sample_id": [f"s{i}" for i in range(40)], "label": rng.integers(0, 3, 40)})
+    members = fake_members(train, ["a", "b", "c"], names)
+    for name in names:
+        members.oof[name, 0][:] = rng.dirichlet(np.ones(3), 40)
+    wrong = {name: members.oof[name, 0].argmax(axis=1) != members.labels for name in names}
+    found = mistakes.shared_errors(members)
+    for i, one in enumerate(names):
+        assert found["errors"][i] == wrong[one].sum()
+        for j, other in enumerate(names):
+            assert found["correlation"][i][j] == pytest.approx(matthews_corrcoef(wrong[one], wrong[other]))
+            assert found["both"][i][j] == (wrong[one] & wrong[other]).sum()
+    assert found["nobody"] + found["somebody"] == 40
+
+
+def test_a_model_without_errors_has_no_correlation():
+    train = pd.DataFrame({"sample_id": ["a", "b"], "label": [0, 1]})
+    members = fake_members(train, ["x", "y"], ["good", "bad"])
+    members.oof["good", 0][:] = np.eye(2)
+    members.oof["bad", 0][:] = [[1, 0], [1, 0]]
+    assert mistakes.shared_errors(members)["correlation"] == [[None, None], [None, pytest.approx(1)]]
+
+
+def test_groups_are_counted_weakest_first_and_none_is_no_group():
+    groups = pd.Series(["a", "a", "b", "b", None])
+    found = mistakes.by_group(np.zeros(5, int), np.array([0, 0, 0, 1, 1]), groups)
+    assert [(row["group"], row["samples"], row["accuracy"]) for row in found] == [("b", 2, 0.5), ("a", 2, 1.0)]
+    assert all(0 <= row["low"] <= row["accuracy"] <= row["high"] <= 1 for row in found)
+    assert mistakes.by_group(np.zeros(2, int), np.zeros(2, int), pd.Series(["a", "a"])) == []
+
+
+@pytest.mark.parametrize(("n", "inner"), [(2, True), (5, False), (30, True)])
+def test_the_diagram_names_what_each_fold_does(n, inner):
+    svg = str(protocol_diagram([10] * n, 7, "2 models, 3 seeds", inner))
+    drawn = min(n, 5)
+    assert svg.count(">PREDICT<") == drawn
+    assert svg.count(">train<") == drawn * (drawn - 1)
+    assert (svg.count("Set aside inside fold") == drawn * (drawn - 1)) == inner
+    assert ("more folds" in svg) == (n > 5)
+
+
+def test_a_broken_figure_is_named(tmp_path):
+    (tmp_path / "pareto.svg").write_text("<svg")
+    (tmp_path / "sheet.png").write_text("no picture")
+    with pytest.raises(FoldstackError, match=r"pareto\.svg cannot be read"):
+        pictures.inline_svg(tmp_path / "pareto.svg", "a-")
+    with pytest.raises(FoldstackError, match=r"sheet\.png cannot be read"):
+        pictures.inline_png(tmp_path / "sheet.png", "a")
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium on this machine")
+def test_a_browser_has_nothing_to_complain_about(tmp_path, html):
+    path = tmp_path / "report.html"
+    path.write_text(html)
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0", "--dump-dom"]
+    command = [shutil.which("chromium"), *options, f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+    assert "CONSOLE" not in done.stderr
+    assert done.stdout.count("<section") == len(text.SECTIONS)
+    assert Path(path).stat().st_size < 3_000_000
+
+
+def test_levels_that_look_like_missing_values_keep_their_names(tmp_path):
+    (tmp_path / "factors.csv").write_text("grid,factor,level,accuracy\ng,ema_decay,null,\ng,model,NA,0.5\n")
+    table = render_report._read_table(tmp_path / "factors.csv")
+    assert table["level"].tolist() == ["null", "NA"]
+    assert table["accuracy"].isna().tolist() == [True, False]

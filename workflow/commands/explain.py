@@ -1,0 +1,209 @@
+"""What would run, why, and about how long (`make explain`).
+
+Asks `snakemake -n` and groups its jobs by cause; times come from what earlier runs of this experiment recorded.
+"""
+
+import argparse
+import csv
+import json
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+
+from foldstack.config import resolve as configuration  # noqa: E402
+from foldstack.errors import FoldstackError  # noqa: E402
+from foldstack.reruns.reasons import FOLLOWS, RUN_RULE  # noqa: E402
+
+JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):$(.*?)(?=^\[|^\s*$|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def planned_jobs(text: str) -> list[dict]:
+    """`rule`, `reason`, `wildcards` and `gpu` of each job in what `snakemake -n` printed; targets left out."""
+    jobs = []
+    for rule, body in JOB.findall(text):
+        fields = dict(re.findall(r"^    (\w+): (.*)$", body, re.MULTILINE))
+        pairs = (pair.partition("=")[::2] for pair in fields.get("wildcards", "").split(", ") if pair)
+        gpu = re.search(r"\bgpu=(\d+)", fields.get("resources", ""))
+        job = {"rule": rule, "reason": fields.get("reason", ""), "wildcards": dict(pairs)}
+        if rule not in ("all", "predict"):
+            jobs.append(job | {"gpu": int(gpu[1]) if gpu else 0})
+    return jobs
+
+
+def causes(jobs: list[dict]) -> list[tuple[str, str]]:
+    """(what, why) of each group: runs by model and cause, other jobs by cause, what merely follows in one line."""
+    groups: dict[tuple, list[dict]] = {}
+    for job in jobs:
+        model = job["wildcards"].get("model", "") if job["rule"] == RUN_RULE else ""
+        groups.setdefault((job["rule"] == RUN_RULE, model, _why(job)), []).append(job)
+    rows = []
+    for (is_run, model, why), members in sorted(groups.items(), key=lambda item: (not item[0][0], item[0][2] == "")):
+        if is_run:
+            rows.append((f"{_count(len(members), 'run')} of {model}", why.removeprefix(f"{model}: ")))
+        else:
+            rows.append((_rules(members), why or ("follow from them" if rows else "follow from each other")))
+    return rows
+
+
+class Timings:
+    """Seconds that the jobs of earlier invocations took.
+
+    Args:
+        results: folder of the experiment.
+    """
+
+    def __init__(self, results: Path):
+        self.runs: dict[str, list[dict]] = {}
+        self.cards = False
+        for path in sorted(results.glob("models/*/seed*/fold*/run.json")):
+            self._note(path, results)
+        self.others = {}
+        for path in sorted(results.glob("benchmarks/**/*.tsv")):
+            rule = path.relative_to(results / "benchmarks").parts[0].removesuffix(".tsv")
+            self.others.setdefault(rule, []).append(_benchmark(path))
+        self.others = {
+            rule: statistics.mean(filter(None, found or [0])) for rule, found in self.others.items() if any(found)
+        }
+
+    def _note(self, path: Path, results: Path) -> None:
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return
+        if record.get("status") == "completed" and record["epochs_run"]:
+            own = results / "benchmarks" / RUN_RULE / path.parent.relative_to(results / "models")
+            whole = _benchmark(own.with_suffix(".tsv")) or record["seconds"]
+            # A resumed run's benchmark holds its last attempt only.
+            start = max(0.0, whole - record["seconds"])
+            self.runs.setdefault(record["model"], []).append(
+                {"start": start, "epoch": record["seconds"] / record["epochs_run"]}
+            )
+            self.cards |= record["device"] != "cpu"
+
+    def of_run(self, model: str, epochs: int) -> float | None:
+        """Seconds of a run of `epochs` epochs; of a model that never ran, the mean over the models that did."""
+        known = [self.runs[model]] if model in self.runs else list(self.runs.values())
+        if not known:
+            return None
+        parts = {
+            key: statistics.mean(statistics.mean(run[key] for run in runs) for runs in known)
+            for key in ("start", "epoch")
+        }
+        return parts["start"] + epochs * parts["epoch"]
+
+
+def estimate(jobs: list[dict], timings: Timings, config: dict, cores: int, gpus: int) -> tuple[float, int]:
+    """(seconds, jobs without any timing): runs side by side as cores and cards allow, the other jobs as cores do."""
+    slots = {"runs": [], "others": []}
+    unknown = 0
+    for job in jobs:
+        if job["rule"] == RUN_RULE:
+            block = config["models"][job["wildcards"]["model"]]
+            seconds = timings.of_run(job["wildcards"]["model"], block["epochs"])
+            side_by_side = max(1, cores // block["threads"])
+            side_by_side = min(side_by_side, max(1, gpus // job["gpu"])) if job["gpu"] else side_by_side
+        else:
+            seconds, side_by_side = timings.others.get(job["rule"]), cores
+        if seconds is None:
+            unknown += 1
+            continue
+        slots["runs" if job["rule"] == RUN_RULE else "others"].append((seconds, side_by_side))
+    total = 0.0
+    for members in slots.values():
+        if members:  # never less than the longest job of the kind
+            total += max(sum(seconds / width for seconds, width in members), max(seconds for seconds, _ in members))
+    return total, unknown
+
+
+def verdict(jobs: list[dict], timings: Timings, config: dict, cores: int, gpus: int) -> str:
+    """One line: how many jobs, and about how long."""
+    text = _count(len(jobs), "job")
+    seconds, unknown = estimate(jobs, timings, config, cores, gpus)
+    runs = any(job["rule"] == RUN_RULE for job in jobs)
+    if unknown == len(jobs) or (runs and not timings.runs):
+        return f"{text}; no timings yet: they are recorded as runs end."
+    text += f", about {_clock(seconds)} on {_count(cores, 'core')}"
+    return f"{text}; {_count(unknown, 'job')} without a recorded time not counted." if unknown else f"{text}."
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cores", type=int, default=1)
+    parser.add_argument("--gpus", type=int, default=1, help="cards that runs may use at once")
+    parser.add_argument("--configfile", help="by default config/config.yaml")
+    options = parser.parse_args(arguments)
+    command = [sys.executable, "-m", "snakemake", "-n", "--nocolor", "--cores", str(options.cores)]
+    command += ["--configfile", options.configfile] if options.configfile else []
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(_error(done.stdout + done.stderr), file=sys.stderr)
+        return 1
+    jobs = planned_jobs(done.stdout + done.stderr)
+    if not jobs:
+        print("Nothing would run: all results are up to date.")
+        return 0
+    file = Path(options.configfile or "config/config.yaml")
+    config = configuration.resolve(yaml.safe_load(file.read_text(encoding="utf-8")))
+    table = Table("what", "why", box=None, pad_edge=False, header_style="bold")
+    for row in causes(jobs):
+        table.add_row(*row)
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    timings = Timings(Path("results") / config["experiment"])
+    console.print(f"\n{verdict(jobs, timings, config, options.cores, options.gpus)}")
+    if any(job["rule"] == "assign_folds" for job in jobs) and not any(job["rule"] == RUN_RULE for job in jobs):
+        console.print("What follows from the folds is known once they are assigned: if they change, all runs do.")
+    return 0
+
+
+def _why(job: dict) -> str:
+    """The cause, or "" where the job only follows from others."""
+    follows = job["reason"].startswith(FOLLOWS) or (job["reason"] == "not made yet" and job["rule"] != RUN_RULE)
+    return "" if follows else job["reason"]
+
+
+def _rules(jobs: list[dict]) -> str:
+    names: dict[str, int] = {}
+    for job in jobs:
+        names[job["rule"]] = names.get(job["rule"], 0) + 1
+    return ", ".join(name if count == 1 else f"{count} {name}" for name, count in names.items())
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _benchmark(path: Path) -> float | None:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return statistics.mean(float(row["s"]) for row in csv.DictReader(stream, delimiter="\t"))
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _clock(seconds: float) -> str:
+    minutes = max(1, round(seconds / 60))
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _error(text: str) -> str:
+    """Snakemake's message without its header."""
+    return text[text.find("WorkflowError") :] if "WorkflowError" in text else text
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except FoldstackError as error:
+        sys.exit(str(error))

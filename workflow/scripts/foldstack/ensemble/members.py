@@ -1,0 +1,153 @@
+"""The members of an ensemble: the collected predictions of all base models, joined by sample."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from foldstack import tables
+from foldstack.ensemble import quorum
+from foldstack.ensemble.stacking import METHODS
+from foldstack.errors import FoldstackError
+
+
+@dataclass(frozen=True)
+class Members:
+    """Predictions of all base models, joined by sample.
+
+    Attributes:
+        seeds: {model: its seeds}; the order of the models is that of the meta-features.
+        classes: C names.
+        labels: (N,) int64 class indices of the training samples, which are sorted by `sample_id`.
+        sample_ids, folds: (N,) of the training samples.
+        test_ids, test_labels: (T,) of the test samples, sorted by `sample_id`.
+        oof: {(model, seed): (N, C) float64}.
+        test: {(model, seed): (n_splits, T, C) float64}: one prediction from each fold's network.
+    """
+
+    seeds: dict[str, list[int]]
+    classes: list[str]
+    sample_ids: np.ndarray
+    folds: np.ndarray
+    labels: np.ndarray
+    test_ids: np.ndarray
+    test_labels: np.ndarray
+    oof: dict[tuple[str, int], np.ndarray]
+    test: dict[tuple[str, int], np.ndarray]
+
+    @property
+    def models(self) -> list[str]:
+        return list(self.seeds)
+
+    def seed_averaged_oof(self) -> np.ndarray:
+        """(M, N, C) float64: the mean over each model's seeds."""
+        return np.stack([self._mean(self.oof, model) for model in self.models])
+
+    def seed_averaged_test(self) -> np.ndarray:
+        """(M, n_splits, T, C) float64: the mean over each model's seeds, one fold at a time."""
+        return np.stack([self._mean(self.test, model) for model in self.models])
+
+    def _mean(self, tables_of: dict, model: str) -> np.ndarray:
+        return np.mean([tables_of[model, seed] for seed in self.seeds[model]], axis=0)
+
+
+def read_members(
+    oof_paths: Sequence[str], test_paths: Sequence[str], seeds: dict[str, list[int]], samples, classes
+) -> Members:
+    """Read the collected predictions of all (model, seed) in `seeds`, whose order they take; joins by `sample_id`.
+
+    Raises:
+        FoldstackError: the paths are not one each of the (model, seed), or the files differ in samples or folds.
+    """
+    keys = [(model, seed) for model, model_seeds in seeds.items() for seed in model_seeds]
+    files = zip(keys, _in_order(oof_paths, keys), _in_order(test_paths, keys), strict=True)
+    by_split = {split: rows.set_index("sample_id")["label"].sort_index() for split, rows in samples.groupby("split")}
+    train = by_split["train"]
+    test = by_split.get("test", train.iloc[:0])
+    oof, tests, folds = {}, {}, None
+    for key, oof_path, test_path in files:
+        frame = tables.read_predictions(oof_path, classes).sort_values("sample_id", ignore_index=True)
+        folds = frame["fold"].to_numpy() if folds is None else folds
+        same = np.array_equal(frame["sample_id"].to_numpy(str), train.index.to_numpy(str))
+        if not same or not np.array_equal(frame["fold"].to_numpy(), folds):
+            raise FoldstackError(f"{oof_path} has other samples or folds than the rest; delete it and run again.")
+        oof[key] = _normalised(frame, classes)
+        tests[key] = _by_fold(test_path, classes, test.index.to_numpy(str), int(folds.max()) + 1)
+    return Members(
+        seeds={model: list(model_seeds) for model, model_seeds in seeds.items()},
+        classes=list(classes),
+        sample_ids=train.index.to_numpy(),
+        folds=folds,
+        labels=train.to_numpy(np.int64),
+        test_ids=test.index.to_numpy(),
+        test_labels=test.to_numpy(np.int64),
+        oof=oof,
+        test=tests,
+    )
+
+
+def read_stacked(inputs, seeds: dict[str, list[int]], stack: dict, samples, classes) -> Members:
+    """As `read_members`, of those that the stack was fitted on: all of `seeds` but what it left out.
+
+    Args:
+        inputs: holds the paths `oof` and `test`, empty files among them for what was left out.
+        stack: stack.json.
+    """
+    oof, test = quorum.present(inputs.oof, inputs.test)
+    return read_members(oof, test, quorum.without(seeds, stack["left_out"]), samples, classes)
+
+
+def _in_order(paths: Sequence[str], keys: list[tuple[str, int]]) -> list[str]:
+    """The path of each (model, seed), known by its end `<model>/seed<seed>.parquet`, not by its place."""
+    by_name = {Path(path).parts[-2:]: path for path in paths}
+    names = [(model, f"seed{seed}.parquet") for model, seed in keys]
+    if len(paths) != len(keys) or set(by_name) != set(names):
+        raise FoldstackError(
+            f"The files {sorted(map(str, paths))} are not one each of the members (model, seed) {keys}."
+        )
+    return [by_name[name] for name in names]
+
+
+def _by_fold(path, classes: Sequence[str], test_ids: np.ndarray, n_splits: int) -> np.ndarray:
+    """(n_splits, T, C) float64 from a test table; every fold must predict every test sample."""
+    frame = tables.read_predictions(path, classes, keys=("fold", "sample_id"))
+    frame = frame.sort_values(["fold", "sample_id"], ignore_index=True)
+    same = np.array_equal(frame["sample_id"].to_numpy(str), np.tile(test_ids, n_splits))
+    if not same or not np.array_equal(frame["fold"].to_numpy(), np.repeat(np.arange(n_splits), len(test_ids))):
+        raise FoldstackError(
+            f"{path} does not predict each of {len(test_ids)} test samples once with each of {n_splits} folds' "
+            "networks; delete it and run again."
+        )
+    return _normalised(frame, classes).reshape(n_splits, len(test_ids), len(classes))
+
+
+def _normalised(frame: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    """(N, C) float64 that sums to 1 beyond the precision of the stored float32."""
+    values = tables.probabilities(frame, classes).astype(np.float64)
+    return values / values.sum(axis=1, keepdims=True)
+
+
+def methods_table(by_method: dict[str, np.ndarray], sample_ids, classes: Sequence[str], folds=None) -> pd.DataFrame:
+    """stack/oof.parquet (with `folds`) or stack/test.parquet from {method: (N, C)}."""
+    extra = {} if folds is None else {"fold": folds}
+    blocks = [
+        tables.predictions(
+            sample_ids, values, classes=classes, method=np.full(len(sample_ids), method, dtype=object), **extra
+        )
+        for method, values in by_method.items()
+    ]
+    return pd.concat(blocks, ignore_index=True)
+
+
+def read_methods(path, sample_ids, classes: Sequence[str]) -> dict[str, np.ndarray]:
+    """{method: (N, C) float64} from a table of `methods_table`, rows in the order of `sample_ids`."""
+    frame = tables.read_predictions(path, classes, keys=("method", "sample_id"))
+    found = {}
+    for method in METHODS:
+        rows = frame[frame["method"] == method].set_index("sample_id")
+        if len(rows) != len(sample_ids) or set(rows.index) != set(sample_ids):
+            raise FoldstackError(f"{path} does not predict every sample by {method}; delete it and run again.")
+        found[method] = _normalised(rows.loc[sample_ids], classes)
+    return found

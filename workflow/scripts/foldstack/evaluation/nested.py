@@ -1,0 +1,57 @@
+"""What the nested and the repeated line say about the estimate.
+
+Nested cross-validation: Varma & Simon, "Bias in error estimation when using cross-validation for model selection", BMC
+Bioinformatics 7:91, 2006. A fold is predicted by a whole line (folds, runs, stack) that was made without it.
+"""
+
+import numpy as np
+
+from foldstack.evaluation.bootstrap import Bootstrap, difference, intervals
+from foldstack.evaluation.metrics import core_scores
+
+SHOWN = ("accuracy", "log_loss")
+
+
+def nested_scores(labels: np.ndarray, nested: dict, oof: dict, resamples: int, seed: int) -> dict:
+    """{method: {"nested", "oof", "difference": {metric: ...}}} from {method: (N, C)} of both.
+
+    `nested` and `oof` hold each metric of SHOWN with its 95 % interval as `low` and `high`; `difference` is the OOF
+    estimate less the nested one, paired.
+    """
+    found = {}
+    for method in nested:
+        tables = {"nested": nested[method], "oof": oof[method]}
+        scores = {name: core_scores(labels, values) for name, values in tables.items()}
+        drawn = Bootstrap(labels, resamples, seed).scores(tables, ranked=False)
+        found[method] = {
+            name: {
+                metric: {"value": scores[name][metric]}
+                | dict(zip(("low", "high"), intervals(scores[name], drawn[name])[metric], strict=True))
+                for metric in SHOWN
+            }
+            for name in tables
+        }
+        found[method]["difference"] = {
+            metric: difference(scores["oof"], scores["nested"], drawn["oof"], drawn["nested"], metric)
+            for metric in SHOWN
+        }
+    return found
+
+
+def nested_summary(scores: dict, deployed: str, samples: int) -> str:
+    """A table for the terminal."""
+    lines = [
+        f"Nested: each of {samples:,} training samples predicted by a whole line that never saw its fold.",
+        "",
+        f"{'':<14}{'nested accuracy':<24}{'OOF estimate':<24}{'OOF less nested, points':<26}",
+    ]
+    for method, entry in scores.items():
+        cells = [_interval(entry[name]["accuracy"], "value") for name in ("nested", "oof")]
+        change = _interval(entry["difference"]["accuracy"], "difference", "+")
+        lines.append(f"{method + '*' * (method == deployed):<14}{cells[0]:<24}{cells[1]:<24}{change}".rstrip())
+    return "\n".join([*lines, "", "* is deployed; in brackets 95 % over samples.", ""])
+
+
+def _interval(entry: dict, key: str, sign: str = "") -> str:
+    value, low, high = (100 * entry[name] for name in (key, "low", "high"))
+    return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"

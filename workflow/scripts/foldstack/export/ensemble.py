@@ -1,0 +1,276 @@
+"""The whole ensemble as one ONNX file: images in, class probabilities out; a consumer needs onnxruntime alone.
+
+Fit to the stored size, every network of every model, mean over seeds, meta-features, trees, softmax, mean over folds:
+what `foldstack.stacking.predict_folds` computes for the method of stack.json, made of the files of `onnx_export`.
+"""
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from onnx import GraphProto, ModelProto, helper, numpy_helper, parser
+
+from foldstack.ensemble.stacking import BLENDS
+from foldstack.errors import FoldstackError
+from foldstack.export.model import MAX_BYTES, OPSET
+from foldstack.export.resize import fit_graph
+from foldstack.export.session import ENSEMBLE_OUTPUTS, input_shape, metadata_of, run_ensemble, session_of
+from foldstack.export.trees import OPSET as TREES_OPSET
+from foldstack.export.trees import tree_node
+from foldstack.files import atomic
+from foldstack.reruns.versions import versions
+
+FORMAT = 1
+IR_VERSION = 10
+ONNXRUNTIME = "1.21"  # the first that computes TreeEnsemble
+PIXEL_FORMAT = ("task", "image_size", "channels", "fit")
+FROM_STACK = ("method", "classes", "models", "meta_features", "floor", "n_splits", "data_digest", "folds_digest")
+PROTOCOL = (
+    "Each fold's networks were trained without that fold. The stacker was fitted on out-of-fold predictions, each by "
+    "the networks of one fold, averaged over seeds. Here each fold's networks go through the stacker by themselves and "
+    "the folds are averaged after it. Scores: oof is cross-fitted on the training samples, test is the held-out split."
+)
+
+
+def export_ensemble(onnx_paths: Sequence, booster, stack: dict, dataset: dict, described: dict, path) -> dict:
+    """Write the file; equal input gives equal bytes.
+
+    Args:
+        onnx_paths: one file of `export_model` for each model of the stack, in any order.
+        booster: the `lightgbm.Booster` of stacker.txt.
+        stack, dataset: stack.json and dataset.json.
+        described: more metadata, see `describe`; a `protocol` of its own replaces the usual one.
+
+    Returns the metadata. Raises FoldstackError where the parts do not belong together, the file would be too large, or
+    the stacker is of a kind that has no equal in ONNX.
+    """
+    if stack["data_digest"] != dataset["digest"] or stack["classes"] != dataset["classes"]:
+        raise FoldstackError(
+            "stack.json was made from other data than dataset.json; delete the folder stack and run again."
+        )
+    metadata = (
+        {"protocol": PROTOCOL}
+        | {key: stack[key] for key in FROM_STACK}
+        | {key: dataset[key] for key in PIXEL_FORMAT}
+        | described
+    )
+    metadata |= {"format": FORMAT, "onnxruntime": f">={ONNXRUNTIME}"}
+    metadata |= {"input": _input_contract(metadata), "versions": versions(), "left_out": stack.get("left_out", [])}
+    networks, metadata["seeds"] = _read_networks(onnx_paths, metadata)
+    return write_ensemble(_compose(networks, booster, stack, metadata), metadata, path)
+
+
+def write_ensemble(proto: ModelProto, metadata: dict, path) -> dict:
+    """Write a graph with its metadata, to which golden samples are added; returns the metadata."""
+    metadata = metadata | {"golden": _golden(proto, metadata)}
+    helper.set_model_props(proto, {"foldstack": json.dumps(metadata, sort_keys=True, ensure_ascii=False)})
+    onnx.checker.check_model(proto)
+    _check_free(proto)
+    data = proto.SerializeToString(deterministic=True)
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
+    return metadata
+
+
+def describe(records: Sequence[dict], stack: dict, metrics: dict, licence: str | None) -> dict:
+    """What the file says of its origin: `scores` with intervals, and digests of the config and the code behind it.
+
+    Args:
+        records: the run.json of every run in the file.
+        metrics: metrics.json.
+        licence: what the config states, or None.
+    """
+    configs = {f"{run['model']} {run['seed']} {run['fold']}": run["config"] for run in records}
+    code = sorted({entry for run in records for entry in run["code"]})
+    deployed = metrics["blend" if stack["method"] in BLENDS else "stack"][stack["method"]]
+    scores = {part: deployed[part] for part in ("oof", "test") if deployed.get(part)}
+    scores = {part: {key: value for key, value in figures.items() if isinstance(value, (int, float, type(None)))}
+              for part, figures in scores.items()}  # fmt: skip
+    return {
+        "architectures": {run["model"]: run["config"]["architecture"] for run in records},
+        "licence": licence,
+        "config_digest": _digest([configs, stack["method"], stack["lightgbm"], stack["floor"]]),
+        "code_digest": _digest(code),
+        "scores": scores,
+    }
+
+
+def golden_images(metadata: dict) -> np.ndarray:
+    """uint8 (2, ...) of the stored size: patterns, since a file that is passed on should hold nobody's picture."""
+    shape = input_shape(metadata)
+    places = np.indices(shape[-3:]).astype(np.int64)
+    factors = np.array([[3, 5, 70], [11, 2, 40]])
+    images = [np.tensordot(factor, places, axes=1) * 16 % 256 for factor in factors]
+    views = [np.stack([image, image[::-1]]) if len(shape) == 4 else image for image in images]
+    return np.stack(views).astype(np.uint8)
+
+
+def _golden(proto: ModelProto, metadata: dict) -> dict:
+    images = golden_images(metadata)
+    expected = run_ensemble(session_of(proto.SerializeToString()), images)["probabilities"]
+    return {
+        "shape": list(images.shape),
+        "pixels": base64.b64encode(zlib.compress(images.tobytes(), 9)).decode(),
+        "encoding": "base64 of zlib of uint8 in C order",
+        "probabilities": np.round(expected.astype(np.float64), 7).tolist(),
+        "tolerance": 1e-4,
+    }
+
+
+def _input_contract(metadata: dict) -> dict:
+    views = "2, " if metadata["task"] == "pairs" else ""
+    return {
+        "name": "image",
+        "dtype": "uint8",
+        "shape": f"(batch, {views}height, width, {metadata['channels']})",
+        "colour": "RGB" if metadata["channels"] == 3 else "grey",
+        "size": "any; fitted to image_size inside, as `fit` says, by Pillow's bicubic arithmetic",
+        "orientation": "EXIF applied before",
+    }
+
+
+def _read_networks(onnx_paths: Sequence, metadata: dict) -> tuple[list[ModelProto], dict]:
+    """The models' graphs in the order of `metadata["models"]`, and their seeds."""
+    found, seeds, size = {}, {}, 0
+    for path in onnx_paths:
+        proto = onnx.load(path)
+        own = metadata_of(proto, path)
+        for key in ("classes", "n_splits", "data_digest", "folds_digest", *PIXEL_FORMAT):
+            if own[key] != metadata[key]:
+                raise FoldstackError(
+                    f"{path} and the stack are of different runs: {key} is {own[key]!r} in one and {metadata[key]!r} "
+                    "in the other; delete both and run again."
+                )
+        found[own["model"]], seeds[own["model"]], size = proto, own["seeds"], size + proto.ByteSize()
+    if len(found) != len(onnx_paths) or set(found) != set(metadata["models"]):
+        raise FoldstackError(
+            f"The ensemble combines one file each of the models {metadata['models']}, but {len(onnx_paths)} files hold "
+            f"{sorted(found)}; run the export of all models again."
+        )
+    if size > MAX_BYTES:
+        raise FoldstackError(
+            f"The networks of all models hold {size / 1e9:.1f} GB, more than the 2 GB of an ONNX file; "
+            "use fewer seeds or folds, smaller architectures, or fewer models."
+        )
+    return [found[model] for model in metadata["models"]], {model: seeds[model] for model in metadata["models"]}
+
+
+def _compose(networks: list[ModelProto], booster, spec: dict, metadata: dict) -> ModelProto:
+    """One graph: the fit, then each network's graph on its `pixels`, then the stack."""
+    classes, n_splits = metadata["classes"], metadata["n_splits"]
+    fit = fit_graph(metadata["image_size"], metadata["channels"], metadata["fit"], metadata["task"] == "pairs")
+    nodes, initializers = list(fit.node), []
+    functions = []
+    for i, proto in enumerate(networks):
+        part = onnx.compose.add_prefix(proto, f"model{i}_", rename_inputs=True)
+        for node in part.graph.node:
+            _rename_inputs(node, f"model{i}_image", "pixels")
+        nodes += part.graph.node
+        initializers += part.graph.initializer
+        functions += part.functions
+    stack = _stack_graph(len(networks), n_splits, len(classes), spec)
+    nodes += stack.node
+    initializers += stack.initializer
+    if spec["method"] == "lightgbm":  # the text parser has no attributes of many numbers
+        place = [node.output[0] for node in nodes].index("features") + 1
+        nodes.insert(place, tree_node(booster, len(networks) * len(classes), len(classes), "features", "raw_scores"))
+    names = helper.make_tensor("class_names", onnx.TensorProto.STRING, [len(classes)], [c.encode() for c in classes])
+    graph = helper.make_graph(nodes, "ensemble", fit.input, stack.output, [*initializers, names])
+    domains = {opset.domain: opset.version for proto in networks for opset in proto.opset_import}
+    domains |= {"": OPSET, "ai.onnx.ml": TREES_OPSET}
+    opsets = [helper.make_opsetid(domain, version) for domain, version in sorted(domains.items())]
+    return helper.make_model(
+        graph, opset_imports=opsets, functions=functions, ir_version=IR_VERSION, producer_name="foldstack"
+    )
+
+
+def _rename_inputs(node, old: str, new: str) -> None:
+    """Also inside the node's subgraphs."""
+    for i, name in enumerate(node.input):
+        if name == old:
+            node.input[i] = new
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                _rename_inputs(inner, old, new)
+
+
+def _stack_graph(n_models: int, n_splits: int, n_classes: int, spec: dict) -> GraphProto:
+    """From `model<i>_fold_probabilities` to all outputs; LightGBM's trees are still missing behind its `features`."""
+    networks = "\n".join(f"one{i} = Unsqueeze(model{i}_fold_probabilities, axis_1)" for i in range(n_models))
+    parts = ", ".join(f"one{i}" for i in range(n_models))
+    outputs = f"""
+        float[batch, {n_classes}] probabilities, int64[batch] label, string[batch] class_name,
+        float[batch, {n_models}, {n_classes}] model_probabilities, float[batch, {n_classes}] mean_probabilities,
+        float[batch, {n_models}, {n_splits}, {n_classes}] fold_probabilities, string[{n_classes}] classes"""
+    method, constants = _method(n_models, n_classes, spec)
+    text = f"""stack (double[rows, {n_classes}] raw_scores) => ({outputs}) {{
+        axis_1 = Constant<value = int64[1] {{1}}>()
+        axis_2 = Constant<value = int64[1] {{2}}>()
+        axis_last = Constant<value = int64[1] {{-1}}>()
+        {networks}
+        members_single = Concat<axis = 1>({parts})
+        members_double = Cast<to = 11>(members_single)
+        members_sum = ReduceSum<keepdims = 1>(members_double, axis_last)
+        members = Div(members_double, members_sum)
+        fold_probabilities = Cast<to = 1>(members)
+        of_models = ReduceMean<keepdims = 0>(members, axis_2)
+        model_probabilities = Cast<to = 1>(of_models)
+        of_mean = ReduceMean<keepdims = 0>(of_models, axis_1)
+        mean_probabilities = Cast<to = 1>(of_mean)
+        {method}
+        folds_shape = Constant<value = int64[3] {{-1, {n_splits}, {n_classes}}}>()
+        of_folds = Reshape(of_rows, folds_shape)
+        of_ensemble = ReduceMean<keepdims = 0>(of_folds, axis_1)
+        probabilities = Cast<to = 1>(of_ensemble)
+        label = ArgMax<axis = 1, keepdims = 0>(of_ensemble)
+        class_name = Gather(class_names, label)
+        classes = Identity(class_names)
+    }}"""
+    graph = parser.parse_graph(text)
+    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    return graph
+
+
+def _method(n_models: int, n_classes: int, spec: dict) -> tuple[str, dict[str, np.ndarray]]:
+    """From `members` to `of_rows`, a row for each sample and fold, as `stacking.predict_stack`; and its constants."""
+    if spec["method"] in BLENDS:
+        text = """weighted = Mul(members, weights)
+        of_rows = ReduceSum<keepdims = 0>(weighted, axis_1)"""
+        weights = {"best_single": {spec["best_single"]: 1.0}, "greedy": spec["weights"]}
+        own = weights.get(spec["method"], dict.fromkeys(spec["models"], 1 / n_models))
+        return text, {"weights": np.array([[[own.get(model, 0.0)]] for model in spec["models"]])}
+    text = f"""floor = Constant<value = double {{{spec["floor"]!r}}}>()
+        certain = Constant<value = double {{1.0}}>()
+        clipped = Clip(members, floor, certain)
+        logs = Log(clipped)
+        by_fold = Transpose<perm = [0, 2, 1, 3]>(logs)
+        rows_shape = Constant<value = int64[2] {{-1, {n_models * n_classes}}}>()
+        features = Reshape(by_fold, rows_shape)"""
+    constants = {}
+    if spec["method"] == "logistic":
+        text += """
+        products = MatMul(features, coef)
+        raw_scores = Add(products, intercept)"""
+        constants = {
+            "coef": np.array(spec["logistic"]["coef"], np.float64).T,
+            "intercept": np.array(spec["logistic"]["intercept"], np.float64),
+        }
+    return text + "\n        of_rows = Softmax<axis = -1>(raw_scores)", constants
+
+
+def _check_free(proto: ModelProto) -> None:
+    """The batch dimension must have a name and no number; raises FoldstackError."""
+    for value in (proto.graph.input[0], *[v for v in proto.graph.output if v.name != "classes"]):
+        if value.type.tensor_type.shape.dim[0].dim_param != "batch":
+            raise FoldstackError(f"The ensemble's {value.name!r} has a fixed batch size; do not deploy it.")
+    if [value.name for value in proto.graph.output] != list(ENSEMBLE_OUTPUTS):
+        raise FoldstackError("The ensemble's outputs are not those that are documented; do not deploy it.")
+
+
+def _digest(value) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

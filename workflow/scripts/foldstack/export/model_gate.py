@@ -1,0 +1,138 @@
+"""The gate an exported model must pass: the same probabilities as torch and as the pipeline, on real samples."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from foldstack import tables
+from foldstack.errors import FoldstackError
+from foldstack.export.model import Run, order_runs
+from foldstack.export.session import batches, open_session, run_batches
+from foldstack.models.network import load_classifier
+
+# Two labels this close in probability are a tie that the last bit of a float32 decides, not a flip.
+TIE = 1e-6
+# Runs on a GPU may have predicted with shorter floats; beyond this, weights or rows were mixed up.
+DEVICE_TOLERANCE = 0.02
+
+
+def choose_samples(samples: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Up to `count` samples, spread evenly over the test split; over the training split where there is no test.
+
+    samples is the table of samples.parquet; returns its rows in the order of `sample_id`.
+    """
+    split = "test" if (samples["split"] == "test").any() else "train"
+    rows = samples[samples["split"] == split].sort_values("sample_id", ignore_index=True)
+    return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
+
+
+def read_pipeline(test_files: Sequence[tuple[int, int, str]], sample_ids: Sequence[str], classes) -> np.ndarray:
+    """The pipeline's own predictions, (N, n_splits, C) float64: the mean over seeds for each fold, joined by id.
+
+    Args:
+        test_files: (seed, fold, test.parquet) of each run.
+
+    Raises FoldstackError where a run did not predict one of the samples.
+    """
+    ordered, seeds, n_splits = order_runs(test_files)
+    each = []
+    for _, _, path in ordered:
+        frame = tables.read_predictions(path, classes).set_index("sample_id")
+        missing = sorted(set(sample_ids) - set(frame.index))
+        if missing:
+            raise FoldstackError(f"{path} has no prediction for test sample {missing[0]!r}; delete it and run again.")
+        each.append(tables.probabilities(frame.loc[list(sample_ids)], classes).astype(np.float64))
+    return _seed_means(each, len(seeds), n_splits)
+
+
+def torch_probabilities(runs: Sequence[Run], pixels: np.ndarray) -> np.ndarray:
+    """(N, n_splits, C) float64 of torch on the CPU, the mean over seeds for each fold; one network at a time."""
+    ordered, seeds, n_splits = order_runs(runs)
+    each = []
+    for _, _, weights in ordered:
+        network = load_classifier(weights).eval()
+        with torch.inference_mode():
+            parts = [network(torch.from_numpy(batch)).double().softmax(-1) for batch in batches(pixels)]
+        each.append(torch.cat(parts).numpy())
+    return _seed_means(each, len(seeds), n_splits)
+
+
+def check(
+    onnx_path,
+    runs: Sequence[Run],
+    pixels: np.ndarray,
+    *,
+    tolerance: float = 1e-4,
+    pipeline: np.ndarray | None = None,
+    pipeline_tolerance: float | None = None,
+    threads: int = 1,
+) -> dict:
+    """Compare an exported model with torch, on real samples and on all-black and all-white ones.
+
+    Args:
+        runs: (seed, fold, weights file) that the file was made of.
+        pixels: uint8 (N, H, W, C) or (N, 2, H, W, C), stored pixels.
+        tolerance: largest absolute difference of any probability, of the mean and of each fold.
+        pipeline: (N, n_splits, C) of `read_pipeline`, for the same samples, or None.
+        pipeline_tolerance: `tolerance` by default; for runs that were trained elsewhere, `DEVICE_TOLERANCE`.
+
+    Returns the parity report. Raises FoldstackError where a difference is too large or a label flips.
+    """
+    extremes = np.stack([np.zeros_like(pixels[0]), np.full_like(pixels[0], 255)])
+    images = np.concatenate([pixels, extremes])
+    session, metadata = open_session(onnx_path, threads)
+    mean, folds = run_batches(session, images)
+    expected = torch_probabilities(runs, images)
+    if folds.shape != expected.shape:
+        raise FoldstackError(f"{onnx_path} was exported from other runs (folds or classes differ); export it again.")
+    difference = max(_difference(folds, expected), _difference(mean, expected.mean(axis=1)))
+    report = {
+        "model": metadata["model"],
+        "samples": len(pixels),
+        "tolerance": tolerance,
+        "max_abs_difference": difference,
+        "label_flips": _flips(mean, expected.mean(axis=1)),
+        "pipeline_tolerance": None,
+        "pipeline_max_abs_difference": None,
+        "pipeline_label_flips": None,
+    }
+    _require(onnx_path, "torch", difference, tolerance, report["label_flips"])
+    if pipeline is not None:
+        limit = tolerance if pipeline_tolerance is None else pipeline_tolerance
+        difference = _difference(folds[: len(pixels)], pipeline)
+        flips = _flips(mean[: len(pixels)], pipeline.mean(axis=1))
+        report |= {
+            "pipeline_tolerance": limit,
+            "pipeline_max_abs_difference": difference,
+            "pipeline_label_flips": flips,
+        }
+        _require(onnx_path, "the pipeline's own predictions", difference, limit, flips if limit <= tolerance else 0)
+    return report | {"passed": True}
+
+
+def _seed_means(each: list[np.ndarray], n_seeds: int, n_splits: int) -> np.ndarray:
+    """(N, n_splits, C) from one (N, C) a run, ordered by fold, then seed."""
+    return np.stack(each, axis=1).reshape(len(each[0]), n_splits, n_seeds, -1).mean(axis=2)
+
+
+def _difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """Largest absolute difference; infinite where a number is not finite."""
+    difference = float(np.abs(found - expected).max())
+    return difference if np.isfinite(difference) else float("inf")
+
+
+def _flips(found: np.ndarray, expected: np.ndarray) -> int:
+    """Rows of (N, C) whose label differs, though the two largest expected probabilities are no tie."""
+    second, first = np.sort(expected, axis=1)[:, -2:].T
+    return int(((found.argmax(axis=1) != expected.argmax(axis=1)) & (first - second > TIE)).sum())
+
+
+def _require(onnx_path, reference: str, difference: float, tolerance: float, flips: int) -> None:
+    if not difference <= tolerance or flips:
+        raise FoldstackError(
+            f"{onnx_path} does not agree with {reference}: its probabilities differ by up to {difference:.2g} "
+            f"(export.tolerance allows {tolerance:.2g}) and {flips} labels flip; delete it and export it again, "
+            "and do not deploy it."
+        )

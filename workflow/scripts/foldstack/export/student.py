@@ -1,0 +1,107 @@
+"""The distilled student: one network trained to answer as the stack did out of fold, exported like the ensemble.
+
+Its soft labels are the stack's cross-fitted predictions of the training samples (`stack/oof.parquet`), each by networks
+and a stacker that were not fitted on that sample; no test sample is involved. Student k learns from the samples outside
+fold k and predicts fold k, which gives out-of-fold predictions of all; the last, which is deployed, learns from all.
+
+What the soft labels of other folds say was learned with the labels of fold k, too, so a student's out-of-fold accuracy
+may flatter a little, as that of any model behind a stack. The test split is free of it, and where there is one, it
+decides. Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from foldstack import tables
+from foldstack.ensemble.stacking import meta_feature_names
+from foldstack.errors import FoldstackError
+from foldstack.evaluation import bootstrap
+from foldstack.evaluation.metrics import core_scores
+from foldstack.export import model_gate
+from foldstack.export.ensemble import _digest, export_ensemble
+from foldstack.export.model import export_model
+from foldstack.export.session import metadata_of
+from foldstack.files import read_json
+from foldstack.folds.split import split_ids
+
+NAME = "student"
+TOLERANCE = 1e-4  # of the exported file against torch, as for every model
+PROTOCOL = (
+    "One network, trained on the stack's out-of-fold predictions of all training samples, each by networks and a "
+    "stacker that were not fitted on it. Scores: test is the held-out split, which no choice has seen."
+)
+
+
+def write_student(full, run, stack: dict, dataset: dict, pixels: np.ndarray, path) -> dict:
+    """Write the network that learned from all training samples as an ensemble of one; returns the metadata.
+
+    Args:
+        full: export/ensemble.onnx.
+        run: its run.json, beside which the weights lie.
+        stack, dataset: stack.json and dataset.json.
+        pixels: stored pixels of some samples, on which the file must agree with torch.
+    """
+    import onnx
+
+    record = read_json(run)
+    for key in ("data_digest", "folds_digest"):
+        if record[key] != stack[key]:
+            raise FoldstackError(f"{run} was made from other data or folds than the stack; delete it and run again.")
+    weights = [(record["seed"], 0, Path(run).parent / "weights.safetensors")]
+    described = {key: dataset[key] for key in ("classes", "task", "image_size", "channels", "fit")}
+    described |= {"model": NAME, "data_digest": stack["data_digest"], "folds_digest": stack["folds_digest"]}
+    own = metadata_of(onnx.load(full), full)
+    spec = {key: stack[key] for key in ("classes", "floor", "data_digest", "folds_digest", "left_out")}
+    spec |= {"method": "mean", "models": [NAME], "best_single": NAME, "weights": {NAME: 1.0}, "n_splits": 1}
+    spec |= {"meta_features": meta_feature_names([NAME], stack["classes"])}
+    metadata = {"architectures": {NAME: record["config"]["architecture"]}, "licence": own["licence"], "scores": {}}
+    metadata |= {
+        "protocol": PROTOCOL,
+        "config_digest": _digest(record["config"]),
+        "code_digest": _digest(record["code"]),
+    }
+    made_of = hashlib.sha256(Path(full).read_bytes()).hexdigest()
+    metadata |= {"variant": {"kind": NAME, "made_of": made_of, "teacher": stack["method"]}}
+    with tempfile.TemporaryDirectory() as folder:
+        single = Path(folder) / f"{NAME}.onnx"
+        export_model(weights, single, described)
+        model_gate.check(single, weights, pixels, tolerance=TOLERANCE)
+        return export_ensemble([single], None, spec, dataset, metadata, path)
+
+
+def collect_oof(runs: Sequence, folds: pd.DataFrame, sample_ids: Sequence[str], classes) -> np.ndarray:
+    """(N, C) float64: each training sample as the student predicts it that did not learn from it.
+
+    Args:
+        runs: run.json of the students of all folds, in any order; oof.parquet lies beside each.
+        folds: folds.parquet.
+
+    Raises:
+        FoldstackError: a run learned from samples that it predicts, or not all samples are predicted.
+    """
+    frames = []
+    for path in runs:
+        record = read_json(path)
+        selection = "final" if record["selection_ids"] is None else "inner"
+        train, _, held_out = split_ids(folds, record["fold"], selection)
+        if record["train_ids"] != tables.ids_digest(train) or record["predicted_ids"] != tables.ids_digest(held_out):
+            raise FoldstackError(f"{path}: it learned from or predicted other samples than its fold's; delete it.")
+        frames.append(tables.read_predictions(Path(path).parent / "oof.parquet", classes))
+    joined = pd.concat(frames, ignore_index=True).set_index("sample_id")
+    if not joined.index.is_unique or set(joined.index) != set(sample_ids):
+        raise FoldstackError("The students' folds do not hold each training sample once; delete the folder student.")
+    values = tables.probabilities(joined.loc[list(sample_ids)], classes).astype(np.float64)
+    return values / values.sum(axis=1, keepdims=True)
+
+
+def out_of_fold(labels: np.ndarray, student: np.ndarray, teacher: np.ndarray, config: dict) -> dict:
+    """The student's accuracy on the training samples against the stack's, both out of fold: the honest cost there."""
+    scores = core_scores(labels, student)
+    difference = bootstrap.accuracy_difference(labels, student, teacher, config["bootstrap"], config["seed"])
+    return {"accuracy": scores["accuracy"], "log_loss": scores["log_loss"], "samples": len(labels),
+            "full_accuracy": core_scores(labels, teacher)["accuracy"], "difference": difference}  # fmt: skip

@@ -1,0 +1,122 @@
+"""What a variant of export/ensemble.onnx costs and saves, and whether it may be deployed."""
+
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+
+from foldstack.errors import FoldstackError
+from foldstack.evaluation import bootstrap
+from foldstack.evaluation.metrics import core_scores
+from foldstack.export.model_gate import _difference
+from foldstack.export.session import open_session, run_ensemble
+
+SAME = ("task", "classes", "image_size", "channels", "fit", "data_digest", "folds_digest")
+BATCHES = {1: 60, 64: 12}  # size: rounds that are timed
+SIZES = (1, 2, 7)  # batches whose shapes are checked
+
+
+def measure(
+    full,
+    variant,
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    folds: np.ndarray | None,
+    config: dict,
+    own_oof: np.ndarray | None = None,
+) -> dict:
+    """Compare a variant with the full file on the same samples.
+
+    Args:
+        full, variant: paths.
+        pixels, labels: uint8 (N, ...) and (N,) class indices: the test split.
+        folds: None; or, where there is no test split, the fold of each training sample. What is compared is then the
+            plain mean of the networks that did not see the sample, since the stacker has seen its label.
+        config: `min_agreement`, `bootstrap`, `seed`.
+        own_oof: (N, C), with `folds`: what stands for the variant's outputs where it has no networks by fold.
+
+    Returns `full` and `variant` (`bytes`, `accuracy`, `accuracy_low`, `accuracy_high`, `log_loss`), `difference` (of
+    the accuracies, paired), `agreement` (share of equal labels), `max_abs_difference`, `batch_max_abs_difference` (how
+    much a row depends on its batch), `speed` by batch (times as quick as the full file: `median`, `low`, `high`; CPU
+    time of one thread), `models`, `part`, `samples`, `passed` and `reasons`.
+    Raises FoldstackError where the variant is broken: other data, or outputs that are not finite or of a wrong shape.
+    """
+    sessions, metadata = zip(*(open_session(path) for path in (full, variant)), strict=True)
+    for key in SAME:
+        if metadata[0][key] != metadata[1][key]:
+            raise FoldstackError(f"{variant} and {full} differ in {key}; delete the variant and run again.")
+    tables = {"full": _table(sessions[0], pixels, folds)}
+    tables["variant"] = own_oof if own_oof is not None else _table(sessions[1], pixels, folds)
+    if not np.isfinite(tables["variant"]).all():
+        raise FoldstackError(f"{variant} gives probabilities that are not finite; take it out of variants.kinds.")
+    drawn = bootstrap.Bootstrap(labels, config["bootstrap"], config["seed"]).scores(tables, ranked=False)
+    report: dict = {"part": "test" if folds is None else "oof", "samples": len(labels)}
+    for name, path in (("full", full), ("variant", variant)):
+        scores = core_scores(labels, tables[name])
+        low, high = bootstrap.intervals(scores, drawn[name])["accuracy"]
+        report[name] = {
+            "bytes": Path(path).stat().st_size,
+            "accuracy": scores["accuracy"],
+            "log_loss": scores["log_loss"],
+        }
+        report[name] |= {"accuracy_low": low, "accuracy_high": high}
+    report["models"] = metadata[1]["models"]
+    report["difference"] = bootstrap.accuracy_difference(
+        labels, tables["variant"], tables["full"], config["bootstrap"], config["seed"]
+    )
+    report["agreement"] = float(np.mean(tables["variant"].argmax(axis=1) == tables["full"].argmax(axis=1)))
+    report["max_abs_difference"] = _difference(tables["variant"], tables["full"])
+    report["batch_max_abs_difference"] = _batches(variant, sessions[1], pixels)
+    report["speed"] = {str(size): _speed(*sessions, pixels, size, rounds) for size, rounds in BATCHES.items()}
+    reasons = _reasons(report, config["min_agreement"])
+    return report | {"passed": not reasons, "reasons": reasons}
+
+
+def _table(session, pixels: np.ndarray, folds: np.ndarray | None) -> np.ndarray:
+    """(N, C) float64 that is scored."""
+    outputs = run_ensemble(session, pixels)
+    values = outputs["probabilities"].astype(np.float64)
+    if folds is not None:
+        of_folds = outputs["fold_probabilities"].astype(np.float64).mean(axis=1)
+        values = of_folds[np.arange(len(folds)), folds]
+    return values / values.sum(axis=1, keepdims=True)
+
+
+def _batches(path, session, pixels: np.ndarray) -> float:
+    """Run small batches; returns how far a row's members are from those of the same row alone."""
+    images = pixels[np.arange(max(SIZES)) % len(pixels)]
+    alone = np.concatenate([run_ensemble(session, image[None])["fold_probabilities"] for image in images])
+    largest = 0.0
+    for size in SIZES:
+        found = run_ensemble(session, images[:size])["fold_probabilities"]
+        if found.shape != (size, *alone.shape[1:]):
+            raise FoldstackError(f"{path} is wrong at a batch of {size}; delete it and run again.")
+        largest = max(largest, _difference(found, alone[:size]))
+    return largest
+
+
+def _speed(full, variant, pixels: np.ndarray, size: int, rounds: int) -> dict:
+    """Both in turn on the same batch: `median`, `low` and `high` (10th and 90th percentile) of full / variant."""
+    images = np.ascontiguousarray(pixels[np.arange(size) % len(pixels)])
+    ratios = []
+    for number in range(rounds + 2):
+        seconds = []
+        for session in (full, variant)[:: 1 if number % 2 else -1]:
+            started = time.thread_time()
+            session.run(["probabilities"], {"image": images})
+            seconds.append(time.thread_time() - started)
+        own, other = seconds if number % 2 else seconds[::-1]
+        ratios.append(own / max(other, 1e-9))
+    tenths = statistics.quantiles(ratios[2:], n=10)
+    return {"median": statistics.median(ratios[2:]), "low": tenths[0], "high": tenths[-1]}
+
+
+def _reasons(report: dict, min_agreement: float) -> list[str]:
+    """Why it may not be deployed; empty where it may."""
+    found = []
+    if report["agreement"] < min_agreement:
+        found.append(f"agrees on {report['agreement']:.2%} of the labels, fewer than variants.min_agreement")
+    if report["difference"]["high"] < 0:
+        found.append(f"is less accurate by {-report['difference']['difference']:.2%}, which is beyond noise")
+    return found

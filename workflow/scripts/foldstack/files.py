@@ -1,0 +1,49 @@
+"""Files on disk: written whole or not at all, JSON and CSV in one form, and their SHA-256."""
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from foldstack.errors import FoldstackError
+
+
+@contextlib.contextmanager
+def atomic(path):
+    """Yield a temporary Path beside `path`; rename it to `path` on success, remove it on failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path, text: str) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path, value) -> None:
+    """Write JSON with sorted keys; NaN and infinity are refused with ValueError."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path) -> dict:
+    """Read a JSON file; raises FoldstackError where it is missing or broken."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FoldstackError(f"{path} cannot be read ({error}); delete it and run the same command again.") from error

@@ -1,0 +1,136 @@
+"""Out-of-fold predictions of one (model, seed), collected from its runs.
+
+A run is believed only after its run.json agrees with the data set and the folds of today: a fold mixed up here would
+make every later score a lie, and nothing downstream could tell.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from foldstack import tables
+from foldstack.errors import FoldstackError
+from foldstack.files import read_json
+from foldstack.folds.split import split_ids
+
+
+def collect(
+    runs: Sequence[Path],
+    folds: pd.DataFrame,
+    samples: pd.DataFrame,
+    classes: Sequence[str],
+    summary: dict,
+    data_digest: str,
+    model: str | None = None,
+    seed: int | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Join the runs of one (model, seed) to one table each for the training and the test samples.
+
+    Args:
+        runs: folders that hold run.json, oof.parquet and test.parquet; one a fold, in any order.
+        folds: folds.parquet.
+        samples: samples.parquet.
+        classes: C names, in the order of dataset.json.
+        summary: folds.json.
+        data_digest: the digest in dataset.json.
+        model, seed: what the runs must be of; None accepts whatever the first run says.
+
+    Returns:
+        (oof, test): `sample_id`, `fold`, `prob_*`, `logit_*` (float32). `oof` has each training sample once, sorted by
+        `sample_id`; `test` has each test sample once a fold, sorted by (`fold`, `sample_id`).
+
+    Raises:
+        FoldstackError: a fold is missing or stands twice, a run did not complete, was made from other data or folds,
+            saw samples that it was not allowed to see, or predicted other samples than its own.
+    """
+    if summary["data_digest"] != data_digest:
+        raise FoldstackError(
+            "folds.json was made from other data than dataset.json; delete the folder folds and run again."
+        )
+    records = _records(runs, summary, model, seed)
+    test_ids = samples.loc[samples["split"] == "test", "sample_id"]
+    oof, test = [], []
+    for fold, (folder, record) in sorted(records.items()):
+        held_out = _check_ids(folder, record, folds, fold)
+        oof.append(_table(folder / "oof.parquet", classes, held_out, fold))
+        test.append(_table(folder / "test.parquet", classes, test_ids, fold))
+    joined = pd.concat(oof, ignore_index=True).sort_values("sample_id", ignore_index=True)
+    expected = np.sort(samples.loc[samples["split"] == "train", "sample_id"].to_numpy(str))
+    if not np.array_equal(joined["sample_id"].to_numpy(str), expected):
+        raise FoldstackError(
+            f"The folds hold {len(joined)} samples, but samples.parquet has {len(expected)} training samples, "
+            "or others; delete the folders data and folds of this experiment and run again."
+        )
+    return joined, pd.concat(test, ignore_index=True).sort_values(["fold", "sample_id"], ignore_index=True)
+
+
+def _records(runs, summary: dict, model, seed) -> dict[int, tuple[Path, dict]]:
+    """{fold: (folder, run.json)}: complete, of one model and seed, made from today's data and folds."""
+    records = {}
+    for folder in map(Path, runs):
+        record = read_json(folder / "run.json")
+        model = record["model"] if model is None else model
+        seed = record["seed"] if seed is None else seed
+        if (record["model"], record["seed"]) != (model, seed):
+            raise FoldstackError(
+                f"{folder / 'run.json'} is a run of {record['model']} with seed {record['seed']}, "
+                f"expected {model} with seed {seed}; delete that folder and run again."
+            )
+        if record["status"] != "completed":
+            raise FoldstackError(
+                f"{folder / 'run.json'} has the status {record['status']!r}, expected 'completed'; "
+                "look into its log, change the model's training and run again."
+            )
+        for key, current in (("data_digest", summary["data_digest"]), ("folds_digest", summary["digest"])):
+            if record[key] != current:
+                raise FoldstackError(
+                    f"{folder / 'run.json'}: {key} {record[key]!r} is not today's {current!r}: "
+                    "the run was made from other data or folds; delete that folder and run again."
+                )
+        if record["fold"] in records:
+            raise FoldstackError(f"{folder} and {records[record['fold']][0]} are both runs of fold {record['fold']}.")
+        records[record["fold"]] = folder, record
+    if set(records) != set(range(summary["n_splits"])):
+        raise FoldstackError(
+            f"{model} with seed {seed} has runs of the folds {sorted(records)}, "
+            f"expected 0 to {summary['n_splits'] - 1}."
+        )
+    return records
+
+
+def _check_ids(folder: Path, record: dict, folds: pd.DataFrame, fold: int) -> list[str]:
+    """Refuse a run whose recorded ids are not those that the folds gave it; return the ids that it predicts."""
+    selection = "final" if record["selection_ids"] is None else "inner"
+    train_ids, selection_ids, held_out = split_ids(folds, fold, selection)
+    expected = {
+        "train_ids": tables.ids_digest(train_ids),
+        "selection_ids": tables.ids_digest(selection_ids) if selection == "inner" else None,
+        "predicted_ids": tables.ids_digest(held_out),
+    }
+    for key, digest in expected.items():
+        if record[key] != digest:
+            raise FoldstackError(
+                f"{folder / 'run.json'}: {key} is not the digest of what fold {fold} allows: "
+                "the run may have seen samples that it predicts; delete that folder and run again."
+            )
+    return held_out
+
+
+def _table(path: Path, classes: Sequence[str], expected_ids: Iterable[str], fold: int) -> pd.DataFrame:
+    """The predictions in `path` with their fold, if they are of exactly the expected samples."""
+    frame = tables.read_predictions(path, classes)
+    difference = set(frame["sample_id"]) ^ set(expected_ids)
+    if difference:
+        raise FoldstackError(
+            f"{path} of fold {fold} lacks, or has too much, {len(difference)} samples such as {min(difference)!r}; "
+            "delete that folder and run again."
+        )
+    return tables.predictions(
+        frame["sample_id"],
+        tables.probabilities(frame, classes),
+        tables.logits(frame, classes),
+        classes=classes,
+        fold=np.full(len(frame), fold, np.int64),
+    )

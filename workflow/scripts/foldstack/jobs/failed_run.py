@@ -1,0 +1,39 @@
+"""A run that fails by itself, as a result of its own kind (under `stack.quorum` below 1).
+
+It diverged, ran out of memory, met bad weights: run.json then has `status: failed` and the reason, and the other files
+are there but empty, so that Snakemake goes on. A job that is killed leaves nothing, as ever.
+"""
+
+import contextlib
+import datetime
+import traceback
+from collections.abc import Iterator
+
+from foldstack.errors import FoldstackError
+from foldstack.files import write_json, write_text
+
+
+@contextlib.contextmanager
+def failure_recorded(smk) -> Iterator[None]:
+    """With the param `tolerate`, an exception of a run's body becomes a failed run; signals stay what they are."""
+    started = datetime.datetime.now(datetime.UTC)
+    try:
+        yield
+    except Exception as error:
+        if not smk.params.get("tolerate"):
+            raise
+        traceback.print_exc()
+        finished = datetime.datetime.now(datetime.UTC)
+        for key in ("weights", "oof", "test", "history"):
+            write_text(smk.output[key], "")
+        record = {
+            "model": smk.wildcards.model,
+            "seed": int(smk.wildcards.seed),
+            "fold": int(smk.wildcards.fold),
+            "status": "failed",
+            "reason": str(error) if isinstance(error, FoldstackError) else f"{type(error).__name__}: {error}",
+            "seconds": round((finished - started).total_seconds(), 3),
+            "started": started.isoformat(timespec="seconds"),
+            "finished": finished.isoformat(timespec="seconds"),
+        }
+        write_json(smk.output["run"], record)

@@ -1,0 +1,71 @@
+"""What every job shares: its log, its errors, atomic outputs, and the versions it ran with."""
+
+import contextlib
+import errno
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from foldstack.errors import FoldstackError
+from foldstack.jobs import lock
+from foldstack.reruns import code_digest
+
+
+@contextlib.contextmanager
+def job(smk):
+    """Run a script's body: all output goes to the rule's log, whose last line is the reason where the job fails.
+
+    Refuses to start when the code on disk is no longer the code that Snakemake recorded for this job, since the
+    result would be filed under the wrong digest for good. Exits with 1 on any exception, its traceback in the log.
+    """
+    code = list(smk.params.get("code", []))
+    log = Path(smk.log[0])
+    results = next((folder for folder in log.parents if (folder / ".lock").exists()), log.parent)
+    with _output_to(log), lock.ending_with(results):
+        try:
+            code_digest.check_unchanged(code)
+            yield
+            code_digest.check_closure(code)
+        except Exception as error:
+            traceback.print_exc()
+            sentence = _sentence(error)
+            if sentence:
+                print(sentence, file=sys.stderr)
+            raise SystemExit(1) from None
+
+
+def _sentence(error: BaseException | None) -> str:
+    """What a person can do about a failure of the machine; "" for an error that speaks for itself."""
+    while error is not None and not isinstance(error, FoldstackError):
+        words, number = str(error), getattr(error, "errno", None)
+        where = f" ({error.filename})" if getattr(error, "filename", None) else ""
+        again = "then run the same command again: what is finished is kept."
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left on device" in words:
+            return f"The disk is full, or a file reached its size limit{where}; free some space, {again}"
+        if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return f"Not allowed to read or write{where or ' a file'}: {os.strerror(number)}; change that, {again}"
+        if number == errno.ENOENT:
+            return f"A file vanished while the workflow ran{where}; put it back, {again}"
+        if isinstance(error, MemoryError):
+            return f"The machine has too little memory for this job; give it more or lower --cores, {again}"
+        error = error.__cause__
+    return ""
+
+
+@contextlib.contextmanager
+def _output_to(log: Path):
+    """Send file descriptors 1 and 2 (also those of C libraries) to `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    saved = os.dup(1), os.dup(2)
+    with open(log, "wb") as stream:
+        for descriptor in (1, 2):
+            os.dup2(stream.fileno(), descriptor)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for descriptor, original in zip((1, 2), saved, strict=True):
+            os.dup2(original, descriptor)
+            os.close(original)

@@ -1,0 +1,35 @@
+"""Softmax, log-loss and temperature of class probabilities (N, C), in double precision."""
+
+import numpy as np
+
+TINY = np.finfo(np.float64).eps
+LOWEST, HIGHEST = 0.05, 20.0  # temperatures
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(N, C) float64, each row with the sum 1."""
+    values = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return values / values.sum(axis=1, keepdims=True)
+
+
+def temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The T that gives softmax(log(p) / T) the lowest log-loss: above 1 where the probabilities are too sure."""
+
+    from scipy.optimize import minimize_scalar  # takes a while, and few jobs need it
+
+    def loss(log_t: float) -> float:
+        return log_loss(labels, with_temperature(probabilities, np.exp(log_t)))
+
+    return float(np.exp(minimize_scalar(loss, bounds=np.log([LOWEST, HIGHEST]), method="bounded").x))
+
+
+def with_temperature(probabilities: np.ndarray, value: float) -> np.ndarray:
+    """(N, C): softmax(log(p) / value)."""
+    powers = np.log(np.clip(probabilities, TINY, 1)) / value
+    powers = np.exp(powers - powers.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean negative logarithm of the true class's probability; a probability of 0 counts as TINY."""
+    return -np.log(np.clip(probabilities[np.arange(len(labels)), labels], TINY, 1)).mean()

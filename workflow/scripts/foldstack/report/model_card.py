@@ -1,0 +1,199 @@
+"""MODEL_CARD.md: what goes with the exported file, filled from the run (Mitchell et al., "Model Cards for Model
+Reporting", 2019). Nothing in it depends on when or where the run was made, and no path of a machine is in it.
+"""
+
+import yaml
+
+from foldstack.report import page
+from foldstack.report.summary import human
+
+PARTS = {"oof": "Out of fold", "test": "Test split"}
+SCORES = {
+    "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "f1": "F1 (macro)", "map": "mAP (macro)",
+    "roc_auc": "ROC-AUC (macro)", "log_loss": "log-loss", "brier": "Brier score",
+}  # fmt: skip
+WEAKEST = 5  # classes that are named
+
+CARD = """\
+# {{ experiment }}: an image ensemble
+
+{% for text in cautions %}
+> **{{ text }}**
+
+{% endfor %}
+`ensemble.onnx` (SHA-256 `{{ digest }}`) takes {{ task }} as uint8 `{{ shape }}` of any size and gives the
+probabilities of {{ classes|length }} classes. Inside are {{ networks }} networks (`{{ models }}`; {{ n_splits }}
+folds), combined by `{{ method }}`: {{ parameters }} parameters. It needs onnxruntime {{ onnxruntime }}.
+
+**Classes:** {{ named }}.
+
+## Intended use
+
+*To be filled in: by whom, on which images, for what decision, and what it must not be used for.* Nothing below was
+measured on images from another source than the data described here.
+
+**Licence:** {{ licence }}.
+
+## Data
+
+{{ train }} training and {{ test }} test samples, stored as {{ width }} × {{ height }} px, {{ channels }} channel(s)
+{%- if quarantined %}; {{ quarantined }} could not be read and were left out{% endif %}.
+{{ same }} pairs of identical and {{ near }} of nearly equal training samples were kept in one fold each;
+{{ across }} such pairs stand across training and test.
+
+| class | training samples | test samples |
+|---|---:|---:|
+{% for row in counts %}
+| {{ row.name }} | {{ row.train }} | {{ row.test }} |
+{% endfor %}
+
+## How it was validated
+
+{{ protocol }}
+No run saw the fold that it predicts, no stack the rows that it is scored on, and the test split was used for no choice.
+
+## Scores
+
+With 95 % intervals over samples.
+
+| |{% for title in parts.values() %} {{ title }} | 95 % |{% endfor %}
+
+|---|{% for _ in parts %}---:|---|{% endfor %}
+
+{% for row in scores %}
+| {{ row.name }} |{% for cell in row.cells %} {{ cell.value }} | {{ cell.interval }} |{% endfor %}
+
+{% endfor %}
+
+{{ verdict }}
+
+## Calibration
+
+{{ calibration }}
+
+## Limits
+
+- Weakest classes by out-of-fold F1: {{ weakest }}.
+- The intervals do not contain the scatter between trainings, nor any shift of the data.
+- An image that belongs to none of the classes still gets one; look at the probability, and set a threshold.
+{% if few %}
+- Classes with fewer than 30 training samples, whose figures swing widely: {{ few }}.
+{% endif %}
+
+## How to reproduce
+
+Save this as `config.yaml`{% if foreign %} with `data.path` set to where the data are{% endif %}, in a checkout of the
+same code, then `make setup` and `.venv/bin/snakemake --cores all --configfile config.yaml`.
+
+```yaml
+{{ config -}}
+```
+
+| | |
+|---|---|
+{% for name, value in hashes.items() %}
+| {{ name }} | `{{ value }}` |
+{% endfor %}
+
+The exported file passed its gate: it agrees with the pipeline’s own predictions for {{ gate.samples }} samples within
+{{ "%.1e"|format(gate.pipeline.max_abs_difference) }}, with {{ gate.pipeline.label_flips }} flipped labels.
+"""
+
+
+def model_card(metrics: dict, dataset: dict, described: dict, gate: dict, config: dict, digest: str) -> str:
+    """The card's text.
+
+    Args:
+        metrics, dataset, gate: metrics.json, dataset.json and export/parity.json.
+        described: the metadata of ensemble.onnx.
+        config: the resolved config, as far as it decides a result.
+        digest: SHA-256 of ensemble.onnx.
+    """
+    deployed = metrics["deployed"]
+    entry = metrics[deployed["kind"]][deployed["name"]]
+    parts = {part: title for part, title in PARTS.items() if entry[part]["accuracy"] is not None}
+    height, width = dataset["image_size"]
+    values = {
+        "experiment": _cell(config["experiment"]),
+        "cautions": _cautions(metrics),
+        "digest": digest,
+        "task": "pairs of images" if dataset["task"] == "pairs" else "images",
+        "shape": described["input"]["shape"],
+        "classes": dataset["classes"],
+        "named": ", ".join(map(_cell, dataset["classes"])),
+        "networks": sum(len(seeds) for seeds in described["seeds"].values()) * described["n_splits"],
+        "models": ", ".join(described["models"]),
+        "parameters": _parameters(metrics, described),
+        "train": metrics["samples"]["train"],
+        "test": metrics["samples"]["test"],
+        "width": width,
+        "height": height,
+        "same": dataset["duplicates"]["train"],
+        "near": dataset["near_duplicates"]["train"],
+        "across": dataset["duplicates"]["train_test"] + dataset["near_duplicates"]["train_test"],
+        "counts": _counts(dataset),
+        "parts": parts,
+        "scores": [_score(entry, key, name, parts) for key, name in SCORES.items()],
+        "verdict": metrics["verdict"],
+        "calibration": "T" + metrics["findings"]["calibration"]["text"].removeprefix("Calibration: t"),
+        "weakest": _weakest(entry["oof"]["per_class"]),
+        "few": ", ".join(row["name"] for row in _counts(dataset) if row["train"] < 30),
+        "foreign": bool(config["data"]["path"]),
+        "config": yaml.safe_dump(_without_paths(config), sort_keys=True, allow_unicode=True, width=100),
+        "hashes": {key: described[f"{key}_digest"] for key in ("data", "folds", "config", "code")},
+        "gate": gate,
+        "licence": _cell(described.get("licence") or "none is stated; ask whoever made it (`export.licence`)"),
+    }
+    values |= {key: described[key] for key in ("n_splits", "method", "onnxruntime", "channels", "protocol")}
+    return page.plain(CARD, **values, quarantined=dataset["quarantined"])
+
+
+def _cell(text: str) -> str:
+    """A name that breaks neither a table nor a list."""
+    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _cautions(metrics: dict) -> list[str]:
+    out = sorted({f"{run['model']} seed {run['seed']}" for run in metrics["left_out"]})
+    across = metrics["duplicates"]["train_test"] + metrics["near_duplicates"]["train_test"]
+    return [
+        *([f"Incomplete: made without {', '.join(out)}, whose runs failed."] if out else []),
+        *([f"{across} pairs of equal images stand in training and test: the test scores flatter."] if across else []),
+    ]
+
+
+def _parameters(metrics: dict, described: dict) -> str:
+    sizes = [metrics["model"][m]["parameters"] for m in described["models"] for _ in described["seeds"][m]]
+    return human(None if None in sizes else sum(sizes) * described["n_splits"])
+
+
+def _counts(dataset: dict) -> list[dict]:
+    counts = {split: dataset["counts"].get(split, {}) for split in ("train", "test")}
+    return [
+        {"name": _cell(name)} | {split: by_class.get(name, 0) for split, by_class in counts.items()}
+        for name in dataset["classes"]
+    ]
+
+
+def _score(entry: dict, key: str, name: str, parts: dict) -> dict:
+    cells = []
+    for part in parts:
+        value, reach = entry[part][key], entry[part]["intervals"].get(key)
+        cells.append(
+            {
+                "value": "–" if value is None else f"{value:.4f}",
+                "interval": f"{reach[0]:.4f} to {reach[1]:.4f}" if reach else "–",
+            }
+        )
+    return {"name": name, "cells": cells}
+
+
+def _weakest(per_class: list[dict]) -> str:
+    rows = sorted((row for row in per_class if row["f1"] is not None), key=lambda row: row["f1"])[:WEAKEST]
+    return ", ".join(f"{_cell(row['class'])} ({row['f1']:.2f})" for row in rows)
+
+
+def _without_paths(config: dict) -> dict:
+    """The config less the paths, which are of one machine."""
+    data = {key: value for key, value in config["data"].items() if key not in ("path", "test_path")}
+    return config | {"data": data}

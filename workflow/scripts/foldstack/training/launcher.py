@@ -1,0 +1,167 @@
+"""Start the ranks of one run and stay until the last has ended; all of them end, whatever happens to one.
+
+The processes come from the layer beneath torchrun, torch.multiprocessing.start_processes. Of torchrun's agent nothing
+more is of use on one machine: there are no restarts (a run goes on from its checkpoint instead), no rendezvous between
+machines, and its handling of signals would end ranks that still have a checkpoint to write.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from multiprocessing.connection import wait
+from pathlib import Path
+
+import torch
+
+from foldstack.errors import FoldstackError
+from foldstack.files import read_json, write_json
+from foldstack.gpus import inventory
+from foldstack.jobs.progress import run_reporter
+from foldstack.training import distributed
+from foldstack.training.checkpoint import StopSignal
+from foldstack.training.run import train_fold
+
+START_METHOD = "spawn"  # a process with CUDA or threads must not be forked
+LOOK_EVERY = 0.2  # seconds
+GRACE = 10.0  # seconds that the others have to notice that one of them is gone
+
+
+def train_on(size: int, *, device: str, threads: int, progress, **run) -> None:
+    """`train_fold` by `size` ranks, here where that is one; they share `threads`, rank 0 reports to file `progress`.
+
+    Raises:
+        FoldstackError: that of a rank, or a rank was killed.
+        RuntimeError: any other failure of a rank; its traceback is in the log.
+        SystemExit: 128 + signal after SIGTERM or SIGINT, with a checkpoint written.
+    """
+    if size == 1:
+        train_fold(**run, device=device, threads=threads, report=run_reporter(progress))
+        return
+    name = f"Model {run['model']}, seed {run['seed']}, fold {run['fold']}"
+    run |= {"device": device, "threads": max(1, threads // size)}
+    with tempfile.TemporaryDirectory(prefix="foldstack-", ignore_cleanup_errors=True) as folder, StopSignal() as stop:
+        # The kernel sends ranks a SIGINT when this process dies; they save and end.
+        context = torch.multiprocessing.start_processes(
+            _work, (size, folder, progress, run), nprocs=size, join=False, start_method=START_METHOD
+        )
+        try:
+            _watch(context.processes, stop)
+        finally:
+            died = _end(context.processes)
+        results = [_result(folder, rank) for rank in range(size)]
+    stopped = [result["stopped"] for result in results if "stopped" in result]
+    if stopped:
+        raise SystemExit(stopped[0])
+    if died and stop.number is not None:
+        raise SystemExit(128 + stop.number)  # it was too early to save anything
+    if died:
+        _fail(name, died, results)
+
+
+def _work(rank: int, size: int, folder: str, progress, run: dict) -> None:
+    """The life of one rank. What ends it is left in a file; Python's own way out could wait for ranks that are gone."""
+    report = run_reporter(progress) if rank == 0 else None
+    result: dict = {}
+    # What all ranks would say, one says.
+    quiet = contextlib.nullcontext() if rank == 0 else contextlib.redirect_stdout(open(os.devnull, "w"))  # noqa: SIM115
+    try:
+        with quiet, distributed.joined(rank, size, Path(folder) / "meeting", run["device"]) as group:
+            try:
+                train_fold(**run, report=report, group=group)
+            except SystemExit as stop:
+                result["stopped"] = stop.code
+            group.wait()
+    except Exception as error:
+        traceback.print_exc()
+        clear = isinstance(error, FoldstackError)
+        result["sentence" if clear else "error"] = str(error) if clear else f"{type(error).__name__}: {error}"
+    result["time"] = time.time()
+    write_json(_result_file(folder, rank), result)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1 if {"sentence", "error"} & set(result) else 0)
+
+
+def _watch(processes, stop: StopSignal) -> None:
+    """Hand signals on until all ranks have ended well, or one has not."""
+    told = None
+    while True:
+        running = [process for process in processes if process.exitcode is None]
+        if not running or any(process.exitcode for process in processes):
+            return
+        if stop.number != told:
+            told = stop.number
+            for process in running:
+                _send(process, told)
+        wait([process.sentinel for process in running], LOOK_EVERY)
+
+
+def _end(processes) -> dict[int, int]:
+    """End what still runs: by itself, since a lost connection is an error, or by force.
+
+    Returns:
+        Exit codes other than 0, by rank, of those that were not forced.
+    """
+    died = {}
+    until = time.monotonic() + GRACE
+    for rank, process in enumerate(processes):
+        process.join(max(0.0, until - time.monotonic()))
+        if process.exitcode is None:
+            _send(process, signal.SIGKILL)
+            process.join(GRACE)  # not for ever: a process may hang in the driver
+        elif process.exitcode:
+            died[rank] = process.exitcode
+    return died
+
+
+def _send(process, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, number)
+
+
+def _fail(name: str, died: dict[int, int], results: list[dict]) -> None:
+    """Raise the first cause: a rank whose peer is gone fails too, and says something about a connection."""
+    for rank, code in died.items():
+        if code < 0:
+            raise FoldstackError(
+                f"{name}: the process of card {rank} (of {len(results)}) was killed by signal {-code} "
+                f"({signal.Signals(-code).name}), so the others were ended; if that was for want of memory give the "
+                "job more, and run the same command again: it goes on from its last checkpoint."
+            )
+    failed = sorted((rank for rank in died if "time" in results[rank]), key=lambda rank: results[rank]["time"])
+    for rank in failed:
+        if "sentence" in results[rank]:
+            raise FoldstackError(results[rank]["sentence"])
+    for rank in failed:
+        raise RuntimeError(f"{name}: the process of card {rank} failed: {results[rank].get('error')}")
+    raise RuntimeError(f"{name}: the processes of its cards ended with {died} and left no word")
+
+
+def _result_file(folder: str, rank: int) -> Path:
+    return Path(folder) / f"rank{rank}.json"
+
+
+def _result(folder: str, rank: int) -> dict:
+    path = _result_file(folder, rank)
+    return read_json(path) if path.exists() else {}
+
+
+def torch_device(claimed: str) -> str:
+    """What torch trains on behind `claim`: "cuda", or "cpu" where none was claimed or the cards are fake.
+
+    Raises:
+        FoldstackError: a card was claimed, and torch cannot use it.
+    """
+    if claimed == "cpu" or torch.cuda.is_available():
+        return claimed
+    if inventory.FAKE in os.environ:
+        print("stand-in cards: trains on the CPU")
+        return "cpu"
+    raise FoldstackError(
+        f"torch {torch.__version__} cannot use the card {os.environ.get('CUDA_VISIBLE_DEVICES', '')!r} that this run "
+        "was given: its driver is missing or too old for this torch; update the driver, or set device: cpu."
+    )

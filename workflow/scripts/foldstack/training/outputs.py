@@ -1,0 +1,83 @@
+"""The files that a run leaves (docs/reference/files.md, "runs"): history, predictions, and what run.json says of it."""
+
+import csv
+import os
+import resource
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from foldstack import files, tables
+from foldstack.models.flops import count_flops
+from foldstack.models.network import Classifier
+from foldstack.probabilities import softmax
+from foldstack.reruns import versions
+from foldstack.training.schedules import peak_rate
+from foldstack.training.state import State, Subset
+
+HISTORY = ("epoch", "lr", "train_loss", "inner_loss", "inner_accuracy")
+
+
+def write_history(history: list[dict], path) -> None:
+    """Write history.csv: one row an epoch, no timings, so that equal runs give equal bytes."""
+    with files.atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, HISTORY, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def write_run_predictions(ids: list[str], logits: np.ndarray, classes: list[str], path, **ranks) -> None:
+    """Write logits (N, C) and their softmax by sample id, with `text.ranking.ranks` where there are captions."""
+    tables.write_predictions(tables.predictions(ids, softmax(logits), logits, classes=classes, **ranks), path, classes)
+
+
+def sweep(outputs: dict) -> None:
+    """Remove what a process killed while writing may have left beside the outputs."""
+    for path in map(Path, outputs.values()):
+        for part in path.parent.glob(f".{path.name}.*"):
+            part.unlink(missing_ok=True)
+
+
+def digests(subsets: dict[str, Subset]) -> dict:
+    """Which samples the run saw: digests of ids and counts, by the names of run.json."""
+    names = {"train": "train", "selection": "selection", "predicted": "oof"}
+    ids = {name: subsets[key].ids for name, key in names.items()}
+    digests = {f"{name}_ids": tables.ids_digest(value) if value else None for name, value in ids.items()}
+    return digests | {f"n_{name}": len(value) for name, value in ids.items()}
+
+
+def figures(state: State, classifier: Classifier, sample: torch.Tensor) -> dict:
+    """What training came to, and the size of the network; `sample` is one stored sample (1, ...)."""
+    return {
+        "epochs_run": len(state.history),
+        "selected_epoch": state.selected_epoch,
+        "temperature": classifier.spec.get("temperature"),
+        "micro_batch": state.micro_batch,
+        "parameters": sum(parameter.numel() for parameter in classifier.parameters()),
+        "flops": count_flops(classifier, sample),
+    }
+
+
+def scale(config: dict, world_size: int) -> dict:
+    """What the number of cards made of `batch_size` and `lr`."""
+    effective = config["batch_size"] * config["accumulate"] * world_size
+    return {"world_size": world_size, "effective_batch": effective, "peak_lr": peak_rate(config, world_size)}
+
+
+def machine(device: str, threads: int) -> dict:
+    """Where the run trained, with which versions, and what memory it took."""
+    return {
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "cards": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+        "threads": threads,
+        "peak_memory_mb": round(_peak_memory(device), 1),
+        "versions": versions.versions(),
+    }
+
+
+def _peak_memory(device: str) -> float:
+    """MiB: of the card's allocator, or of this process."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
