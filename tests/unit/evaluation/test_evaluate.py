@@ -14,6 +14,7 @@ from foldstack import tables
 from foldstack.ensemble.members import read_members
 from foldstack.ensemble.stacking import METHODS
 from foldstack.errors import FoldstackError
+from foldstack.evaluation import evaluate as evaluation
 from foldstack.evaluation import metrics
 from foldstack.report.summary import human, summary
 
