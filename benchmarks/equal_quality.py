@@ -31,8 +31,10 @@ from foldstack.data.pixels import open_pixels  # noqa: E402
 from foldstack.data.prepare import prepare  # noqa: E402
 from foldstack.models import registry  # noqa: E402
 from foldstack.reruns import versions  # noqa: E402
+from foldstack.reruns.code_digest import Code  # noqa: E402
 from foldstack.training import augment  # noqa: E402
-from foldstack.training.run import train_fold  # noqa: E402
+from foldstack.training.run import Place, Run, RunFiles  # noqa: E402
+from foldstack.training.train import train_fold  # noqa: E402
 
 ARCHITECTURE, LR = "small_cnn", 0.003
 SCORES = {"accuracy": ".4f", "log_loss": ".4f"}
@@ -70,18 +72,8 @@ class Digits:
         """Logits of the test samples, by a run without a held-out fold: the one behind the last."""
         folder = self.folder / f"seed{seed}"
         outputs = {key: folder / name for key, name in OUTPUTS.items()}
-        train_fold(
-            **self.paths,
-            model=ARCHITECTURE,
-            seed=seed,
-            fold=2,
-            config=self.config,
-            code=[],
-            outputs=outputs,
-            work=folder / "work",
-            device="cpu",
-            threads=1,
-        )
+        run = Run(ARCHITECTURE, seed, 2, self.config, Code("", []))
+        train_fold(run, RunFiles(**self.paths), Place(outputs, folder / "work"), device="cpu", threads=1)
         classes = self.dataset["classes"]
         return tables.logits(tables.read_predictions(outputs["test"], classes), classes)
 

@@ -39,9 +39,11 @@ from foldstack import files  # noqa: E402
 from foldstack.config import resolve  # noqa: E402
 from foldstack.models import network, registry  # noqa: E402
 from foldstack.reruns import versions  # noqa: E402
+from foldstack.reruns.code_digest import Code  # noqa: E402
 from foldstack.training import augment, checkpoint, distributed, inputs, loop, steps  # noqa: E402
 from foldstack.training.precision import Precision  # noqa: E402
-from foldstack.training.state import State, Subset  # noqa: E402
+from foldstack.training.run import Run  # noqa: E402
+from foldstack.training.state import Data, State, Subset  # noqa: E402
 
 CASES = {  # name: architecture, size, batch size, steps a round, file type
     "small": ("small_resnet", 32, 64, 40, "png"),
@@ -145,16 +147,14 @@ class Case:
         with _changed(inputs, "IN_MEMORY_BYTES", 0 if mapped else 2**40):
             read = inputs.open_pixels(self.folder / "pixels.npy", self.device.type)
         ids = [f"{i:06}" for i in range(self.count)]
+        learned = Subset(ids, np.arange(self.count), self.labels.astype(np.int64))
+        nothing = Subset([], np.empty(0, np.int64), np.empty(0, np.int64))
+        current = checkpoint.Checkpoint(self.folder / "work" / str(id(classifier)), {})
         trained = loop.Loop(
+            Run("bench", 0, 0, settled, Code("", [])),
             classifier,
-            read,
-            Subset(ids, np.arange(self.count), self.labels.astype(np.int64)),
-            Subset([], np.empty(0, np.int64), np.empty(0, np.int64)),
-            settled,
-            name="bench",
-            seed=0,
-            fold=0,
-            checkpoint=checkpoint.Checkpoint(self.folder / "work" / str(id(classifier)), {}),
+            Data(read, learned, nothing),
+            checkpoint.Checkpoints(current, None),
             stop=SimpleNamespace(number=None),
             report=lambda **_: None,
             group=distributed.Group(),

@@ -118,7 +118,7 @@ use rule train_fold as line_train_fold with:
         config=line_training,
         content=content,
         tolerate=False,
-        cards=lambda wildcards, output: card_plan(wildcards.model),
+        gpus=lambda wildcards, output: card_plan(wildcards.model),
         events=lambda wildcards, output: f"{RESULTS}/{wildcards.line}/tensorboard/{wildcards.model}/seed{wildcards.seed}/fold{wildcards.fold}",
         work=lambda wildcards: f"{RESULTS}/{wildcards.line}/work",
         progress=lambda wildcards: f"{RESULTS}/{wildcards.line}/work/progress/{wildcards.model}.seed{wildcards.seed}.fold{wildcards.fold}.json",

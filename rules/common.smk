@@ -73,9 +73,11 @@ def decisive_slice():
 
 @functools.cache
 def code(script, model=None, architecture=None):
-    """Digests of all first-party code that `script` can reach; with `model`, of its architecture too."""
+    """The digest of all code that `script` can reach; with `model`, of its architecture too."""
     architecture = CONFIG["models"][model]["architecture"] if model else architecture
-    return code_digest.closure(script, (registry.module_name(architecture),) if architecture else ())
+    found = code_digest.of_script(script, (registry.module_name(architecture),) if architecture else ())
+    code_digest.remember(found)
+    return found.digest
 
 
 def prepared(path):

@@ -36,7 +36,7 @@ rule train_student:
         ),
         content=content,
         # They take `output` so that Snakemake does not track them: neither changes what a run gives.
-        cards=lambda wildcards, output: configuration.canonical(
+        gpus=lambda wildcards, output: configuration.canonical(
             {"devices": STUDENT["devices"], "others": CONFIG["devices"], "share": 1, "busy": CONFIG["busy"]}
         ),
         events=lambda wildcards, output: f"{RESULTS}/tensorboard/student/fold{wildcards.fold}",

@@ -55,7 +55,7 @@ rule train_fold:
         content=content,
         # They take `output` so that Snakemake does not track them: none changes what a run gives.
         tolerate=lambda wildcards, output: CONFIG["stack"]["quorum"] < 1,
-        cards=lambda wildcards, output: card_plan(wildcards.model),
+        gpus=lambda wildcards, output: card_plan(wildcards.model),
         events=lambda wildcards, output: f"{RESULTS}/tensorboard/{wildcards.model}/seed{wildcards.seed}/fold{wildcards.fold}",
         # Checkpoints are not declared outputs, which Snakemake would delete before the job starts again.
         work=lambda wildcards: f"{RESULTS}/work",

@@ -87,7 +87,8 @@ def test_a_read_only_folder(made, folder):
 
 def test_a_second_snakemake_is_refused_and_another_experiment_is_not(made):
     holder = (
-        "import sys; sys.path.insert(0, 'workflow/scripts'); from pathlib import Path; from foldstack.jobs import lock; "
+        "import sys; sys.path.insert(0, 'workflow/scripts'); from pathlib import Path\n"
+        "from foldstack.jobs import lock\n"
         "lock.hold(Path('results/tiny')); print('held', flush=True); sys.stdin.read()"
     )
     first = subprocess.Popen(

@@ -7,50 +7,22 @@ import numpy as np
 import pandas as pd
 
 from foldstack import tables
-from foldstack.training.run import train_fold
+from foldstack.config import resolve
+from foldstack.reruns.code_digest import Code
+from foldstack.training.run import Place, Run, RunFiles
+from foldstack.training.train import train_fold
 
-CONFIG = {
+SETTINGS = {
     "architecture": "small_cnn",
     "options": {"width": 4, "dropout": 0.3},
-    "pretrained": False,
     "epochs": 3,
     "batch_size": 16,
-    "optimizer": "adamw",
     "lr": 0.01,
-    "weight_decay": 0.05,
-    "momentum": 0.9,
-    "schedule": "cosine",
-    "warmup_epochs": 1.0,
-    "step_epochs": 2,
-    "decay": 0.1,
-    "plateau_patience": 1,
-    "loss": "cross_entropy",
-    "label_smoothing": 0.0,
-    "focal_gamma": 2.0,
-    "class_weights": "none",
-    "sampling": "plain",
-    "accumulate": 1,
-    "layer_decay": None,
-    "head_only_epochs": 0,
-    "ema_decay": None,
-    "clip_norm": None,
-    "gradient_checkpointing": False,
-    "compile": False,
-    "deterministic": True,
-    "min_lr": 0.0,
-    "milestones": [],
     "augmentation": "strong",
-    "augment": {},
-    "swap": False,
-    "tta": [],
-    "temperature": False,
-    "selection": "inner",
-    "early_stopping": None,
-    "image_size": None,
-    "gpus": 0,
-    "threads": 1,
-    "precision": "auto",
 }
+CONFIG = resolve.training_slice(resolve.resolve({"experiment": "tiny", "models": {"tiny": SETTINGS}}), "tiny")
+CONFIG |= {"gpus": 0, "threads": 1}
+CODE = Code("0123", ["train_fold.py@0123"])
 OUTPUTS = {
     "weights": "weights.safetensors",
     "oof": "oof.parquet",
@@ -111,26 +83,18 @@ def write_inputs(folder: Path, *, task: str = "images", change=None) -> dict:
     return paths
 
 
+def run_of(*, seed: int = 0, fold: int = 1, **config) -> Run:
+    return Run("tiny", seed, fold, CONFIG | config, CODE)
+
+
 def train(
     inputs: dict, folder: Path, *, seed=0, fold=1, report=None, pretrained=None, events=None, **config
 ) -> dict[str, Path]:
     """Run `train_fold` on the CPU; returns the output paths. Checkpoints live in folder/work."""
     outputs = {key: folder / name for key, name in OUTPUTS.items()}
-    train_fold(
-        **inputs,
-        model="tiny",
-        seed=seed,
-        fold=fold,
-        config=CONFIG | config,
-        code=["train_fold.py@0123"],
-        outputs=outputs,
-        work=folder / "work",
-        device="cpu",
-        threads=1,
-        report=report,
-        events=events,
-        pretrained=pretrained,
-    )
+    run = run_of(seed=seed, fold=fold, **config)
+    place = Place(outputs, folder / "work", events=events)
+    train_fold(run, RunFiles(**inputs, pretrained=pretrained), place, device="cpu", threads=1, report=report)
     return outputs
 
 

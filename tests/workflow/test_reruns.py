@@ -141,7 +141,7 @@ def test_going_back_to_an_earlier_config_trains_nothing(copy_of_finished, finish
     assert oof_bytes(copy_of_finished) == oof_bytes(finished)
     for fold in (0, 1):
         log = copy_of_finished.results / "logs" / "train_fold" / "cnn" / "seed0" / f"fold{fold}.log"
-        assert "taken up again" in log.read_text()
+        assert "reused: this run finished on" in log.read_text()
 
 
 def oof_bytes(project) -> bytes:

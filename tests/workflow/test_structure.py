@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from foldstack.models import registry
+from foldstack.reruns import code_digest
+
 ROOT = Path(__file__).resolve().parents[2]
 RULE_FILES = sorted((ROOT / "rules").glob("*.smk"))
 SCRIPTS = ROOT / "workflow" / "scripts"
@@ -60,6 +63,74 @@ def test_the_library_never_imports_snakemake(path):
     }
     names |= {node.module or "" for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)}
     assert not [name for name in names if name.split(".")[0] == "snakemake"]
+
+
+# Who may import whom: a room only what stands on a lower floor, and so no circle of rooms is possible.
+FLOORS = (
+    {"errors", "probabilities"},
+    {"files", "gpus"},
+    {"reruns", "tables", "text"},
+    {"data", "jobs", "models", "ensemble"},
+    {"config", "folds", "evaluation", "report"},
+    {"training", "export"},
+)
+LIBRARY = SCRIPTS / "foldstack"
+
+
+def room(path: Path) -> str:
+    """A folder of the library, or a file that stands beside the folders."""
+    first = path.relative_to(LIBRARY).parts[0]
+    return first.removesuffix(".py")
+
+
+def arrows() -> set[tuple[str, str, str]]:
+    """(room, room that it imports, the file that does) of all imports between rooms."""
+    found = set()
+    for path in LIBRARY.rglob("*.py"):
+        found |= {(room(path), room(taken.target), path.name) for taken in code_digest._parsed(path)[1]}
+    return {arrow for arrow in found if arrow[0] != arrow[1]}
+
+
+def test_imports_run_one_way_from_floor_to_floor():
+    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
+    rooms = {room(path) for path in LIBRARY.rglob("*.py")} - {"__init__"}
+    assert rooms == set(floor)
+    assert not [arrow for arrow in sorted(arrows()) if floor[arrow[1]] >= floor[arrow[0]]]
+    assert len({arrow[:2] for arrow in arrows()}) > 30
+
+
+def test_rooms_that_decide_no_result_cannot_decide_one():
+    """They are left out of the jobs' digests, so they may import nothing that counts, not even late or by name."""
+    allowed = {*code_digest.PLUMBING, *(Path(name).stem for name in code_digest.BENEATH)}
+    libraries = {"torch", "timm", "numpy", "pandas", "sklearn", "lightgbm", "PIL", "onnx", "onnxruntime"}
+    for name in code_digest.PLUMBING:
+        for path in (LIBRARY / name).rglob("*.py"):
+            tree = ast.parse(path.read_text())
+            imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+            imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+            assert not {module.partition(".")[0] for module in imported} & libraries, path
+            assert not imported & {"importlib", "runpy"}, path
+            assert {room(taken.target) for taken in code_digest._parsed(path)[1]} <= allowed, path
+
+
+def test_what_decides_no_result_is_in_no_digest():
+    """A word in the lock, a lease, the terminal, TensorBoard trains nothing again."""
+    for script in sorted(SCRIPTS.glob("*.py")):
+        architectures = [()] + [(registry.module_name(name),) for name in ("small_cnn", "pair_net", "clip", "resnet18")]
+        for extra in architectures if script.name.startswith("train") else [()]:
+            files = [entry.partition("@")[0] for entry in code_digest.of_script(script.name, extra).files]
+            assert files
+            assert not [
+                name for name in files if name.startswith(tuple(f"foldstack/{n}/" for n in code_digest.PLUMBING))
+            ]
+
+
+def test_every_room_has_its_sentence_and_an_empty_init():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    for name in set().union(*FLOORS):
+        assert re.search(rf"^\| `{name}(/|\.py)` \| .+ \|$", text, re.MULTILINE), name
+    for path in LIBRARY.rglob("__init__.py"):
+        assert not path.read_text(), f"{path} must stay empty: importing it would import more than is asked for"
 
 
 def nodes(schema, where=""):

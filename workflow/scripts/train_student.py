@@ -5,54 +5,31 @@ import json
 from pathlib import Path
 
 from foldstack.files import read_json
-from foldstack.gpus.claim import claim
-from foldstack.jobs import tensorboard
 from foldstack.jobs.job import job
-from foldstack.jobs.progress import run_reporter
-from foldstack.reruns import finished_runs
-from foldstack.training.distributed import world_size
-from foldstack.training.launcher import torch_device
+from foldstack.jobs.run_job import run_job
+from foldstack.training.run import Place, Run, RunFiles
 
 NAME = "student"
 
 
-def main(smk):
-    with job(smk):
-        outputs = {key: smk.output[key] for key in ("weights", "oof", "test", "history", "run")}
-        stack, config = read_json(smk.input.stack), json.loads(smk.params.config)
+def main(snakemake):
+    with job(snakemake) as code:
+        given, params = snakemake.input, snakemake.params
+        stack, config = read_json(given.stack), json.loads(params.config)
         # What it learns from decides the result as the config does, so it stands with it.
-        learned = hashlib.sha256(Path(smk.input.stack_oof).read_bytes()).hexdigest()
+        learned = hashlib.sha256(Path(given.stack_oof).read_bytes()).hexdigest()
         config |= {"soft_labels": f"{stack['method']} {learned[:16]}"}
-        run = {"model": NAME, "seed": config["seeds"][0], "fold": int(smk.wildcards.fold), "config": config}
-        run |= {"code": list(smk.params.get("code", []))}
-        data, folds = (read_json(smk.input[key])["digest"] for key in ("dataset", "folds_summary"))
-        kept = finished_runs.restore(smk.params.work, finished_runs.identity(**run, data=data, folds=folds), outputs)
-        if kept is not None:
-            print("taken up again: this very run was finished before, nothing was trained")
-            tensorboard.write_history(outputs["history"], kept["finished"], smk.params.events)
-            return
-        report = run_reporter(smk.params.progress)
-        plan, what = json.loads(smk.params.cards), f"student, fold {run['fold']}"
-        with claim(int(smk.resources.gpu), plan, what=what, say=lambda text: report(waiting=text)) as claimed:
-            # Imports torch, which must see the claimed cards only.
+        run = Run(NAME, config["seeds"][0], int(snakemake.wildcards.fold), config, code)
+        files = RunFiles.of_job(snakemake, soft_labels=(given.stack_oof, stack["method"]))
+        place = Place.of_job(snakemake)
+
+        def train(device: str) -> None:
+            # Imports torch, which must see the leased GPUs only.
             from foldstack.training.launcher import train_on
 
-            train_on(
-                world_size(config["gpus"]),
-                **run,
-                samples=smk.input.samples,
-                pixels=smk.input.pixels,
-                dataset=smk.input.dataset,
-                folds=smk.input.folds,
-                folds_summary=smk.input.folds_summary,
-                outputs=outputs,
-                work=smk.params.work,
-                device=torch_device(claimed),
-                threads=int(smk.threads),
-                progress=smk.params.progress,
-                events=smk.params.events,
-                soft_labels=(smk.input.stack_oof, stack["method"]),
-            )
+            train_on(device, run, files, place, int(snakemake.threads))
+
+        run_job(snakemake, run, files, place, train)
 
 
 if __name__ == "__main__":

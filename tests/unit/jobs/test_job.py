@@ -13,7 +13,7 @@ import pytest
 from foldstack import files
 from foldstack.errors import FoldstackError
 from foldstack.jobs import job
-from foldstack.reruns import versions
+from foldstack.reruns import code_digest, versions
 
 SCRIPT = """
 import os, sys
@@ -21,7 +21,7 @@ from types import SimpleNamespace
 from foldstack.errors import FoldstackError
 from foldstack.jobs.job import job
 
-smk = SimpleNamespace(log=[sys.argv[1]], params={"code": sys.argv[3:]}, wildcards={}, rule="r")
+smk = SimpleNamespace(log=[sys.argv[1]], params=dict(code=(sys.argv[3:] or [None])[0]), wildcards={}, rule="r")
 with job(smk):
     print("from python")
     os.system("echo from a child process")
@@ -84,8 +84,10 @@ def test_versions_name_what_decides_a_result():
     assert {"python", "torch", "lightgbm", "numpy"} <= set(found)
 
 
-def test_job_refuses_code_that_changed_since_planning(tmp_path):
-    done, log = run_script(tmp_path, "succeed", "foldstack/errors.py@0123456789ab")
+def test_job_refuses_code_that_changed_since_planning(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code_digest.remember(code_digest.Code("0123", ["foldstack/errors.py@0123456789ab"]))
+    done, log = run_script(tmp_path, "succeed", "0123")
     assert done.returncode == 1
     assert "from python" not in log
     assert log.splitlines()[-1].endswith("errors.py was edited while the workflow ran; run the same command again.")

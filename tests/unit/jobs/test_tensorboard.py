@@ -89,7 +89,7 @@ def test_a_run_taken_up_again_shows_its_own_curves(inputs, tmp_path, monkeypatch
     for epochs in (2, 1, 2):
         script.main(training_job(inputs, tmp_path, epochs=epochs))
         check_curves(tmp_path / "tensorboard", tmp_path / "history.csv")
-    assert "taken up again" in capsys.readouterr().out
+    assert "reused: this run finished on" in capsys.readouterr().out
 
 
 def test_a_full_disk_or_a_forbidden_folder_costs_curves_only(tmp_path, capsys):

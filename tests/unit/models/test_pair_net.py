@@ -192,10 +192,10 @@ def test_options_that_do_not_go_together_are_said_before_anything_starts(options
 
 
 def test_a_runs_code_covers_towers_and_fusions():
-    closure = code_digest.closure("train_fold.py", (registry.module_name("pair_net"),))
-    files = {entry.partition("@")[0] for entry in closure}
+    code = code_digest.of_script("train_fold.py", (registry.module_name("pair_net"),))
+    files = {entry.partition("@")[0] for entry in code.files}
     assert {
         f"foldstack/models/{name}.py"
         for name in ("architectures/pair_net", "pairs/towers", "pairs/fusion", "pairs/levels")
     } <= files
-    assert "foldstack/models/pairs/" not in "".join(code_digest.closure("train_fold.py"))
+    assert "foldstack/models/pairs/" not in "".join(code_digest.of_script("train_fold.py").files)

@@ -1,4 +1,4 @@
-"""Finished runs: taken up again when they are whole and of this very identity, never otherwise."""
+"""Finished runs: reused when they are whole and of this very identity, never otherwise."""
 
 import json
 import os
@@ -14,9 +14,15 @@ from training_inputs import OUTPUTS, write_inputs
 
 import train_fold as script
 from foldstack.reruns import finished_runs, versions
+from foldstack.reruns.code_digest import Code
+from foldstack.training.run import Run
 
-RUN = {"config": {"lr": 0.1, "epochs": 2}, "code": ["a@1", "b@2"], "data": "d", "folds": "f"}
+RUN = {"config": {"lr": 0.1, "epochs": 2}, "code": "c", "data": "d", "folds": "f"}
 RUN |= {"model": "m", "seed": 0, "fold": 1}
+
+
+def identity_of(*, data: str, folds: str, code: str, **run) -> dict:
+    return finished_runs.identity(Run(code=Code(code, ["train_fold.py@0"]), **run), data=data, folds=folds)
 
 
 def write_outputs(folder: Path) -> dict:
@@ -40,7 +46,7 @@ def delete(outputs) -> None:
 @pytest.fixture
 def kept(tmp_path):
     """(work folder, identity, outputs) of a run that was kept."""
-    outputs, identity = write_outputs(tmp_path / "run"), finished_runs.identity(**RUN)
+    outputs, identity = write_outputs(tmp_path / "run"), identity_of(**RUN)
     finished_runs.keep(tmp_path / "work", identity, outputs)
     return tmp_path / "work", identity, outputs
 
@@ -75,14 +81,14 @@ def test_replacing_an_output_leaves_the_kept_one(kept):
 @pytest.mark.parametrize("key", RUN)
 def test_any_other_identity_is_not_taken(kept, key):
     work, _, outputs = kept
-    change = {"config": {"lr": 0.1, "epochs": 3}, "code": ["a@1", "b@3"], "seed": 1, "fold": 0}.get(key, "other")
-    assert finished_runs.restore(work, finished_runs.identity(**RUN | {key: change}), outputs) is None
+    change = {"config": {"lr": 0.1, "epochs": 3}, "seed": 1, "fold": 0}.get(key, "other")
+    assert finished_runs.restore(work, identity_of(**RUN | {key: change}), outputs) is None
 
 
 def test_other_versions_are_another_identity_and_the_order_of_keys_is_not(monkeypatch):
-    key = finished_runs.digest(finished_runs.identity(**RUN))
-    turned = RUN | {"config": {"epochs": 2, "lr": 0.1}, "code": ["b@2", "a@1"]}
-    assert finished_runs.digest(finished_runs.identity(**turned)) == key
+    key = finished_runs.digest(identity_of(**RUN))
+    turned = RUN | {"config": {"epochs": 2, "lr": 0.1}}
+    assert finished_runs.digest(identity_of(**turned)) == key
     for package in versions.DECISIVE_PACKAGES:
         with monkeypatch.context() as patch:
             found = finished_runs.importlib.metadata.version
@@ -91,13 +97,13 @@ def test_other_versions_are_another_identity_and_the_order_of_keys_is_not(monkey
                 "version",
                 lambda name, p=package, f=found: "0.0" if name == p else f(name),
             )
-            assert finished_runs.digest(finished_runs.identity(**RUN)) != key
+            assert finished_runs.digest(identity_of(**RUN)) != key
 
 
 @given(data=st.data())
 def test_any_damage_is_noticed_and_the_entry_removed(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("kept")
-    outputs, identity = write_outputs(folder / "run"), finished_runs.identity(**RUN)
+    outputs, identity = write_outputs(folder / "run"), identity_of(**RUN)
     finished_runs.keep(folder, identity, outputs)
     delete(outputs)
     entry = next(finished_runs.shelf(folder).iterdir())
@@ -119,7 +125,7 @@ def test_any_damage_is_noticed_and_the_entry_removed(tmp_path_factory, data):
 
 def test_an_entry_under_a_foreign_name_is_not_taken(kept, capsys):
     work, identity, outputs = kept
-    other = finished_runs.identity(**RUN | {"seed": 1})
+    other = identity_of(**RUN | {"seed": 1})
     entry = finished_runs.shelf(work) / finished_runs.digest(identity)[:16]
     entry.rename(finished_runs.shelf(work) / finished_runs.digest(other)[:16])
     assert finished_runs.restore(work, other, outputs) is None
@@ -131,7 +137,7 @@ def test_without_hard_links_files_are_copied(tmp_path, monkeypatch):
         raise OSError("no links here")
 
     monkeypatch.setattr(os, "link", refuse)
-    outputs, identity = write_outputs(tmp_path / "run"), finished_runs.identity(**RUN)
+    outputs, identity = write_outputs(tmp_path / "run"), identity_of(**RUN)
     before = contents(outputs)
     finished_runs.keep(tmp_path, identity, outputs)
     delete(outputs)
@@ -145,7 +151,7 @@ def test_a_run_that_cannot_be_kept_is_no_failure(tmp_path, monkeypatch, capsys):
 
     outputs = write_outputs(tmp_path / "run")
     monkeypatch.setattr(finished_runs, "_link", full)
-    finished_runs.keep(tmp_path, finished_runs.identity(**RUN), outputs)
+    finished_runs.keep(tmp_path, identity_of(**RUN), outputs)
     assert "disk full" in capsys.readouterr().out
     assert list(finished_runs.shelf(tmp_path).iterdir()) == []
 
@@ -182,14 +188,14 @@ def start(tmp_path, monkeypatch, capsys):
 
 def test_going_back_to_an_earlier_config_does_not_train(start, tmp_path, monkeypatch):
     outputs, log = start(epochs=2)
-    assert "taken up" not in log
+    assert "reused" not in log
     first = contents(outputs)
     assert contents(start(epochs=3)[0])["weights"] != first["weights"]
     with monkeypatch.context() as patch:
-        patch.setattr("foldstack.training.run.train_fold", None)  # it would be called
+        patch.setattr("foldstack.training.train.train_fold", None)  # it would be called
         outputs, log = start(epochs=2)
     assert contents(outputs) == first  # run.json with its times, too
-    assert "taken up again" in log
+    assert "reused: this run finished on" in log
     progress = json.loads((tmp_path / "run" / "progress.json").read_text())
     assert (progress["reused"], progress["epoch"], progress["epochs"]) == (True, 2, 2)
 
@@ -201,10 +207,10 @@ def test_a_damaged_entry_is_trained_again(start, tmp_path):
     kept.write_bytes(b"x" + kept.read_bytes()[1:])
     outputs, log = start(epochs=1)
     assert "oof.parquet is not what was kept" in log
-    assert "taken up" not in log
+    assert "reused" not in log
     again = contents(outputs)
     assert {key: again[key] for key in again if key != "run"} == {key: first[key] for key in first if key != "run"}
-    assert "taken up again" in start(epochs=1)[1]  # the new one was kept
+    assert "reused" in start(epochs=1)[1]  # the new one was kept
 
 
 def test_a_run_is_taken_up_without_importing_torch():

@@ -5,13 +5,27 @@ import logging
 
 import pytest
 
-from foldstack.reruns import reasons
+from foldstack.reruns import code_digest, reasons
 
 PARAMS = "Params have changed since last execution: Union of exclusive params before and now across all output: "
 RUN = {"model": "resnet18", "seed": "0", "fold": "1"}
 DATA = json.dumps({"data": {"format": "digits", "image_size": None, "seed": 0, "test_fraction": 0.2}}, sort_keys=True)
 TRAINING = {"architecture": "resnet18", "epochs": 30, "lr": 0.001, "options": {"width": 4}, "schedule": "cosine"}
-CODE = ["foldstack/loop.py@58ae280f7e78", "foldstack/losses.py@a0cc8268840b", "train_fold.py@77a674c7d112"]
+CODES = {  # digests and the files behind them
+    "0" * 16: ["foldstack/loop.py@58ae280f7e78", "foldstack/losses.py@a0cc8268840b", "train_fold.py@77a674c7d112"],
+    "1" * 16: ["foldstack/loop.py@58ae280f7e78", "foldstack/losses.py@ff", "train_fold.py@77a674c7d112"],
+    "2" * 16: ["foldstack/moved.py@58ae280f7e78", "foldstack/losses.py@a0cc8268840b", "foldstack/new.py@1",
+               "train_fold.py@2"],
+    "3" * 16: [f"foldstack/m{i}.py@1" for i in range(9)],
+    "4" * 16: [f"foldstack/m{i}.py@2" for i in range(9)],
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def remembered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for digest, files in CODES.items():
+        code_digest.remember(code_digest.Code(digest, files))
 
 
 def params(before, now):
@@ -71,17 +85,16 @@ CAPTURED = {
     ),
     "resnet18: epochs 30 → 50": (params([training()], [training(epochs=50)]), "train_fold", RUN),
     "resnet18: lr 0.001 → 0.01, options.width 4 → 8; code: foldstack/losses.py changed": (
-        params(
-            [training(), CODE], [training(lr=0.01, options={"width": 8}), [CODE[0], "foldstack/losses.py@ff", CODE[2]]]
-        ),
+        params([training(), "0" * 16], [training(lr=0.01, options={"width": 8}), "1" * 16]),
         "train_fold",
         RUN,
     ),
     "code: foldstack/new.py, train_fold.py changed": (
-        params([CODE], [[*CODE[:2], "foldstack/new.py@1", "train_fold.py@2"]]),
+        params(["0" * 16], ["2" * 16]),
         "train_fold",
         RUN,
     ),
+    "code changed": (params(["0" * 16], ["f" * 16]), "train_fold", RUN),
     "resnet18: options.depth none → 3": (
         params([training()], [training(options={"width": 4, "depth": 3})]),
         "train_fold",
@@ -102,6 +115,11 @@ def test_a_reason_becomes_a_line_in_words(words):
     assert reasons.in_words(*CAPTURED[words]) == words
 
 
+def test_code_of_an_older_version_is_read():
+    reason = params([["foldstack/loop.py@1", "train_fold.py@2"]], ["0" * 16])
+    assert reasons.in_words(reason, "train_fold", RUN) == "code changed"
+
+
 def test_members_and_settings_of_the_stack_are_named():
     reason = params([stack({"cnn": [0], "vit": [0]})], [stack({"cnn": [0, 1], "new": [0]}, num_leaves=3)])
     found = reasons.in_words(reason, "fit_stacker", {})
@@ -119,7 +137,7 @@ def test_what_is_not_understood_stays_as_it_is(reason):
 
 
 def test_many_names_are_counted():
-    reason = params([[f"foldstack/m{i}.py@1" for i in range(9)]], [[f"foldstack/m{i}.py@2" for i in range(9)]])
+    reason = params(["3" * 16], ["4" * 16])
     assert reasons.in_words(reason, "evaluate", {}).endswith("foldstack/m3.py and 5 more changed")
 
 

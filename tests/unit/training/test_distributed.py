@@ -5,19 +5,21 @@ import os
 import signal
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from fake_job import in_child
-from training_inputs import CLASSES, CONFIG, OUTPUTS, read_bytes, train, write_inputs
+from training_inputs import CLASSES, CONFIG, OUTPUTS, read_bytes, run_of, train, write_inputs
 
 from foldstack import tables
 from foldstack.errors import FoldstackError
 from foldstack.models.network import Classifier, load_classifier
 from foldstack.training import checkpoint, distributed, launcher, loop, steps
-from foldstack.training import run as one_run
+from foldstack.training import train as one_run
+from foldstack.training.run import Place, RunFiles
 from foldstack.training.schedules import peak_rate
 from foldstack.training.state import Subset
 
@@ -54,20 +56,9 @@ def every_step(monkeypatch):
 def train_on(size, inputs, folder, **config) -> dict[str, Path]:
     """As training_inputs.train, on `size` ranks; returns the output paths."""
     outputs = {key: folder / name for key, name in OUTPUTS.items()}
-    launcher.train_on(
-        size,
-        **inputs,
-        model="tiny",
-        seed=0,
-        fold=1,
-        config=CONFIG | config,
-        code=["train_fold.py@0123"],
-        outputs=outputs,
-        work=folder / "work",
-        device="cpu",
-        threads=1,
-        progress=folder / "progress.json",
-    )
+    run, place = run_of(**config | {"gpus": "auto"}), Place(outputs, folder / "work", progress=folder / "progress.json")
+    with mock.patch.dict(os.environ, CUDA_VISIBLE_DEVICES=",".join("ABCD"[:size])):
+        launcher.train_on("cpu", run, RunFiles(**inputs), place, threads=1)
     return outputs
 
 
@@ -76,7 +67,7 @@ def on_one(config: dict, size: int) -> dict:
     return config | {"batch_size": config["batch_size"] * size, "lr": peak_rate(config, size)}
 
 
-def run_of(outputs) -> dict:
+def record_of(outputs) -> dict:
     return json.loads(outputs["run"].read_text())
 
 
@@ -97,7 +88,7 @@ def agree(one, other, optimizer="sgd"):
         pair = [tables.read_predictions(outputs[key], CLASSES) for outputs in (one, other)]
         assert list(pair[0]["sample_id"]) == list(pair[1]["sample_id"])
         np.testing.assert_allclose(*(tables.logits(table, CLASSES) for table in pair), rtol=0, atol=tolerance)
-    assert run_of(one)["selected_epoch"] == run_of(other)["selected_epoch"]
+    assert record_of(one)["selected_epoch"] == record_of(other)["selected_epoch"]
 
 
 def at_step(step, action, rank=0):
@@ -119,10 +110,10 @@ def test_two_ranks_agree_with_one_of_the_same_effective_batch(inputs, tmp_path, 
     two = train_on(2, inputs, tmp_path / "two", **config)
     one = train(inputs, tmp_path / "one", **on_one(config, 2))
     agree(one, two, optimizer)
-    assert run_of(two)["world_size"] == 2
-    assert run_of(two)["effective_batch"] == run_of(one)["effective_batch"] == 2 * batch_size
-    assert run_of(two)["peak_lr"] == run_of(one)["peak_lr"] == 0.002 * (2 if optimizer == "sgd" else 2**0.5)
-    assert run_of(one)["world_size"] == 1
+    assert record_of(two)["world_size"] == 2
+    assert record_of(two)["effective_batch"] == record_of(one)["effective_batch"] == 2 * batch_size
+    assert record_of(two)["peak_lr"] == record_of(one)["peak_lr"] == 0.002 * (2 if optimizer == "sgd" else 2**0.5)
+    assert record_of(one)["world_size"] == 1
     assert not [name for name in load_classifier(two["weights"]).state_dict() if "module." in name]
 
 
@@ -163,7 +154,7 @@ def test_ranks_augment_differently(inputs, tmp_path, monkeypatch):
         return changed
 
     monkeypatch.setattr(steps, "augment", noting)
-    monkeypatch.setattr(loop.Group, "part", lambda self, items: items)
+    monkeypatch.setattr(loop.Group, "shard", lambda self, items: items)
     monkeypatch.setattr(loop.Group, "join", lambda self, parts, n: parts)
     train_on(2, inputs, tmp_path / "run", epochs=1)
     first, second = (np.load(path) for path in seen.iterdir())
@@ -174,7 +165,7 @@ def test_ranks_augment_differently(inputs, tmp_path, monkeypatch):
 def test_early_stopping_and_plateau_end_all_ranks_alike(inputs, tmp_path):
     config = CONFIG | PLAIN | {"optimizer": "sgd", "lr": 0.05, "batch_size": 8, "schedule": "plateau", "epochs": 30}
     config |= {"early_stopping": 3, "plateau_patience": 1, "warmup_epochs": 0.0}
-    run = run_of(train_on(2, inputs, tmp_path, **config))
+    run = record_of(train_on(2, inputs, tmp_path, **config))
     assert run["epochs_run"] == run["selected_epoch"] + 3 < 30
 
 
@@ -229,9 +220,9 @@ def test_a_checkpoint_serves_any_number_of_ranks(inputs, tmp_path, no_batch_norm
         with pytest.raises(SystemExit):
             train_on(began, inputs, tmp_path / "run", **config)
     outputs = train_on(goes_on, inputs, tmp_path / "run", **config)
-    assert f"begun on {began} card(s)" in capfd.readouterr().out
+    assert f"begun on {began} GPU(s)" in capfd.readouterr().out
     agree(whole, outputs)
-    assert run_of(outputs)["effective_batch"] == run_of(whole)["effective_batch"] == 4 * began
+    assert record_of(outputs)["effective_batch"] == record_of(whole)["effective_batch"] == 4 * began
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -241,7 +232,7 @@ def test_a_killed_rank_ends_all_within_seconds(inputs, tmp_path, monkeypatch, ev
         kill = at_step(4, lambda: os.kill(os.getpid(), signal.SIGKILL), rank)
         patch.setattr(loop.Loop, "_train_step", kill)
         started = time.monotonic()
-        with pytest.raises(FoldstackError, match=rf"^{NAME}: the process of card {rank} .*signal 9 .SIGKILL.*others"):
+        with pytest.raises(FoldstackError, match=rf"^{NAME}: the process of GPU {rank} .*signal 9 .SIGKILL.*others"):
             train_on(2, inputs, tmp_path / "run", batch_size=8)
         assert time.monotonic() - started < launcher.GRACE
     assert not list((tmp_path / "run").glob("*.parquet"))
@@ -260,7 +251,7 @@ def test_a_rank_that_does_not_notice_is_ended_by_force(inputs, tmp_path, monkeyp
         proper(self, positions, position, rate)
 
     monkeypatch.setattr(loop.Loop, "_train_step", stepping)
-    with pytest.raises(FoldstackError, match=r"card 1 .*was killed"):
+    with pytest.raises(FoldstackError, match=r"GPU 1 .*was killed"):
         train_on(2, inputs, tmp_path / "run")
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
@@ -307,7 +298,7 @@ def test_any_other_failure_is_told_with_its_rank(inputs, tmp_path, monkeypatch):
         raise KeyError("no such thing")
 
     monkeypatch.setattr(loop.Loop, "_train_step", at_step(1, broken, rank=1))
-    with pytest.raises(RuntimeError, match="the process of card 1 failed: KeyError: 'no such thing'"):
+    with pytest.raises(RuntimeError, match="the process of GPU 1 failed: KeyError: 'no such thing'"):
         train_on(2, inputs, tmp_path)
 
 

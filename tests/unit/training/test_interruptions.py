@@ -11,7 +11,8 @@ from training_inputs import OUTPUTS, read_bytes, train, write_inputs
 
 from foldstack.errors import FoldstackError
 from foldstack.models.network import Classifier
-from foldstack.training import loop, run
+from foldstack.training import loop
+from foldstack.training import train as one_run
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
@@ -103,21 +104,21 @@ def test_a_signal_before_training_leaves_nothing(inputs, references, tmp_path, m
         os.kill(os.getpid(), number)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "read_subsets", reading)
+        patch.setattr(one_run, "read_subsets", reading)
         assert in_child(lambda: train(inputs, tmp_path)) != 0
     assert outputs_in(tmp_path) == set()
     assert read_bytes(train(inputs, tmp_path)) == read_bytes(references["cosine"])
 
 
 def test_a_signal_while_the_network_is_built_saves_the_first_step(inputs, references, tmp_path, monkeypatch):
-    build = run.Classifier
+    build = one_run.Classifier
 
     def slow(spec):
         os.kill(os.getpid(), signal.SIGTERM)
         return build(spec)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "Classifier", slow)
+        patch.setattr(one_run, "Classifier", slow)
         with pytest.raises(SystemExit):
             train(inputs, tmp_path)
     assert outputs_in(tmp_path) == set()
@@ -186,7 +187,7 @@ def test_weights_that_are_not_numbers_fail_the_run(inputs, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("fault", ["not finite", "unreadable"])
 def test_bad_initial_weights_are_named_as_such(inputs, tmp_path, monkeypatch, fault):
-    build = run.Classifier
+    build = one_run.Classifier
 
     def bad(spec):
         if fault == "unreadable":
@@ -196,7 +197,7 @@ def test_bad_initial_weights_are_named_as_such(inputs, tmp_path, monkeypatch, fa
             next(classifier.parameters()).view(-1)[0] = float("nan")
         return classifier
 
-    monkeypatch.setattr(run, "Classifier", bad)
+    monkeypatch.setattr(one_run, "Classifier", bad)
     wanted = {
         "not finite": "weights that it starts from are not finite",
         "unreadable": "cannot be built.*ends too early",

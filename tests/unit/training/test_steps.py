@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from training_inputs import CONFIG, read_bytes, train, write_inputs
+from training_inputs import read_bytes, run_of, train, write_inputs
 
 from foldstack import tables
 from foldstack.errors import FoldstackError
@@ -14,7 +14,7 @@ from foldstack.models.network import Classifier, load_classifier
 from foldstack.training import checkpoint, compiled, loop, seeding, steps
 from foldstack.training.distributed import Group
 from foldstack.training.ema import Average
-from foldstack.training.state import Subset
+from foldstack.training.state import Data, Subset
 
 SPEC = {"architecture": "small_cnn", "options": {"width": 4, "dropout": 0.0}, "channels": 1, "task": "images"}
 SPEC |= {"image_size": [8, 8], "store_size": [8, 8], "classes": ["a", "b"]}
@@ -48,7 +48,7 @@ def stepper(classifier=None, **config):
     pixels = torch.randint(0, 256, (12, 8, 8, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     subset = Subset([str(i) for i in range(12)], np.arange(12), np.arange(12) % 2)
     read = lambda rows: pixels[torch.from_numpy(rows)]  # noqa: E731
-    return steps.Stepper(classifier, read, subset, CONFIG | PLAIN | config, seed=0, fold=0, group=Group())
+    return steps.Stepper(run_of(fold=0, **PLAIN | config), classifier, Data(read, subset, subset), Group())
 
 
 def weights(classifier):
@@ -112,7 +112,7 @@ def test_gradients_are_clipped_to_the_norm():
     for norm in (None, 0.01):
         taking = stepper(clip_norm=norm, weight_decay=0.0)
         before = weights(taking.classifier)
-        taking.take(np.arange(12), 0, 1.0, 12)
+        taking.step(np.arange(12), 0, 1.0, 12)
         changes = [value.detach() - before[name] for name, value in taking.classifier.named_parameters()]
         moved[norm] = torch.cat([change.flatten() for change in changes]).norm()
     assert moved[None] > 0.02
@@ -139,7 +139,7 @@ def test_only_the_head_learns_at_first_and_then_all(optimizer):
     for epoch in (0, 1):
         before = weights(taking.classifier)
         taking.begin_epoch(epoch)
-        taking.take(np.arange(12), epoch, 0.1, 12)
+        taking.step(np.arange(12), epoch, 0.1, 12)
         changed = {name for name, value in taking.classifier.state_dict().items() if not value.equal(before[name])}
         assert (changed == head) == (epoch == 0)
     assert len(changed) > len(head)
@@ -152,7 +152,7 @@ def test_what_an_architecture_keeps_as_it_is_stays_so_after_the_first_epochs():
     taking = stepper(classifier, head_only_epochs=1)
     for epoch in (0, 1):
         taking.begin_epoch(epoch)
-        taking.take(np.arange(12), epoch, 0.1, 12)
+        taking.step(np.arange(12), epoch, 0.1, 12)
         still = {name for name, value in classifier.named_parameters() if not value.requires_grad}
         assert still > fixed if epoch == 0 else still == fixed
     assert fixed

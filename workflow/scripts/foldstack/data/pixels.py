@@ -102,22 +102,22 @@ class EncodedPixels:
         return image
 
 
-class Ahead:
-    """Reads rows, of which those announced are read in a thread while others are computed with."""
+class Prefetcher:
+    """Reads rows, of which those asked for with `prefetch` are read in a thread while others are computed with."""
 
     def __init__(self, pixels: EncodedPixels):
         self.pixels = pixels
         self._pool = ThreadPoolExecutor(1)
-        self._announced: dict[bytes, Future] = {}
+        self._prefetched: dict[bytes, Future] = {}
 
-    def announce(self, rows: np.ndarray) -> None:
+    def prefetch(self, rows: np.ndarray) -> None:
         """Say that `rows` will be read, at most two batches ahead; to say it again costs nothing."""
         key = rows.tobytes()
-        if key not in self._announced:
-            while len(self._announced) > 1:  # what was announced and never read
-                self._announced.pop(next(iter(self._announced))).cancel()
-            self._announced[key] = self._pool.submit(self.pixels.__getitem__, rows)
+        if key not in self._prefetched:
+            while len(self._prefetched) > 1:  # what was prefetched and never read
+                self._prefetched.pop(next(iter(self._prefetched))).cancel()
+            self._prefetched[key] = self._pool.submit(self.pixels.__getitem__, rows)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        found = self._announced.pop(rows.tobytes(), None)
+        found = self._prefetched.pop(rows.tobytes(), None)
         return self.pixels[rows] if found is None else found.result()

@@ -92,7 +92,7 @@ def remove_failed(results: Path) -> list[Path]:
     A completed run is never touched.
     """
     removed = []
-    for path in sorted(results.glob("models/*/seed*/fold*/run.json")):
+    for path in sorted([*results.glob("models/*/seed*/fold*/run.json"), *results.glob("student/fold*/run.json")]):
         with contextlib.suppress(FoldstackError):
             if failed([path]):
                 for name in ("weights.safetensors", "oof.parquet", "test.parquet", "history.csv", "run.json"):

@@ -85,7 +85,7 @@ def describe(records: Sequence[dict], stack: dict, metrics: dict, licence: str |
         licence: what the config states, or None.
     """
     configs = {f"{run['model']} {run['seed']} {run['fold']}": run["config"] for run in records}
-    code = sorted({entry for run in records for entry in run["code"]})
+    code = sorted({run["code_digest"] for run in records})
     deployed = metrics["blend" if stack["method"] in BLENDS else "stack"][stack["method"]]
     scores = {part: deployed[part] for part in ("oof", "test") if deployed.get(part)}
     scores = {part: {key: value for key, value in figures.items() if isinstance(value, (int, float, type(None)))}

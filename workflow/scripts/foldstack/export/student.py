@@ -48,7 +48,7 @@ def write_student(full, run, stack: dict, dataset: dict, pixels: np.ndarray, pat
     """
     import onnx
 
-    record = read_json(run)
+    record = _trained(run)
     for key in ("data_digest", "folds_digest"):
         if record[key] != stack[key]:
             raise FoldstackError(f"{run} was made from other data or folds than the stack; delete it and run again.")
@@ -63,7 +63,7 @@ def write_student(full, run, stack: dict, dataset: dict, pixels: np.ndarray, pat
     metadata |= {
         "protocol": PROTOCOL,
         "config_digest": _digest(record["config"]),
-        "code_digest": _digest(record["code"]),
+        "code_digest": _digest([record["code_digest"]]),
     }
     made_of = hashlib.sha256(Path(full).read_bytes()).hexdigest()
     metadata |= {"variant": {"kind": NAME, "made_of": made_of, "teacher": stack["method"]}}
@@ -72,6 +72,14 @@ def write_student(full, run, stack: dict, dataset: dict, pixels: np.ndarray, pat
         export_model(weights, single, described)
         model_gate.check(single, weights, pixels, tolerance=TOLERANCE)
         return export_ensemble([single], None, spec, dataset, metadata, path)
+
+
+def _trained(run) -> dict:
+    """The run.json of a student, if its training did not fail."""
+    record = read_json(run)
+    if record["status"] == "failed":
+        raise FoldstackError(f"The student of fold {record['fold']} was not trained: {record['reason']}")
+    return record
 
 
 def collect_oof(runs: Sequence, folds: pd.DataFrame, sample_ids: Sequence[str], classes) -> np.ndarray:
@@ -86,7 +94,7 @@ def collect_oof(runs: Sequence, folds: pd.DataFrame, sample_ids: Sequence[str], 
     """
     frames = []
     for path in runs:
-        record = read_json(path)
+        record = _trained(path)
         selection = "final" if record["selection_ids"] is None else "inner"
         train, _, held_out = split_ids(folds, record["fold"], selection)
         if record["train_ids"] != tables.ids_digest(train) or record["predicted_ids"] != tables.ids_digest(held_out):

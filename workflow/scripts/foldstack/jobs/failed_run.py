@@ -14,26 +14,31 @@ from foldstack.files import write_json, write_text
 
 
 @contextlib.contextmanager
-def failure_recorded(smk) -> Iterator[None]:
-    """With the param `tolerate`, an exception of a run's body becomes a failed run; signals stay what they are."""
+def failure_recorded(run, outputs: dict, *, tolerate: bool) -> Iterator[None]:
+    """With `tolerate`, an exception of the block becomes a failed run; signals stay what they are.
+
+    Args:
+        run: a Run of training/run.py.
+        outputs: paths by the names `weights`, `oof`, `test`, `history` and `run`.
+    """
     started = datetime.datetime.now(datetime.UTC)
     try:
         yield
     except Exception as error:
-        if not smk.params.get("tolerate"):
+        if not tolerate:
             raise
         traceback.print_exc()
         finished = datetime.datetime.now(datetime.UTC)
         for key in ("weights", "oof", "test", "history"):
-            write_text(smk.output[key], "")
+            write_text(outputs[key], "")
         record = {
-            "model": smk.wildcards.model,
-            "seed": int(smk.wildcards.seed),
-            "fold": int(smk.wildcards.fold),
+            "model": run.model,
+            "seed": run.seed,
+            "fold": run.fold,
             "status": "failed",
             "reason": str(error) if isinstance(error, FoldstackError) else f"{type(error).__name__}: {error}",
             "seconds": round((finished - started).total_seconds(), 3),
             "started": started.isoformat(timespec="seconds"),
             "finished": finished.isoformat(timespec="seconds"),
         }
-        write_json(smk.output["run"], record)
+        write_json(outputs["run"], record)

@@ -16,23 +16,36 @@ from foldstack.reruns import code_digest
 def job(smk):
     """Run a script's body: all output goes to the rule's log, whose last line is the reason where the job fails.
 
+    Yields the job's `code_digest.Code`.
+
     Refuses to start when the code on disk is no longer the code that Snakemake recorded for this job, since the
     result would be filed under the wrong digest for good. Exits with 1 on any exception, its traceback in the log.
     """
-    code = list(smk.params.get("code", []))
     log = Path(smk.log[0])
     results = next((folder for folder in log.parents if (folder / ".lock").exists()), log.parent)
     with _output_to(log), lock.ending_with(results):
         try:
+            code = _planned_code(smk.params.get("code"))
             code_digest.check_unchanged(code)
-            yield
-            code_digest.check_closure(code)
+            yield code
+            if code.files:
+                code_digest.check_imported(code)
         except Exception as error:
             traceback.print_exc()
             sentence = _sentence(error)
             if sentence:
                 print(sentence, file=sys.stderr)
             raise SystemExit(1) from None
+
+
+def _planned_code(digest: str | None) -> code_digest.Code:
+    """The code that Snakemake planned this job with; none of a job without the param `code`."""
+    code = code_digest.recall(digest) if digest else code_digest.Code("", [])
+    if code is None:
+        raise FoldstackError(
+            f"{code_digest.FOLDER}/{digest}.json, which names this job's code, is gone; run the same command again."
+        )
+    return code
 
 
 def _sentence(error: BaseException | None) -> str:

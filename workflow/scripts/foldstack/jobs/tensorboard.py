@@ -75,7 +75,7 @@ class EventFile:
 
 
 def write_history(history, finished: str, folder) -> None:
-    """The curves of a run that was taken up again, from its history.csv; `finished` (ISO 8601) stands for all times."""
+    """The curves of a run that was reused, from its history.csv; `finished` (ISO 8601) stands for all times."""
     at = datetime.datetime.fromisoformat(finished).timestamp()
     with open(history, newline="", encoding="utf-8") as stream:
         rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]

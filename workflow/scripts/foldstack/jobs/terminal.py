@@ -208,7 +208,7 @@ class _View(logging.Handler):
         if not found:
             return ""
         if found.get("reused"):
-            return "taken up from an earlier run"
+            return "reused from an earlier run"
         if found.get("waiting"):
             return found["waiting"]
         parts = [f"epoch {found['epoch']}/{found['epochs']}"]

@@ -1,107 +1,193 @@
 """Which code does a script really use, and has it changed?
 
-Snakemake's own trigger looks at the modification time of a rule's script and at nothing that it imports. Here the
-script's import closure inside this project is found by parsing, and each module is hashed as `ast.unparse` text
-without docstrings, so comments and formatting do not count and a Python upgrade does not either.
+Snakemake's own trigger looks at the modification time of a rule's script and at nothing that it imports. Here a
+script's digest covers its text and the digests of all modules of this project that it imports, down to the last. What
+counts is content: docstrings, comments and formatting are left out (`ast.unparse`), and an import counts as the digest
+of what is imported and the names taken from it, not as a path. So moving a module changes nothing, and renaming one
+only the modules that say its name.
+
+The rooms in PLUMBING are left out: they decide when, where and whether a job runs, and no result. That they cannot
+decide one is a test (tests/workflow/test_structure.py): they import nothing but themselves and BENEATH.
+
+A digest alone names no file, so the files behind each digest are kept in FOLDER for those who ask which one changed.
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
+import json
+import os
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from foldstack.errors import FoldstackError
 
 SCRIPTS = Path(__file__).resolve().parents[2]
-PACKAGE = SCRIPTS / "foldstack"
+FOLDER = Path(".snakemake") / "foldstack" / "code"
+PLUMBING = ("reruns", "gpus", "jobs")
+BENEATH = ("foldstack/errors.py", "foldstack/files.py")
 # A job that decodes stored images compares each with its recorded hash: this code cannot change its result unnoticed.
 CHECKED_BY_HASH = ("foldstack/data/decode.py",)
 
 
-def closure(script: str, extra: tuple[str, ...] = ()) -> list[str]:
-    """Digests of a script and of every first-party module it can import.
+class Code(NamedTuple):
+    """The code of a script: its digest, and `path@digest` of each file behind it, sorted."""
+
+    digest: str
+    files: list[str]
+
+
+class Import(NamedTuple):
+    """`taken` is "" where the module itself is meant; `scope` is the function or class in which the import stands."""
+
+    scope: str
+    target: Path
+    taken: str
+    local: str
+
+
+def of_script(script: str, extra: tuple[str, ...] = ()) -> Code:
+    """The code of a script.
 
     Args:
         script: file name in workflow/scripts, such as "train_fold.py".
-        extra: dotted modules that are imported by name at run time, such as "foldstack.models.architectures.small_cnn".
-
-    Returns:
-        Sorted texts `path@digest`, paths relative to workflow/scripts.
+        extra: dotted modules that it imports by name at run time, such as "foldstack.models.architectures.small_cnn".
     """
-    pending = [SCRIPTS / script, *(_module_file(name) for name in extra)]
+    roots = [SCRIPTS / script, *filter(None, map(_module_file, extra))]
     seen: set[Path] = set()
+    pending = list(roots)
     while pending:
         path = pending.pop()
-        if path is None or path in seen:
-            continue
-        seen.add(path)
-        pending.extend(_module_file(name) for name in _imports(path))
-    return sorted(f"{path.relative_to(SCRIPTS).as_posix()}@{digest(path)}" for path in seen)
+        if path not in seen and not _is_plumbing(path):
+            seen.add(path)
+            pending += [found.target for found in _parsed(path)[1]]
+    files = sorted(f"{_name(path)}@{digest_of_file(path)}" for path in seen)
+    return Code(_hash([_with_imports(path) for path in roots], 16), files)
 
 
-@functools.cache
-def digest(path: Path) -> str:
-    """Twelve hex digits of the module's syntax tree, docstrings left out."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(
-            node
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:12]
+def remember(code: Code) -> None:
+    """Keep the files behind a digest. A folder that cannot be written costs their names."""
+    path = FOLDER / f"{code.digest}.json"
+    if recall(code.digest) == code:
+        return
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(code.files), encoding="utf-8")
+        os.replace(temporary, path)
 
 
-def check_unchanged(recorded: list[str]) -> None:
-    """Raise FoldstackError where a recorded module is no longer what Snakemake saw when it planned this job."""
-    for entry in recorded:
-        name, _, expected = entry.partition("@")
+def recall(digest: str) -> Code | None:
+    """The code that has this digest, if it was remembered here."""
+    try:
+        return Code(digest, json.loads((FOLDER / f"{digest}.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+
+
+def changed_files(before: Code, now: Code) -> list[str]:
+    """Names of the files whose content is not in both; a moved file is in both."""
+    old, new = (dict(entry.rpartition("@")[::2] for entry in code.files) for code in (before, now))
+    added = {name for name, digest in new.items() if digest not in old.values()}
+    return sorted(added | {name for name, digest in old.items() if digest not in new.values()})
+
+
+def check_unchanged(code: Code) -> None:
+    """Raise FoldstackError where a file is no longer what Snakemake saw when it planned this job."""
+    for entry in code.files:
+        name, _, expected = entry.rpartition("@")
         path = SCRIPTS / name
-        if not path.exists() or digest(path) != expected:
+        if not path.exists() or digest_of_file(path) != expected:
             raise FoldstackError(f"{name} was edited while the workflow ran; run the same command again.")
 
 
-def check_closure(recorded: list[str]) -> None:
-    """Raise FoldstackError where a first-party module was imported that the recorded closure does not name."""
-    if not recorded:
-        return
-    known = {entry.partition("@")[0] for entry in recorded}
+def check_imported(code: Code) -> None:
+    """Raise FoldstackError where a module of this project was imported that the job's digest does not cover."""
+    known = {entry.rpartition("@")[0] for entry in code.files} | {*CHECKED_BY_HASH, *BENEATH}
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if not name.startswith("foldstack") or not file:
+        if not name.startswith("foldstack.") or not file or Path(file).name == "__init__.py":
             continue
-        path = Path(file).resolve().relative_to(SCRIPTS).as_posix()
-        if path not in known and path not in CHECKED_BY_HASH:
+        path = Path(file).resolve()
+        if _name(path) not in known and not _is_plumbing(path):
             raise FoldstackError(
-                f"{path} was imported but is not in the job's recorded code; import it by name at the top."
+                f"{_name(path)} was imported but is not in the job's recorded code; import it by name at the top."
             )
 
 
 @functools.cache
-def _imports(path: Path) -> tuple[str, ...]:
-    names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.append(node.module)
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return tuple(_with_parents(names))
+def digest_of_file(path: Path) -> str:
+    """Twelve hex digits of a file's own content, whatever lies behind its imports."""
+    text, imports = _parsed(path)
+    return _hash([text, sorted((found.scope, found.taken, found.local) for found in imports)], 12)
 
 
-def _with_parents(names: list[str]) -> list[str]:
-    found = []
-    for name in names:
-        parts = name.split(".")
-        if parts[0] == PACKAGE.name:
-            found += [".".join(parts[: i + 1]) for i in range(len(parts))]
-    return found
+@functools.cache
+def _with_imports(path: Path) -> str:
+    """A digest of a file's content and of all that it imports."""
+    text, imports = _parsed(path)
+    behind = [
+        ("" if _is_plumbing(found.target) else _with_imports(found.target), found.scope, found.taken, found.local)
+        for found in imports
+    ]
+    return _hash([text, sorted(behind)], 64)
+
+
+def _hash(value, digits: int) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:digits]
+
+
+@functools.cache
+def _parsed(path: Path) -> tuple[str, list[Import]]:
+    """(text without docstrings and without imports of this project's modules, these imports)."""
+    visitor = _TakeImports()
+    tree = visitor.visit(ast.parse(path.read_text(encoding="utf-8")))
+    return ast.unparse(tree), visitor.found
+
+
+class _TakeImports(ast.NodeTransformer):
+    """Takes docstrings and imports of this project's modules out of a syntax tree."""
+
+    def __init__(self):
+        self.found: list[Import] = []
+        self.scope: list[str] = []
+
+    def visit(self, node):
+        named = isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        if (named or isinstance(node, ast.Module)) and ast.get_docstring(node):
+            node.body = node.body[1:]
+        if named:
+            self.scope.append(node.name)
+        node = super().visit(node)
+        if named:
+            self.scope.pop()
+        if isinstance(node, ast.AST) and getattr(node, "body", None) == [] and not isinstance(node, ast.Module):
+            node.body = [ast.Pass()]
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom):
+        if node.level or (node.module or "").partition(".")[0] != "foldstack":
+            return node
+        for alias in node.names:
+            module = _module_file(f"{node.module}.{alias.name}")
+            target = module or _module_file(node.module)
+            if target:
+                taken = "" if module else alias.name
+                self.found.append(Import(".".join(self.scope), target, taken, alias.asname or alias.name))
+        return None
 
 
 def _module_file(name: str) -> Path | None:
-    path = SCRIPTS.joinpath(*name.split("."))
-    if path.with_suffix(".py").is_file():
-        return path.with_suffix(".py")
-    if (path / "__init__.py").is_file():
-        return path / "__init__.py"
-    return None
+    path = SCRIPTS.joinpath(*name.split(".")).with_suffix(".py")
+    return path if path.is_file() else None
+
+
+def _is_plumbing(path: Path) -> bool:
+    parts = path.relative_to(SCRIPTS).parts
+    return len(parts) > 2 and parts[0] == "foldstack" and parts[1] in PLUMBING
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(SCRIPTS).as_posix()

@@ -1,8 +1,8 @@
-"""Finished runs are kept, so that going back to an earlier config takes them up again instead of training.
+"""Finished runs are kept, so that going back to an earlier config reuses them instead of training.
 
 `work/finished/<digest>/` holds hard links to a run's outputs, named by everything that decides them. Snakemake deletes
 a job's declared outputs before it starts; a link survives that, and since outputs are only ever replaced by renaming,
-none is written through. Nothing here imports torch: a run that is taken up again takes milliseconds.
+none is written through. Nothing here imports torch: a run that is reused takes milliseconds.
 """
 
 import hashlib
@@ -18,14 +18,18 @@ from foldstack.reruns.versions import DECISIVE_PACKAGES
 INDEX = "finished.json"
 
 
-def identity(*, config: dict, code: list[str], data: str, folds: str, model: str, seed: int, fold: int) -> dict:
-    """All that decides a run's result: its config, digests of code (`path@digest`), data and folds, and its name."""
+def identity(run, *, data: str, folds: str) -> dict:
+    """All that decides a run's result: its config, the digests of its code, the data and the folds, and its name.
+
+    Args:
+        run: a Run of training/run.py.
+    """
     return {
-        "config": config,
-        "code": sorted(code),
+        "config": run.config,
+        "code": run.code.digest,
         "data": data,
         "folds": folds,
-        "run": [model, seed, fold],
+        "run": [run.model, run.seed, run.fold],
         "versions": [importlib.metadata.version(package) for package in DECISIVE_PACKAGES],
     }
 

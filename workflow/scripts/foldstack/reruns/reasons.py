@@ -9,8 +9,11 @@ import logging
 import re
 from pathlib import PurePosixPath
 
+from foldstack.reruns import code_digest
+
 RUN_RULE = "train_fold"
 PARAMS = re.compile(r"Params have changed since last execution: .*?output: before: (?P<changes>.*)", re.DOTALL)
+CODE = re.compile(r"[0-9a-f]{16}")
 CONTENT = re.compile(r"data (?P<data>\w+) folds (?P<folds>\w+)")
 SHOWN = 4  # files, modules or keys named before the rest is counted
 FOLLOWS = "follows from "
@@ -103,17 +106,18 @@ def _compare(before: list, now: list, rule: str, wildcards: dict[str, str]) -> l
 
 
 def _kind(value) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list) or (isinstance(value, str) and CODE.fullmatch(value)):  # a list: of older versions
         return "code"
     if isinstance(value, str) and value.startswith("{"):
         return "config"
     return "content" if isinstance(value, str) and CONTENT.fullmatch(value) else "source"
 
 
-def _code(before: list[str], now: list[str]) -> str:
-    old, new = (dict(entry.rpartition("@")[::2] for entry in entries) for entries in (before, now))
-    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-    return f"code: {_some(names)} changed"
+def _code(before: str | list, now: str) -> str:
+    """Names the files, where both digests are known here."""
+    old, new = (code_digest.recall(digest) if isinstance(digest, str) else None for digest in (before, now))
+    names = code_digest.changed_files(old, new) if old and new else []
+    return f"code: {_some(names)} changed" if names else "code changed"
 
 
 def _content(before: str, now: str) -> str:

@@ -1,4 +1,4 @@
-"""Where a run got to, kept so that it can go on after a crash, a time limit or a signal.
+"""Checkpoints: save and resume a run after a crash, a time limit or a signal.
 
 A checkpoint is torch's own format behind 32 bytes of SHA-256, since torch does not notice damaged tensors. It lives in
 a folder that Snakemake does not know (declared outputs of an unfinished job are deleted), named by everything that
@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -84,16 +85,28 @@ class Checkpoint:
         shutil.rmtree(self.path.parent.parent, ignore_errors=True)
 
 
-def of_run(work, identity: dict) -> tuple[Checkpoint, Checkpoint | None]:
-    """The run's own checkpoint, and the one at the end of training that runs with other `epochs` share."""
+class Checkpoints(NamedTuple):
+    """Of one run.
+
+    Attributes:
+        current: the run's own.
+        final: at the end of training, shared by runs with other `epochs`; None where learning rates depend on these.
+    """
+
+    current: Checkpoint
+    final: Checkpoint | None
+
+
+def of_run(work, identity: dict) -> Checkpoints:
+    """The checkpoints of the run with this identity."""
     model, seed, fold = identity["run"]
     checkpoint = Checkpoint(Path(work) / "checkpoints" / f"{model}.seed{seed}.fold{fold}", identity)
     for path in checkpoint.stale():
         print(f"stale checkpoint {path} ignored (another config, code or data); removed when this run completes")
     if identity["config"]["schedule"] not in OPEN_ENDED:
-        return checkpoint, None
+        return Checkpoints(checkpoint, None)
     config = {key: value for key, value in identity["config"].items() if key != "epochs"}
-    return checkpoint, Checkpoint(finished_runs.shelf(work), identity | {"config": config})
+    return Checkpoints(checkpoint, Checkpoint(finished_runs.shelf(work), identity | {"config": config}))
 
 
 class StopSignal:

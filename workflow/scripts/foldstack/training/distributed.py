@@ -1,6 +1,6 @@
-"""One run on several cards: what its ranks share, on top of torch's DistributedDataParallel.
+"""One run on several GPUs: what its ranks share, on top of torch's DistributedDataParallel.
 
-A rank is a process with a card of its own; launcher.py starts them. Every rank walks through the same steps and takes
+A rank is a process with a GPU of its own; launcher.py starts them. Every rank walks through the same steps and takes
 its own part of each batch, of each evaluation and of each prediction; whatever decides something (losses, the inner
 evaluation, a request to stop) is the same number on all ranks. With one rank nothing here costs anything.
 """
@@ -39,11 +39,11 @@ class Group:
         self.rank, self.size = rank, size
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         return self.rank == 0
 
-    def part(self, items: np.ndarray) -> np.ndarray:
-        """This rank's items; the parts differ by one item at most, and rank 0 has the most."""
+    def shard(self, items: np.ndarray) -> np.ndarray:
+        """This rank's items; the shards differ by one item at most, and rank 0 has the most."""
         return items[self.rank :: self.size]
 
     def network(self, classifier: Classifier) -> Callable[..., torch.Tensor]:
@@ -55,7 +55,7 @@ class Group:
             # Not every architecture of timm uses all its parameters. Buffers: see `average_statistics`.
             return DistributedDataParallel(_Training(classifier), broadcast_buffers=False, find_unused_parameters=True)
 
-    def exchange(self, network, *, last: bool) -> contextlib.AbstractContextManager:
+    def sync_gradients(self, network, *, last: bool) -> contextlib.AbstractContextManager:
         """A block with one pass forth and back; only the `last` of a step exchanges the gradients, which add up."""
         return contextlib.nullcontext() if last or self.size == 1 else network.no_sync()
 
@@ -66,7 +66,7 @@ class Group:
         return value
 
     def join(self, parts: np.ndarray, n: int) -> np.ndarray:
-        """All n rows (n, C) float32 from each rank's `part` of them."""
+        """All n rows (n, C) float32 from each rank's `shard` of them."""
         if self.size == 1:
             return parts
         rows = torch.zeros(n, parts.shape[1])
@@ -100,12 +100,12 @@ class Group:
         """Go on when all ranks are here."""
         self.any_signal(None)
 
-    def first_rank_first(self, read: Callable[[], T]) -> T:
+    def main_first(self, read: Callable[[], T]) -> T:
         """`read()` on every rank, the others behind rank 0, which removes what is damaged."""
-        if self.leads:
+        if self.is_main:
             value = read()
         self.wait()
-        return value if self.leads else read()
+        return value if self.is_main else read()
 
 
 class _Training(nn.Module):
@@ -121,11 +121,11 @@ class _Training(nn.Module):
 
 @contextlib.contextmanager
 def joined(rank: int, size: int, meeting: Path, device: str) -> Iterator[Group]:
-    """Be rank `rank` of `size` for the block: NCCL for tensors of cards, gloo for those of the CPU.
+    """Be rank `rank` of `size` for the block: NCCL for tensors on GPUs, gloo for those of the CPU.
 
     Args:
         meeting: a file on this machine by which the ranks find each other, the same for all and of this run alone.
-        device: "cuda", where rank r takes the r-th visible card, or "cpu".
+        device: "cuda", where rank r takes the r-th visible GPU, or "cpu".
     """
     if device == "cuda":
         torch.cuda.set_device(rank)
@@ -138,6 +138,6 @@ def joined(rank: int, size: int, meeting: Path, device: str) -> Iterator[Group]:
 
 def world_size(gpus: int | str) -> int:
     """Ranks of a run, behind `claim`: as many as the config's `gpus` says, on the CPU too, so that the machine does not
-    change what a run learns; for "auto", as many as it was given cards, at least one."""
+    change what a run learns; for "auto", as many as it was given GPUs, at least one."""
     given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     return max(1, len(given) if gpus == "auto" else gpus)

@@ -36,18 +36,18 @@ def _subset(rows: pd.DataFrame) -> Subset:
 def open_pixels(path, device: str) -> Callable[[np.ndarray], torch.Tensor]:
     """A function from rows (N,) int64 to their uint8 pixels on `device`; a small store is held there as a whole.
 
-    Where pixels must be decoded, it has a function `announce` that takes the rows it will be asked for next.
+    Where pixels must be decoded, it has a function `prefetch` that takes the rows it will be asked for next.
     """
     stored = pixels_of.open_pixels(path, torch.get_num_threads())
     if stored.nbytes > IN_MEMORY_BYTES and isinstance(stored, np.ndarray):
         return lambda rows: torch.from_numpy(stored[rows]).to(device)
     if stored.nbytes > IN_MEMORY_BYTES:
-        ahead = pixels_of.Ahead(stored)
+        ahead = pixels_of.Prefetcher(stored)
 
         def decode(rows: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(ahead(rows)).to(device)
 
-        decode.announce = ahead.announce
+        decode.prefetch = ahead.prefetch
         return decode
     held = torch.from_numpy(np.array(stored[:])).to(device)
     return lambda rows: held[torch.from_numpy(rows).to(device)]

@@ -23,30 +23,38 @@ from foldstack.gpus import inventory
 from foldstack.jobs.progress import run_reporter
 from foldstack.training import distributed
 from foldstack.training.checkpoint import StopSignal
-from foldstack.training.run import train_fold
+from foldstack.training.run import Place, Run, RunFiles
+from foldstack.training.train import train_fold
 
 START_METHOD = "spawn"  # a process with CUDA or threads must not be forked
 LOOK_EVERY = 0.2  # seconds
 GRACE = 10.0  # seconds that the others have to notice that one of them is gone
 
 
-def train_on(size: int, *, device: str, threads: int, progress, **run) -> None:
-    """`train_fold` by `size` ranks, here where that is one; they share `threads`, rank 0 reports to file `progress`.
+def train_on(claimed: str, run: Run, files: RunFiles, place: Place, threads: int) -> None:
+    """`train_fold` by as many ranks as the run asks for, here where that is one; they share `threads`.
+
+    Args:
+        claimed: "cuda" or "cpu", as `claim` says.
 
     Raises:
-        FoldstackError: that of a rank, or a rank was killed.
+        FoldstackError: that of a rank, a rank was killed, or torch cannot use the GPU.
         RuntimeError: any other failure of a rank; its traceback is in the log.
         SystemExit: 128 + signal after SIGTERM or SIGINT, with a checkpoint written.
     """
+    device, size = torch_device(claimed), distributed.world_size(run.config["gpus"])
     if size == 1:
-        train_fold(**run, device=device, threads=threads, report=run_reporter(progress))
+        train_fold(run, files, place, device=device, threads=threads, report=run_reporter(place.progress))
         return
-    name = f"Model {run['model']}, seed {run['seed']}, fold {run['fold']}"
-    run |= {"device": device, "threads": max(1, threads // size)}
+    threads = max(1, threads // size)
     with tempfile.TemporaryDirectory(prefix="foldstack-", ignore_cleanup_errors=True) as folder, StopSignal() as stop:
         # The kernel sends ranks a SIGINT when this process dies; they save and end.
         context = torch.multiprocessing.start_processes(
-            _work, (size, folder, progress, run), nprocs=size, join=False, start_method=START_METHOD
+            _work,
+            (size, folder, device, threads, run, files, place),
+            nprocs=size,
+            join=False,
+            start_method=START_METHOD,
         )
         try:
             _watch(context.processes, stop)
@@ -59,19 +67,21 @@ def train_on(size: int, *, device: str, threads: int, progress, **run) -> None:
     if died and stop.number is not None:
         raise SystemExit(128 + stop.number)  # it was too early to save anything
     if died:
-        _fail(name, died, results)
+        _fail(run, died, results)
 
 
-def _work(rank: int, size: int, folder: str, progress, run: dict) -> None:
+def _work(
+    rank: int, size: int, folder: str, device: str, threads: int, run: Run, files: RunFiles, place: Place
+) -> None:
     """The life of one rank. What ends it is left in a file; Python's own way out could wait for ranks that are gone."""
-    report = run_reporter(progress) if rank == 0 else None
+    report = run_reporter(place.progress) if rank == 0 else None
     result: dict = {}
     # What all ranks would say, one says.
     quiet = contextlib.nullcontext() if rank == 0 else contextlib.redirect_stdout(open(os.devnull, "w"))  # noqa: SIM115
     try:
-        with quiet, distributed.joined(rank, size, Path(folder) / "meeting", run["device"]) as group:
+        with quiet, distributed.joined(rank, size, Path(folder) / "meeting", device) as group:
             try:
-                train_fold(**run, report=report, group=group)
+                train_fold(run, files, place, device=device, threads=threads, report=report, group=group)
             except SystemExit as stop:
                 result["stopped"] = stop.code
             group.wait()
@@ -123,22 +133,22 @@ def _send(process, number: int) -> None:
         os.kill(process.pid, number)
 
 
-def _fail(name: str, died: dict[int, int], results: list[dict]) -> None:
+def _fail(run: Run, died: dict[int, int], results: list[dict]) -> None:
     """Raise the first cause: a rank whose peer is gone fails too, and says something about a connection."""
     for rank, code in died.items():
         if code < 0:
             raise FoldstackError(
-                f"{name}: the process of card {rank} (of {len(results)}) was killed by signal {-code} "
-                f"({signal.Signals(-code).name}), so the others were ended; if that was for want of memory give the "
-                "job more, and run the same command again: it goes on from its last checkpoint."
+                f"{run}: the process of GPU {rank} (of {len(results)}) was killed by signal {-code} "
+                f"({signal.Signals(-code).name}), so the others were ended; if it ran out of memory, give the job "
+                "more, and run the same command again: it resumes from its last checkpoint."
             )
     failed = sorted((rank for rank in died if "time" in results[rank]), key=lambda rank: results[rank]["time"])
     for rank in failed:
         if "sentence" in results[rank]:
             raise FoldstackError(results[rank]["sentence"])
     for rank in failed:
-        raise RuntimeError(f"{name}: the process of card {rank} failed: {results[rank].get('error')}")
-    raise RuntimeError(f"{name}: the processes of its cards ended with {died} and left no word")
+        raise RuntimeError(f"{run}: the process of GPU {rank} failed: {results[rank].get('error')}")
+    raise RuntimeError(f"{run}: the processes of its cards ended with {died} and left no word")
 
 
 def _result_file(folder: str, rank: int) -> Path:
@@ -151,17 +161,17 @@ def _result(folder: str, rank: int) -> dict:
 
 
 def torch_device(claimed: str) -> str:
-    """What torch trains on behind `claim`: "cuda", or "cpu" where none was claimed or the cards are fake.
+    """What torch trains on behind `claim`: "cuda", or "cpu" where none was claimed or the GPUs are stand-ins.
 
     Raises:
-        FoldstackError: a card was claimed, and torch cannot use it.
+        FoldstackError: a GPU was claimed, and torch cannot use it.
     """
     if claimed == "cpu" or torch.cuda.is_available():
         return claimed
     if inventory.FAKE in os.environ:
-        print("stand-in cards: trains on the CPU")
+        print("stand-in GPUs: trains on the CPU")
         return "cpu"
     raise FoldstackError(
-        f"torch {torch.__version__} cannot use the card {os.environ.get('CUDA_VISIBLE_DEVICES', '')!r} that this run "
+        f"torch {torch.__version__} cannot use the GPU {os.environ.get('CUDA_VISIBLE_DEVICES', '')!r} that this run "
         "was given: its driver is missing or too old for this torch; update the driver, or set device: cpu."
     )

@@ -13,12 +13,13 @@ import torch
 from foldstack.errors import FoldstackError
 from foldstack.jobs.tensorboard import EventFile
 from foldstack.models.network import Classifier
-from foldstack.training.checkpoint import Checkpoint, StopSignal
+from foldstack.training.checkpoint import Checkpoints, StopSignal
 from foldstack.training.distributed import Group
 from foldstack.training.losses import log_loss
+from foldstack.training.run import Run
 from foldstack.training.schedules import learning_rate, peak_rate
 from foldstack.training.seeding import balanced_order, epoch_order
-from foldstack.training.state import State, Subset
+from foldstack.training.state import Data, State
 from foldstack.training.steps import Stepper
 
 REPORT_SECONDS = 0.5
@@ -33,49 +34,39 @@ class Loop:
     """One run's training.
 
     Args:
+        run: the run.
         classifier: with its statistics set, on the device that trains.
-        read: maps rows (N,) int64 to uint8 pixels on that device.
-        train, selection: samples to learn from, and to choose the epoch by (empty under `selection: final`).
-        config: the run's resolved config.
-        name: of the run, for messages.
-        checkpoint: of this very run.
-        ended: where the state at the end of training is kept for a run with more `epochs`, or None where the
-            learning rates depend on their number.
+        data: what it learns from and chooses the epoch by.
+        checkpoints: of this very run.
+        stop: notes signals.
+        group: the ranks that train this run together, each with a Loop of its own.
         report: receives progress, or None.
         events: folder of the run's TensorBoard files, or None.
-        group: the ranks that train this run together, each with a Loop of its own.
     """
 
     def __init__(
         self,
+        run: Run,
         classifier: Classifier,
-        read: Callable[[np.ndarray], torch.Tensor],
-        train: Subset,
-        selection: Subset,
-        config: dict,
+        data: Data,
+        checkpoints: Checkpoints,
         *,
-        name: str,
-        seed: int,
-        fold: int,
-        checkpoint: Checkpoint,
-        ended: Checkpoint | None = None,
         stop: StopSignal,
+        group: Group,
         report: Callable[..., None] | None = None,
         events=None,
-        group: Group,
     ):
-        self.classifier, self.read, self.train, self.selection = classifier, read, train, selection
-        self.announce = getattr(read, "announce", None)  # to whoever decodes what will be read
-        self.config, self.name, self.seed, self.fold = config, name, seed, fold
-        self.checkpoint, self.ended, self.stop, self.report = checkpoint, ended, stop, report
-        self.group, self.events = group, EventFile(events) if events and group.leads else None
-        self.stepper = Stepper(classifier, read, train, config, seed=seed, fold=fold, group=group)
+        self.run, self.config, self.classifier, self.data = run, run.config, classifier, data
+        self.checkpoint, self.final_checkpoint = checkpoints
+        self.stop, self.report = stop, report
+        self.group, self.events = group, EventFile(events) if events and group.is_main else None
+        self.stepper = Stepper(run, classifier, data, group)
         self.state, self.trained = State(world_size=group.size), False
         self._plan()
         self._loss = torch.zeros((), dtype=torch.float64, device=classifier.mean.device)
         self._started, self._reported, self._steps_here = time.monotonic(), time.monotonic(), 0
 
-    def run(self) -> State:
+    def run_to_end(self) -> State:
         """Train to the end, from the checkpoint where there is one; leaves the selected weights in the classifier."""
         self._resume()
         self._tell_events()
@@ -85,8 +76,8 @@ class Loop:
         if self.events:
             self.events.close()
         # Once for the predictions to come: from here on the classifier may hold the weights of an earlier epoch.
-        if self.group.leads:
-            (self.ended or self.checkpoint).save(self._snapshot())
+        if self.group.is_main:
+            (self.final_checkpoint or self.checkpoint).save(self._snapshot())
         self.trained = True
         if self.state.selected_weights is not None:
             self.classifier.load_state_dict(self.state.selected_weights)
@@ -113,15 +104,15 @@ class Loop:
         return logits
 
     def _logits(self, scored: Classifier, rows: np.ndarray, size: int) -> np.ndarray:
-        own = self.group.part(rows)
+        own = self.group.shard(rows)
         logits = np.empty((len(own), len(self.classifier.spec["classes"])), np.float32)
         with torch.inference_mode():
             for start in range(0, -(-len(rows) // self.group.size), size):  # as often on every rank
                 some = own[start : start + size]
-                self._announce(some)
-                self._announce(own[start + size : start + 2 * size])
+                self._prefetch(some)
+                self._prefetch(own[start + size : start + 2 * size])
                 if len(some):
-                    logits[start : start + size] = scored(self.read(some)).float().cpu().numpy()
+                    logits[start : start + size] = scored(self.data.read(some)).float().cpu().numpy()
                 self._save_or_stop()
         return self.group.join(logits, len(rows))
 
@@ -130,12 +121,12 @@ class Loop:
         return self.state.seconds + time.monotonic() - self._started
 
     def _train_epoch(self) -> None:
-        """Finish the epoch at work, from `state.step` on."""
+        """Finish the current epoch, from `state.step` on."""
         state = self.state
         if self.config["sampling"] == "balanced":
-            order = balanced_order(self.train.labels, self.seed, self.fold, state.epoch)
+            order = balanced_order(self.data.train.labels, self.run.seed, self.run.fold, state.epoch)
         else:
-            order = epoch_order(len(self.train.ids), self.seed, self.fold, state.epoch)
+            order = epoch_order(len(self.data.train.ids), self.run.seed, self.run.fold, state.epoch)
         batches = np.array_split(order, self.steps_per_epoch)
         inner_losses = [row["inner_loss"] for row in state.history]
         self._loss.fill_(state.loss_sum)
@@ -145,7 +136,7 @@ class Loop:
             position = state.epoch * self.steps_per_epoch + state.step
             rate = learning_rate(self.rates, position, self.steps_per_epoch, inner_losses)
             for batch in batches[state.step : state.step + 2]:
-                self._announce(self.train.rows[self.group.part(batch)])
+                self._prefetch(self.data.train.rows[self.group.shard(batch)])
             self._train_step(batches[state.step], position, rate)
             self._epoch_seen += len(batches[state.step])
             state.step += 1
@@ -159,7 +150,7 @@ class Loop:
         most = -(-len(positions) // (self.state.world_size * self.config["accumulate"]))
         size = min(most, self.state.micro_batch or most)
         measure = self.state.step % NORM_EVERY == 0
-        loss, fitted = self.stepper.take(positions, step, rate, size, measure=measure)
+        loss, fitted = self.stepper.step(positions, step, rate, size, measure=measure)
         if fitted < size:
             self.state.micro_batch = fitted
             print(
@@ -171,7 +162,7 @@ class Loop:
     def _end_epoch(self) -> None:
         """Evaluate on the inner split, note the epoch, keep its weights where they are the ones to choose so far."""
         state = self.state
-        train_loss = float(self._loss) / len(self.train.ids)
+        train_loss = float(self._loss) / len(self.data.train.ids)
         if not np.isfinite(train_loss):
             self._diverge()
         measured = self._measured()
@@ -184,10 +175,10 @@ class Loop:
             "inner_loss": None,
             "inner_accuracy": None,
         }
-        if self.selection.ids:
-            logits = self.predict(self.selection.rows)
-            row["inner_loss"] = log_loss(logits, self.selection.labels)
-            row["inner_accuracy"] = float((logits.argmax(axis=1) == self.selection.labels).mean())
+        if self.data.selection.ids:
+            logits = self.predict(self.data.selection.rows)
+            row["inner_loss"] = log_loss(logits, self.data.selection.labels)
+            row["inner_accuracy"] = float((logits.argmax(axis=1) == self.data.selection.labels).mean())
             if not earlier or row["inner_loss"] < min(earlier):
                 state.selected_epoch = row["epoch"]
                 weights = self.stepper.scored.state_dict()
@@ -201,9 +192,10 @@ class Loop:
         self._tell_events()
         self._save_or_stop()
 
-    def _announce(self, rows: np.ndarray) -> None:
-        if self.announce and len(rows):
-            self.announce(rows)
+    def _prefetch(self, rows: np.ndarray) -> None:
+        prefetch = getattr(self.data.read, "prefetch", None)
+        if prefetch and len(rows):
+            prefetch(rows)
 
     def _measured(self) -> dict:
         """Figures of the epoch that has just ended, behind whose last step nothing is under way on the device."""
@@ -226,10 +218,10 @@ class Loop:
         number = self.group.any_signal(self.stop.number)
         if number is None and (self.trained or not self.checkpoint.due):
             return
-        if not self.trained and self.group.leads:
+        if not self.trained and self.group.is_main:
             self.checkpoint.save(self._snapshot())
         if number is not None:
-            print(f"stopped by signal {number} in epoch {self.state.epoch + 1}; run again to go on")
+            print(f"stopped by signal {number} in epoch {self.state.epoch + 1}; run the same command to resume")
             raise SystemExit(128 + number)
 
     def _snapshot(self) -> dict:
@@ -242,21 +234,24 @@ class Loop:
         """Steps and learning rates follow the number of ranks that the run began with, wherever it goes on."""
         # Batches of nearly equal size, so that no epoch ends in a batch too small for batch normalisation.
         batch = self.config["batch_size"] * self.config["accumulate"] * self.state.world_size
-        self.steps_per_epoch = max(1, round(len(self.train.ids) / batch))
+        self.steps_per_epoch = max(1, round(len(self.data.train.ids) / batch))
         self.rates = self.config | {"lr": peak_rate(self.config, self.state.world_size)}
 
     def _resume(self) -> None:
         """Go on from this run's checkpoint, or from the end of one that was asked for no more epochs than this one."""
-        saved, ended = self.group.first_rank_first(
-            lambda: (self.checkpoint.load(), self.ended.load() if self.ended else None)
+        saved, final = self.group.main_first(
+            lambda: (self.checkpoint.load(), self.final_checkpoint.load() if self.final_checkpoint else None)
         )
-        if ended is not None and ended["epoch"] > self.config["epochs"]:
-            self.ended, ended = None, None  # of a longer run: of no use to this one, and not to be replaced by it
-        continues = ended is not None and (saved is None or ended["epoch"] > saved["epoch"])
-        saved = ended if continues else saved
+        if final is not None and final["epoch"] > self.config["epochs"]:
+            self.final_checkpoint, final = (
+                None,
+                None,
+            )  # of a longer run: of no use to this one, and not to be replaced by it
+        continues = final is not None and (saved is None or final["epoch"] > saved["epoch"])
+        saved = final if continues else saved
         if saved is None:
             return
-        self.stepper.take_from(saved)
+        self.stepper.load_state_dict(saved)
         self.state = State(**saved)
         self._plan()
         epoch, step = self.state.epoch, self.state.step
@@ -265,7 +260,7 @@ class Loop:
         else:
             print(f"resumed in epoch {epoch + 1} after {step} of {self.steps_per_epoch} steps")
         if self.state.world_size != self.group.size:
-            print(f"begun on {self.state.world_size} card(s): its batches and learning rates stay those")
+            print(f"begun on {self.state.world_size} GPU(s): its batches and learning rates stay those")
 
     def _tell(self) -> None:
         state = self.state
@@ -274,7 +269,7 @@ class Loop:
         now = time.monotonic()
         total = self.config["epochs"] * self.steps_per_epoch
         speed = self._steps_here / max(now - self._started, 1e-9)
-        seen = state.step / self.steps_per_epoch * len(self.train.ids)
+        seen = state.step / self.steps_per_epoch * len(self.data.train.ids)
         last = state.history[-1] if state.history else {"train_loss": None, "inner_accuracy": None}
         self._reported = now
         self.report(
@@ -284,17 +279,17 @@ class Loop:
             steps=total,
             train_loss=float(self._loss) / seen if seen else last["train_loss"],
             inner_accuracy=last["inner_accuracy"],
-            images_per_second=speed * len(self.train.ids) / self.steps_per_epoch,
+            images_per_second=speed * len(self.data.train.ids) / self.steps_per_epoch,
             seconds_left=(total - state.epoch * self.steps_per_epoch - state.step) / speed if speed else None,
         )
 
     def _diverge(self) -> None:
-        if self.group.leads:
+        if self.group.is_main:
             self.checkpoint.remove()
-        if self.group.leads and self.ended and self.trained:
-            self.ended.remove()
+        if self.group.is_main and self.final_checkpoint and self.trained:
+            self.final_checkpoint.remove()
         raise Diverged(
-            f"{self.name} diverged in epoch {min(self.state.epoch + 1, self.config['epochs'])}: its loss, weights "
+            f"{self.run} diverged in epoch {min(self.state.epoch + 1, self.config['epochs'])}: its loss, weights "
             f"or predictions are not finite numbers; lower lr (now {self.config['lr']:g}) or raise warmup_epochs for "
             "this model."
         )

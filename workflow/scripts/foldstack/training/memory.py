@@ -54,7 +54,7 @@ def at_once(compute: Callable[[int], T], size: int, *, undo: Callable[[], None] 
 
 
 @contextlib.contextmanager
-def named(name: str, world_size: int = 1):
+def report_out_of_memory(name: str, world_size: int = 1):
     """Turn an out-of-memory error of the block into a FoldstackError that names the run and the remedy."""
     try:
         yield

@@ -1,8 +1,10 @@
 """The files that a run leaves (docs/reference/files.md, "runs"): history, predictions, and what run.json says of it."""
 
 import csv
+import datetime
 import os
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from foldstack.models.flops import count_flops
 from foldstack.models.network import Classifier
 from foldstack.probabilities import softmax
 from foldstack.reruns import versions
+from foldstack.training.run import Run
 from foldstack.training.schedules import peak_rate
 from foldstack.training.state import State, Subset
 
@@ -47,15 +50,44 @@ def digests(subsets: dict[str, Subset]) -> dict:
     return digests | {f"n_{name}": len(value) for name, value in ids.items()}
 
 
-def figures(state: State, classifier: Classifier, sample: torch.Tensor) -> dict:
-    """What training came to, and the size of the network; `sample` is one stored sample (1, ...)."""
-    return {
+def described(
+    run: Run,
+    info: dict,
+    summary: dict,
+    subsets: dict[str, Subset],
+    state: State,
+    classifier: Classifier,
+    read: Callable[[np.ndarray], torch.Tensor],
+) -> dict:
+    """What run.json says of the run, its samples, its network and what training came to."""
+    record = {
+        "model": run.model,
+        "seed": run.seed,
+        "fold": run.fold,
+        "status": "completed",
+        "config": run.config,
+        "code": run.code.files,
+        "code_digest": run.code.digest,
+        "data_digest": info["digest"],
+        "folds_digest": summary["digest"],
+    }
+    training = {
         "epochs_run": len(state.history),
         "selected_epoch": state.selected_epoch,
         "temperature": classifier.spec.get("temperature"),
         "micro_batch": state.micro_batch,
         "parameters": sum(parameter.numel() for parameter in classifier.parameters()),
-        "flops": count_flops(classifier, sample),
+        "flops": count_flops(classifier, read(subsets["train"].rows[:1])),
+    }
+    return record | digests(subsets) | training | scale(run.config, state.world_size)
+
+
+def times(started: datetime.datetime, seconds: float) -> dict:
+    """When this attempt began and ended, and the wall time of all attempts."""
+    return {
+        "seconds": round(seconds, 3),
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 
 
@@ -65,9 +97,10 @@ def scale(config: dict, world_size: int) -> dict:
     return {"world_size": world_size, "effective_batch": effective, "peak_lr": peak_rate(config, world_size)}
 
 
-def machine(device: str, threads: int) -> dict:
-    """Where the run trained, with which versions, and what memory it took."""
+def machine(device: str, threads: int, precision: torch.dtype) -> dict:
+    """Where the run trained, in which floats and with which versions, and what memory it took."""
     return {
+        "precision": str(precision).removeprefix("torch."),
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "cards": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
         "threads": threads,

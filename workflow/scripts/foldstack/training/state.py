@@ -1,8 +1,13 @@
 """What a run works on, and how far it is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass
@@ -25,11 +30,27 @@ class Subset:
         return self.labels if self.soft_labels is None else self.soft_labels
 
 
+@dataclass(frozen=True)
+class Data:
+    """What a network learns from.
+
+    Attributes:
+        read: maps rows (N,) int64 to uint8 pixels on the device that trains; a function `prefetch` of it, where it has
+            one, takes the rows that will be asked for next.
+        train: samples to learn from.
+        selection: samples to choose the epoch by; empty under `selection: final`.
+    """
+
+    read: "Callable[[np.ndarray], torch.Tensor]"
+    train: Subset
+    selection: Subset
+
+
 @dataclass
 class State:
     """Where a run stands, apart from its parameters and its optimizer."""
 
-    epoch: int = 0  # 0-based, the one at work
+    epoch: int = 0  # 0-based, current epoch
     step: int = 0  # steps of this epoch that are done
     loss_sum: float = 0.0  # over the samples seen in this epoch
     history: list[dict] = field(default_factory=list)  # a row of history.csv for each finished epoch

@@ -1,7 +1,5 @@
 """Optimizer steps of a run: a batch read, augmented, put through the network, and what follows from its gradients."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import nn
@@ -15,14 +13,19 @@ from foldstack.training.losses import build_loss
 from foldstack.training.memory import Buffers, at_once, in_halves
 from foldstack.training.optimizers import build_optimizer, set_learning_rate
 from foldstack.training.precision import Precision
+from foldstack.training.run import Run
 from foldstack.training.seeding import seed_step
-from foldstack.training.state import Subset
+from foldstack.training.state import Data
 
 
 class Stepper:
     """Takes steps on the training samples of one run.
 
-    Args: as of loop.Loop.
+    Args:
+        run: the run.
+        classifier: with its statistics set, on the device that trains.
+        data: what it learns from.
+        group: the ranks that train together, each with a Stepper of its own.
 
     Attributes:
         average: the running mean of the weights, or None.
@@ -30,19 +33,10 @@ class Stepper:
         norms: of the gradients of measured steps, before clipping: their sum and number (where it was finite).
     """
 
-    def __init__(
-        self,
-        classifier: Classifier,
-        read: Callable[[np.ndarray], torch.Tensor],
-        train: Subset,
-        config: dict,
-        *,
-        seed: int,
-        fold: int,
-        group: Group,
-    ):
-        self.classifier, self.read, self.train, self.config = classifier, read, train, config
-        self.seed, self.fold, self.group = seed, fold, group
+    def __init__(self, run: Run, classifier: Classifier, data: Data, group: Group):
+        config, train = run.config, data.train
+        self.classifier, self.read, self.train, self.config = classifier, data.read, train, config
+        self.seed, self.fold, self.group = run.seed, run.fold, group
         self.attempt = in_halves if group.size == 1 else at_once
         self.recipe = recipe(config["augmentation"], config["augment"])
         self.head = head_of(classifier) if config["head_only_epochs"] else None
@@ -71,7 +65,7 @@ class Stepper:
         for value in self.learnt:  # what an architecture keeps as it is stays so
             value.requires_grad_(not frozen or id(value) in last)
 
-    def take(
+    def step(
         self, positions: np.ndarray, step: int, rate: float, size: int, *, measure: bool = False
     ) -> tuple[torch.Tensor, int]:
         """One optimizer step, at most `size` samples at a time, fewer where memory asks for it.
@@ -108,7 +102,7 @@ class Stepper:
         }
         return saved | ({"average": self.average.classifier.state_dict()} if self.average else {})
 
-    def take_from(self, saved: dict) -> None:
+    def load_state_dict(self, saved: dict) -> None:
         """Go on from a `state_dict`, whose entries are removed from `saved`."""
         self.classifier.load_state_dict(saved.pop("classifier"))
         self.optimizer.load_state_dict(saved.pop("optimizer"))
@@ -134,7 +128,7 @@ class Stepper:
             The loss (float64) summed over this rank's part of the batch.
         """
         seed_step(self.seed, self.fold, step, self.group.rank)
-        own = self.group.part(positions)
+        own = self.group.shard(positions)
         # A rank without a sample takes part with one that counts nothing, since the others wait for its gradients.
         weight, own = (1, own) if len(own) else (0, positions[:1])
         images = augment(self.classifier.to_float(self.read(self.train.rows[own])), self.recipe)
@@ -149,7 +143,7 @@ class Stepper:
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         parts = -(-len(own) // size)
         for i, (some, wanted) in enumerate(zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True)):
-            with self.group.exchange(self.network, last=i == parts - 1):
+            with self.group.sync_gradients(self.network, last=i == parts - 1):
                 with self.precision.forward():
                     loss = self.loss(self.network(some, *captions), wanted)
                 # The exchange takes the mean over the ranks, hence times their number.

@@ -20,7 +20,7 @@ import train_fold as script
 from foldstack import tables
 from foldstack.data import store
 from foldstack.data.decode import Geometry
-from foldstack.data.pixels import Ahead
+from foldstack.data.pixels import Prefetcher
 from foldstack.errors import FoldstackError
 from foldstack.models.network import load_classifier
 from foldstack.training import checkpoint, loop
@@ -218,11 +218,11 @@ def test_encoded_images_give_the_same_bytes(inputs, reference, tmp_path, monkeyp
         Image.fromarray(image[..., 0]).save(file)
     geometry = Geometry(10, 10, 1, "crop")
     store.write_encoded(store.encoded(files, geometry), tmp_path / "pixels.npy", geometry)
-    announced, announce = [], Ahead.announce
-    monkeypatch.setattr(Ahead, "announce", lambda self, rows: (announced.append(len(rows)), announce(self, rows)))
+    asked, prefetch = [], Prefetcher.prefetch
+    monkeypatch.setattr(Prefetcher, "prefetch", lambda self, rows: (asked.append(len(rows)), prefetch(self, rows)))
     monkeypatch.setattr(run_inputs, "IN_MEMORY_BYTES", in_memory)
     assert read_bytes(train({**inputs, "pixels": tmp_path / "pixels.npy"}, tmp_path / "run")) == read_bytes(reference)
-    assert bool(announced) == (in_memory == 0)
+    assert bool(asked) == (in_memory == 0)
 
 
 def test_reports_progress(inputs, tmp_path):
