@@ -55,6 +55,15 @@ def move(project):
     project.folder = moved
 
 
+def move_a_module(project):
+    """losses.py into another room, and every import of it after it."""
+    library = project.folder / LIBRARY
+    (library / "training" / "losses.py").rename(library / "models" / "losses.py")
+    for path in library.rglob("*.py"):
+        text = path.read_text()
+        path.write_text(text.replace("from foldstack.training.losses import", "from foldstack.models.losses import"))
+
+
 def copy_into_fresh_clone(project):
     clone = project.folder.with_name("clone")
     shutil.copytree(project.folder, clone, copy_function=shutil.copy)  # all times are new
@@ -108,6 +117,20 @@ TABLE = {
         lambda p: p.edit(f"{LIBRARY}/training/losses.py", "def build_loss(", "# why\n\n\ndef build_loss("),
         set(),
     ),
+    "a word in the lock": (
+        lambda p: p.edit(f"{LIBRARY}/jobs/lock.py", "wait until it has ended or stop it", "wait for its end"),
+        set(),
+    ),
+    "how GPUs are leased": (
+        lambda p: p.edit(f"{LIBRARY}/gpus/leases.py", "import time\n", "import time\n\nSPARE = 1\n"),
+        set(),
+    ),
+    "the terminal": (lambda p: p.edit(f"{LIBRARY}/jobs/terminal.py", "The whole report:", "Whole report:"), set()),
+    "TensorBoard": (
+        lambda p: p.edit(f"{LIBRARY}/jobs/tensorboard.py", "import time\n", "import time\n\nSPARE = 1\n"),
+        set(),
+    ),
+    "a module moved": (move_a_module, set()),
     "touch of everything": (touch_everything, set()),
     "a moved folder": (move, set()),
     "a fresh clone with results copied in": (copy_into_fresh_clone, set()),
