@@ -73,7 +73,7 @@ class Digits:
         folder = self.folder / f"seed{seed}"
         outputs = {key: folder / name for key, name in OUTPUTS.items()}
         run = Run(ARCHITECTURE, seed, 2, self.config, Code("", []))
-        train_fold(run, RunFiles(**self.paths), Place(outputs, folder / "work"), device="cpu", threads=1)
+        train_fold(run, RunFiles(**self.paths), Place(outputs, folder / "work"), device="cpu")
         classes = self.dataset["classes"]
         return tables.logits(tables.read_predictions(outputs["test"], classes), classes)
 

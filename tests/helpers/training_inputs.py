@@ -94,7 +94,7 @@ def train(
     outputs = {key: folder / name for key, name in OUTPUTS.items()}
     run = run_of(seed=seed, fold=fold, **config)
     place = Place(outputs, folder / "work", events=events)
-    train_fold(run, RunFiles(**inputs, pretrained=pretrained), place, device="cpu", threads=1, report=report)
+    train_fold(run, RunFiles(**inputs, pretrained=pretrained), place, device="cpu", report=report)
     return outputs
 
 

@@ -27,7 +27,7 @@ def main(snakemake):
             # Imports torch, which must see the leased GPUs only.
             from foldstack.training.launcher import train_on
 
-            train_on(device, run, files, place, int(snakemake.threads))
+            train_on(device, run, files, place)
 
         run_job(snakemake, run, files, place, train)
 

@@ -1,17 +1,20 @@
 """Augmentation: what each preset may do, and what it must not."""
 
+import dataclasses
+
 import pytest
 import torch
 import torchvision.transforms.v2.functional as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foldstack.config.schema import load_schema
 from foldstack.training import augment as module
 from foldstack.training.augment import PRESETS, Preset, augment, mix, recipe, swap_sides
 
 RANGES = {
     **PRESETS,
-    "all": recipe("strong", {"crop": 0.3, "blur": 0.5, "noise": 0.1, "policy": "randaugment"}),
+    "all": recipe("strong", {"crop": 0.3, "blur": 0.5, "noise": 0.1, "hue": 0.2, "policy": "randaugment"}),
     "trivial": recipe("none", {"policy": "trivialaugment"}),
 }
 
@@ -95,6 +98,27 @@ def test_hues_stay_where_colours_matter(preset):
     torch.manual_seed(0)
     changed = augment(grey, PRESETS[preset])
     torch.testing.assert_close(changed[:, 0], changed[:, 1])
+
+
+def test_a_turn_of_the_colours_leaves_greys_and_brightness_and_moves_red_to_green(monkeypatch):
+    grey = images(channels=1).expand(-1, 3, -1, -1)
+    torch.testing.assert_close(with_ranges(grey, hue=0.5), grey, rtol=0, atol=1e-5)
+    dull = 0.4 + 0.2 * images(channels=3)  # nothing is cut off at 0 or 1
+    turned = with_ranges(dull, hue=0.5)
+    assert (turned - dull).abs().max() > 0.05
+    torch.testing.assert_close(turned.mean(dim=1), dull.mean(dim=1), rtol=0, atol=1e-5)
+    monkeypatch.setattr(module, "_uniform", lambda batch, low, high: torch.full((len(batch),), 1 / 3))
+    red = torch.tensor([1.0, 0, 0])[None, :, None, None].expand(2, -1, 4, 4)
+    torch.testing.assert_close(augment(red, Preset(hue=0.5)), red.roll(1, dims=1), rtol=0, atol=1e-6)
+
+
+def test_one_channel_has_no_colours_to_turn():
+    torch.testing.assert_close(with_ranges(images(channels=1), hue=0.5), images(channels=1), rtol=0, atol=0)
+
+
+def test_the_schema_has_the_keys_of_a_preset():
+    known = load_schema()["$defs"]["training"]["properties"]["augment"]["properties"]
+    assert set(known) == {field.name for field in dataclasses.fields(Preset)}
 
 
 def test_a_flip_is_a_mirror_image():

@@ -58,7 +58,7 @@ def train_on(size, inputs, folder, **config) -> dict[str, Path]:
     outputs = {key: folder / name for key, name in OUTPUTS.items()}
     run, place = run_of(**config | {"gpus": "auto"}), Place(outputs, folder / "work", progress=folder / "progress.json")
     with mock.patch.dict(os.environ, CUDA_VISIBLE_DEVICES=",".join("ABCD"[:size])):
-        launcher.train_on("cpu", run, RunFiles(**inputs), place, threads=1)
+        launcher.train_on("cpu", run, RunFiles(**inputs), place)
     return outputs
 
 

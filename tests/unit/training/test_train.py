@@ -338,6 +338,16 @@ def test_a_killed_process_goes_on_and_imports_only_what_it_needs(reference, tmp_
     assert read_bytes(outputs) == read_bytes(reference)
 
 
+def test_a_run_has_the_threads_of_its_config_whatever_the_cores(inputs, tmp_path):
+    job = training_job(inputs, tmp_path, threads=2)
+    assert job.threads == 1
+    before = torch.get_num_threads()
+    script.main(job)
+    torch.set_num_threads(before)
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["threads"] == record["config"]["threads"] == 2
+
+
 def test_script_unpacks_the_job(inputs, reference, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # restored after the script has set it
     smk = training_job(inputs, tmp_path)

@@ -32,6 +32,7 @@ class Preset:
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
+    hue: float = 0.0  # share of the colour circle
     erase: float = 0.0  # probability
     crop: float = 1.0  # smallest share of the area that is kept and enlarged to the whole (random resized crop)
     blur: float = 0.0  # probability
@@ -81,6 +82,8 @@ def augment(images: torch.Tensor, ranges: Preset | None) -> torch.Tensor:
         images = _warp(images, ranges)
     if any((ranges.brightness, ranges.contrast, ranges.saturation)):
         images = _jitter(images, ranges)
+    if images.shape[1] == 3 and ranges.hue:
+        images = _turn_colours(images, ranges.hue)
     if ranges.blur:
         images = _blur(images, ranges.blur)
     if ranges.noise:
@@ -182,12 +185,25 @@ def _jitter(images: torch.Tensor, ranges: Preset) -> torch.Tensor:
     return (images * factor(ranges.brightness)).clamp(0, 1)
 
 
+def _turn_colours(images: torch.Tensor, most: float) -> torch.Tensor:
+    """Turn the colours of each image about the grey axis, by at most `most` of a full circle; greys stay.
+
+    The hue rotation of Karras et al., arXiv:2006.06676, appendix B: one 3 x 3 matrix an image, after Rodrigues.
+    """
+    angle = 2 * math.pi * _uniform(images, -most, most)
+    cosine, sine = torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None]
+    unit, mean = torch.eye(3, device=images.device), torch.full((3, 3), 1 / 3, device=images.device)
+    cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=images.device) / math.sqrt(3)
+    turn = cosine * unit + sine * cross + (1 - cosine) * mean
+    return torch.einsum("nij,njhw->nihw", turn.to(images.dtype), images).clamp(0, 1)
+
+
 def _blur(images: torch.Tensor, probability: float) -> torch.Tensor:
     """Torchvision's Gaussian blur, of one width in a batch, of some images."""
     from torchvision.transforms.v2.functional import gaussian_blur
 
     low, high = BLUR_SIGMA
-    sigma = float(torch.rand(())) * (high - low) + low  # of the CPU's generator: a card need not be waited for
+    sigma = float(torch.rand(())) * (high - low) + low  # of the CPU's generator: a GPU need not be waited for
     size = max(3, 2 * (min(images.shape[-2:]) // 20) + 1)
     chosen = (_uniform(images, 0, 1) < probability)[:, None, None, None]
     return torch.where(chosen, gaussian_blur(images, [size, size], [sigma, sigma]), images)

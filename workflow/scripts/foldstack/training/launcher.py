@@ -31,8 +31,8 @@ LOOK_EVERY = 0.2  # seconds
 GRACE = 10.0  # seconds that the others have to notice that one of them is gone
 
 
-def train_on(claimed: str, run: Run, files: RunFiles, place: Place, threads: int) -> None:
-    """`train_fold` by as many ranks as the run asks for, here where that is one; they share `threads`.
+def train_on(claimed: str, run: Run, files: RunFiles, place: Place) -> None:
+    """`train_fold` by as many ranks as the run asks for, here where that is one; they share its `threads`.
 
     Args:
         claimed: "cuda" or "cpu", as `claim` says.
@@ -44,14 +44,13 @@ def train_on(claimed: str, run: Run, files: RunFiles, place: Place, threads: int
     """
     device, size = torch_device(claimed), distributed.world_size(run.config["gpus"])
     if size == 1:
-        train_fold(run, files, place, device=device, threads=threads, report=run_reporter(place.progress))
+        train_fold(run, files, place, device=device, report=run_reporter(place.progress))
         return
-    threads = max(1, threads // size)
     with tempfile.TemporaryDirectory(prefix="foldstack-", ignore_cleanup_errors=True) as folder, StopSignal() as stop:
         # The kernel sends ranks a SIGINT when this process dies; they save and end.
         context = torch.multiprocessing.start_processes(
             _work,
-            (size, folder, device, threads, run, files, place),
+            (size, folder, device, run, files, place),
             nprocs=size,
             join=False,
             start_method=START_METHOD,
@@ -70,9 +69,7 @@ def train_on(claimed: str, run: Run, files: RunFiles, place: Place, threads: int
         _fail(run, died, results)
 
 
-def _work(
-    rank: int, size: int, folder: str, device: str, threads: int, run: Run, files: RunFiles, place: Place
-) -> None:
+def _work(rank: int, size: int, folder: str, device: str, run: Run, files: RunFiles, place: Place) -> None:
     """The life of one rank. What ends it is left in a file; Python's own way out could wait for ranks that are gone."""
     report = run_reporter(place.progress) if rank == 0 else None
     result: dict = {}
@@ -81,7 +78,7 @@ def _work(
     try:
         with quiet, distributed.joined(rank, size, Path(folder) / "meeting", device) as group:
             try:
-                train_fold(run, files, place, device=device, threads=threads, report=report, group=group)
+                train_fold(run, files, place, device=device, report=report, group=group)
             except SystemExit as stop:
                 result["stopped"] = stop.code
             group.wait()
@@ -148,7 +145,7 @@ def _fail(run: Run, died: dict[int, int], results: list[dict]) -> None:
             raise FoldstackError(results[rank]["sentence"])
     for rank in failed:
         raise RuntimeError(f"{run}: the process of GPU {rank} failed: {results[rank].get('error')}")
-    raise RuntimeError(f"{run}: the processes of its cards ended with {died} and left no word")
+    raise RuntimeError(f"{run}: the processes of its GPUs exited with {died} and no error message")
 
 
 def _result_file(folder: str, rank: int) -> Path:

@@ -30,7 +30,6 @@ def train_fold(
     place: Place,
     *,
     device: str,
-    threads: int,
     report: Callable[..., None] | None = None,
     group: Group = SINGLE_PROCESS,
 ) -> None:
@@ -51,6 +50,7 @@ def train_fold(
     started = datetime.datetime.now(datetime.UTC)
     config = run.config
     _check_selection(run)
+    threads = max(1, config["threads"] // group.size)
     _set_up_torch(device, threads, config["deterministic"])
     info, summary = read_json(files.dataset), read_json(files.folds_summary)
     if summary["data_digest"] != info["digest"]:
