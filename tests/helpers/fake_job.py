@@ -18,7 +18,7 @@ class Named(dict):
 def training_job(inputs, folder: Path, **config):
     """The `snakemake` object of a run of model `tiny` whose outputs, log and progress lie in `folder`."""
     params = {"config": json.dumps(CONFIG | config), "code": [], "work": str(folder / "work")}
-    params |= {"cards": json.dumps({"share": 1}), "events": str(folder / "tensorboard")}
+    params |= {"gpus": json.dumps({"share": 1}), "events": str(folder / "tensorboard")}
     return types.SimpleNamespace(
         input=Named(inputs),
         output=Named({key: folder / name for key, name in OUTPUTS.items()}),

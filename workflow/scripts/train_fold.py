@@ -66,7 +66,7 @@ def main(smk):
 
 def claimed_cards(smk, report):
     """The run's cards, whole ones or a share of one; those who wait for it read its name."""
-    plan, wildcards = json.loads(smk.params.cards), smk.wildcards
+    plan, wildcards = json.loads(smk.params.gpus), smk.wildcards
     results = Path(smk.params.work).parent
     return claim(
         int(smk.resources.gpu) or int(smk.resources.gpu_share > 0),

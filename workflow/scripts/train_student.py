@@ -32,7 +32,7 @@ def main(smk):
             tensorboard.write_history(outputs["history"], kept["finished"], smk.params.events)
             return
         report = run_reporter(smk.params.progress)
-        plan, what = json.loads(smk.params.cards), f"student, fold {run['fold']}"
+        plan, what = json.loads(smk.params.gpus), f"student, fold {run['fold']}"
         with claim(int(smk.resources.gpu), plan, what=what, say=lambda text: report(waiting=text)) as claimed:
             # Imports torch, which must see the claimed cards only.
             from foldstack.training.launcher import train_on
