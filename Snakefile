@@ -21,15 +21,18 @@ include: "rules/gpus.smk"
 
 pathvars:
     results=RESULTS,
+    # expand() leaves them alone, and so the wildcards in them.
+    member="<results>/models/{model}/seed{seed}",
+    run="<member>/fold{fold}",
 
 
 include: "rules/data.smk"
 include: "rules/folds.smk"
 include: "rules/text.smk"
 include: "rules/train.smk"
-include: "rules/oof.smk"
-include: "rules/stack.smk"
+include: "rules/ensemble.smk"
 include: "rules/evaluate.smk"
+include: "rules/report.smk"
 include: "rules/export.smk"
 include: "rules/student.smk"
 include: "rules/variants.smk"
@@ -47,7 +50,7 @@ wildcard_constraints:
     seed=r"\d+",
     fold=r"\d+",
     draw=r"\d+",
-    line=r"leakcheck|nested/fold\d+|repeated/draw\d+",
+    check=r"leakcheck|nested/fold\d+|repeated/draw\d+",
     variant="fp16|int8|pruned|portable|student",
     page="predict|variants/(fp16|int8|pruned|portable|student)",
 
@@ -85,16 +88,16 @@ rule all:
         "<results>/export/ensemble.onnx",
         "<results>/export/parity.json",
         "<results>/export/MODEL_CARD.md",
-        made_on_the_way(),  # and so a run that failed under stack.quorum is tried again
-        exported_on_the_way(),
+        intermediate_files(),  # so that a run that failed under stack.quorum is tried again
+        INTERMEDIATE_EXPORTS,
         "<results>/predictions/predictions.csv" if CONFIG["predict"]["path"] else [],
 
 
 onstart:
-    note = note_on_cards()
+    note = note_on_gpus()
     if note:
         logger.info(note)
-    with stopping_clearly():
+    with exit_with_message():
         terminal.watch(logger, workflow.dag, Path(RESULTS), MEMBERS, CONFIG["folds"]["n_splits"])
 
 

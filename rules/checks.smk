@@ -1,44 +1,48 @@
-"""Checks that run the line once more, by the same rules, each time in a folder of its own.
+"""Checks that run the whole pipeline again, from the folds to the stack, by the same rules, each in its own folder.
 
-`leakcheck`: on shuffled labels, where it must score at chance. `nested`: without one fold at a time, which the whole
-line, stack and all, then predicts. `repeated`: on other draws of the folds.
+`leakcheck`: on shuffled labels, where it must score at chance. `nested`: without one fold at a time, which the pipeline
+then predicts, stack included. `repeated`: on other draws of the folds.
 
 INPUTS   data/*, folds/*, oof/*, stack/*
-OUTPUTS  {line}/data/*, {line}/folds/* ... {line}/stack/* as of the line itself, where {line} is `leakcheck`,
+OUTPUTS  {check}/data/*, {check}/folds/* ... {check}/stack/* as in the results themselves, where {check} is `leakcheck`,
          `nested/fold{k}` or `repeated/draw{n}`; leakcheck/leakcheck.json, nested/nested.json, repeated/repeated.json
 """
 
+CHECK = f"{RESULTS}/{{check}}"
 DRAWS = [f"repeated/draw{number}" for number in range(1, CONFIG["repeated"]["draws"])]
 NESTED = [f"nested/fold{fold}" for fold in FOLDS]
+FOLD_SEED = CONFIG["folds"]["seed"]
+LEAKCHECK_EPOCHS = {
+    name: min(block["epochs"], CONFIG["leakcheck"]["epochs"] or block["epochs"])
+    for name, block in CONFIG["models"].items()
+}
 
 
 rule leakcheck:
     """The target to ask for: `snakemake leakcheck`."""
     input:
         "<results>/leakcheck/leakcheck.json",
-        made_on_the_way(f"{RESULTS}/leakcheck"),
+        intermediate_files("<results>/leakcheck"),
 
 
 rule nested:
     """The target to ask for: `snakemake nested`."""
     input:
         "<results>/nested/nested.json",
-        [made_on_the_way(f"{RESULTS}/{line}") for line in NESTED],
+        [intermediate_files(f"<results>/{check}") for check in NESTED],
 
 
 rule repeated:
     """The target to ask for: `snakemake repeated`."""
     input:
         "<results>/repeated/repeated.json",
-        [made_on_the_way(f"{RESULTS}/{line}") for line in DRAWS],
+        [intermediate_files(f"<results>/{check}") for check in DRAWS],
 
 
 rule shuffle_labels:
     """Give the training samples labels that have nothing to do with them."""
     input:
-        samples=ancient(prepared("data/samples.parquet")),
-        dataset=ancient(prepared("data/dataset.json")),
-        duplicates=ancient(prepared("data/duplicates.parquet")),
+        **prepared_inputs("samples", "dataset", "duplicates"),
     output:
         samples="<results>/leakcheck/data/samples.parquet",
         dataset="<results>/leakcheck/data/dataset.json",
@@ -53,11 +57,9 @@ rule shuffle_labels:
 
 
 rule hold_out_fold:
-    """Make one fold the test split, and leave the line's own test split out."""
+    """Make one fold the test split, and leave the real test split out."""
     input:
-        samples=ancient(prepared("data/samples.parquet")),
-        dataset=ancient(prepared("data/dataset.json")),
-        folds=ancient(prepared("folds/folds.parquet")),
+        **prepared_inputs("samples", "dataset", "folds"),
     output:
         samples="<results>/nested/fold{fold}/data/samples.parquet",
         dataset="<results>/nested/fold{fold}/data/dataset.json",
@@ -74,8 +76,7 @@ rule hold_out_fold:
 rule keep_data:
     """The same samples once more, for another draw of the folds."""
     input:
-        samples=ancient(prepared("data/samples.parquet")),
-        dataset=ancient(prepared("data/dataset.json")),
+        **prepared_inputs("samples", "dataset"),
     output:
         samples="<results>/repeated/draw{draw}/data/samples.parquet",
         dataset="<results>/repeated/draw{draw}/data/dataset.json",
@@ -89,78 +90,78 @@ rule keep_data:
         "../workflow/scripts/keep_data.py"
 
 
-use rule assign_folds as line_assign_folds with:
+use rule assign_folds as check_assign_folds with:
     input:
+        **prepared_inputs("duplicates"),
         samples="<results>/data/samples.parquet",
         dataset="<results>/data/dataset.json",
-        duplicates=ancient(prepared("data/duplicates.parquet")),
     pathvars:
-        results=LINE,
+        results=CHECK,
     params:
-        code=code("assign_folds.py"),
-        config=line_folds,
+        # Each draw of `repeated` has a seed of its own.
+        config=lambda wildcards: configuration.canonical(
+            {"folds": CONFIG["folds"] | {"seed": (FOLD_SEED + int(wildcards.check.partition("draw")[2] or 0)) % 2**32}}
+        ),
 
 
-use rule train_fold as line_train_fold with:
+use rule train_fold as check_train_fold with:
     input:
+        **prepared_inputs("pixels"),
         samples="<results>/data/samples.parquet",
-        pixels=ancient(prepared("data/pixels.npy")),
         dataset="<results>/data/dataset.json",
         folds="<results>/folds/folds.parquet",
         folds_summary="<results>/folds/folds.json",
-        prompts=class_prompts,
-        captions=captions_of,
-        pretrained=pretrained_weights,
+        prompts=lambda wildcards: PROMPTS_OF.get(wildcards.model, []),
+        captions=lambda wildcards: CAPTIONS_OF.get(wildcards.model, []),
+        pretrained=lambda wildcards: PRETRAINED_OF.get(wildcards.model, []),
     pathvars:
-        results=LINE,
+        results=CHECK,
     params:
-        code=lambda wildcards: code("train_fold.py", wildcards.model),
-        config=line_training,
-        content=content,
+        **run_places(CHECK, "{model}/seed{seed}/fold{fold}"),
+        config=lambda wildcards: configuration.canonical(
+            configuration.training_slice(CONFIG, wildcards.model)
+            | ({"epochs": LEAKCHECK_EPOCHS[wildcards.model]} if wildcards.check == "leakcheck" else {})
+        ),
         tolerate=False,
-        gpus=lambda wildcards, output: card_plan(wildcards.model),
-        events=lambda wildcards, output: f"{RESULTS}/{wildcards.line}/tensorboard/{wildcards.model}/seed{wildcards.seed}/fold{wildcards.fold}",
-        work=lambda wildcards: f"{RESULTS}/{wildcards.line}/work",
-        progress=lambda wildcards: f"{RESULTS}/{wildcards.line}/work/progress/{wildcards.model}.seed{wildcards.seed}.fold{wildcards.fold}.json",
 
 
-use rule collect_oof as line_collect_oof with:
+use rule collect_oof as check_collect_oof with:
     input:
-        runs=line_files("run.json"),
-        oof=line_files("oof.parquet"),
-        test=line_files("test.parquet"),
+        **prepared_inputs("duplicates"),
+        runs=expand("<member>/fold{fold}/run.json", fold=FOLDS),
+        oof=expand("<member>/fold{fold}/oof.parquet", fold=FOLDS),
+        test=expand("<member>/fold{fold}/test.parquet", fold=FOLDS),
         samples="<results>/data/samples.parquet",
         dataset="<results>/data/dataset.json",
-        duplicates=ancient(prepared("data/duplicates.parquet")),
         folds="<results>/folds/folds.parquet",
         folds_summary="<results>/folds/folds.json",
     pathvars:
-        results=LINE,
+        results=CHECK,
 
 
-use rule fit_stacker as line_fit_stacker with:
+use rule fit_stacker as check_fit_stacker with:
     input:
-        oof=member_files("oof", LINE),
-        test=member_files("test", LINE),
+        **prepared_inputs("duplicates"),
+        oof=member_files("oof"),
+        test=member_files("test"),
         samples="<results>/data/samples.parquet",
         dataset="<results>/data/dataset.json",
-        duplicates=ancient(prepared("data/duplicates.parquet")),
         folds="<results>/folds/folds.parquet",
         folds_summary="<results>/folds/folds.json",
     pathvars:
-        results=LINE,
+        results=CHECK,
 
 
 rule check_chance:
     """Fail where anything scores above chance on shuffled labels."""
     input:
-        oof=member_files("oof", f"{RESULTS}/leakcheck"),
-        test=member_files("test", f"{RESULTS}/leakcheck"),
+        **prepared_inputs("duplicates"),
+        oof=member_files("oof", "<results>/leakcheck"),
+        test=member_files("test", "<results>/leakcheck"),
         stack="<results>/leakcheck/stack/stack.json",
         stack_oof="<results>/leakcheck/stack/oof.parquet",
         samples="<results>/leakcheck/data/samples.parquet",
         dataset="<results>/leakcheck/data/dataset.json",
-        duplicates=ancient(prepared("data/duplicates.parquet")),
     output:
         scores="<results>/leakcheck/leakcheck.json",
     log:
@@ -173,14 +174,12 @@ rule check_chance:
 
 
 rule score_nested:
-    """Score each fold by a line that never saw it, beside the out-of-fold estimate."""
+    """Score each fold by a pipeline that never saw it, beside the out-of-fold estimate."""
     input:
-        samples=ancient(prepared("data/samples.parquet")),
-        dataset=ancient(prepared("data/dataset.json")),
-        folds=ancient(prepared("folds/folds.parquet")),
+        **prepared_inputs("samples", "dataset", "folds"),
         stack="<results>/stack/stack.json",
         stack_oof="<results>/stack/oof.parquet",
-        stack_test=expand("<results>/{line}/stack/test.parquet", line=NESTED),
+        stack_test=expand("<results>/{check}/stack/test.parquet", check=NESTED),
     output:
         scores="<results>/nested/nested.json",
         summary="<results>/nested/summary.txt",
@@ -197,12 +196,10 @@ rule score_nested:
 rule score_repeated:
     """Score the out-of-fold predictions of every draw of the folds."""
     input:
-        samples=ancient(prepared("data/samples.parquet")),
-        dataset=ancient(prepared("data/dataset.json")),
+        **prepared_inputs("samples", "dataset", "folds_summary"),
         stack="<results>/stack/stack.json",
-        stack_oof=["<results>/stack/oof.parquet", *expand("<results>/{line}/stack/oof.parquet", line=DRAWS)],
-        folds_summary=ancient(prepared("folds/folds.json")),
-        other_folds=expand("<results>/{line}/folds/folds.json", line=DRAWS),
+        stack_oof=["<results>/stack/oof.parquet", *expand("<results>/{check}/stack/oof.parquet", check=DRAWS)],
+        other_folds=expand("<results>/{check}/folds/folds.json", check=DRAWS),
     output:
         scores="<results>/repeated/repeated.json",
         summary="<results>/repeated/summary.txt",

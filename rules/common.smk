@@ -1,9 +1,11 @@
-"""The validated config, and the few functions that rules share. Nothing here imports torch."""
+"""The validated config, and the functions that several rule files share. Nothing here imports torch.
+
+Functions are here and in gpus.smk, since `snakemake --lint` accepts none in a file of rules.
+"""
 
 import contextlib
 import functools
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -13,25 +15,23 @@ from foldstack.config import grid
 from foldstack.config import resolve as configuration
 from foldstack.ensemble import quorum
 from foldstack.errors import FoldstackError
-from foldstack.gpus import costs, inventory
 from foldstack.jobs import lock, terminal
-from foldstack.models import pretrained, registry
+from foldstack.models import registry
 from foldstack.reruns import code_digest, reasons, sources
-from foldstack.text import settings as texts
 
 reasons.attach(logger)
 
 
 @contextlib.contextmanager
-def stopping_clearly():
-    """End with the sentence alone; Snakemake would add its own place in this file to an exception's text."""
+def exit_with_message():
+    """Exit with the error's own sentence; Snakemake would add a place in this file to it."""
     try:
         yield
     except FoldstackError as error:
         raise SystemExit(str(error)) from None
 
 
-with stopping_clearly():
+with exit_with_message():
     lock.check_folder(Path.cwd())
     for path in workflow.overwrite_configfiles or workflow.configfiles:
         configuration.check_file(path)
@@ -40,28 +40,26 @@ with stopping_clearly():
 
 MEMBERS = configuration.members(CONFIG)
 FOLDS = range(CONFIG["folds"]["n_splits"])
-STUDENT = CONFIG["variants"]["student"]
-EVERYTHING = CONFIG["folds"]["n_splits"]  # the student's fold that holds nothing out
-ENCODERS = {
-    texts.slug(block["text"]["encoder"]): block["text"]["encoder"]
-    for block in CONFIG["models"].values()
-    if block.get("text")
-}
-TWO_HALVES = [name for name in MEMBERS if CONFIG["models"][name].get("text", {}).get("train") == "frozen"]
-CAPTIONED = [name for name in MEMBERS if CONFIG["models"][name].get("text", {}).get("captions")]
 RESULTS = f"results/{CONFIG['experiment']}"
-LINE = f"{RESULTS}/{{line}}"  # of a check, see rules/checks.smk
+PREPARED = {
+    "samples": "data/samples.parquet",
+    "pixels": "data/pixels.npy",
+    "dataset": "data/dataset.json",
+    "duplicates": "data/duplicates.parquet",
+    "folds": "folds/folds.parquet",
+    "folds_summary": "folds/folds.json",
+}
 if CONFIG["stack"]["quorum"] < 1 and workflow.is_main_process and lock.is_free(Path(RESULTS)):
-    quorum.remove_failed(Path(RESULTS))  # those of an invocation that was killed; the others went at its end
+    quorum.remove_failed(Path(RESULTS))  # left by an invocation that was killed; the others remove theirs at their end
 
 
 def slice_of(*sections):
-    """Sections of the config as the one JSON param by which Snakemake notices their change."""
+    """Sections of the config as one JSON param, by which Snakemake notices a change of them."""
     return configuration.canonical({name: CONFIG[name] for name in sections})
 
 
 def decisive_slice():
-    """The config as far as it decides a result, defaults filled in: what the report shows of it."""
+    """The part of the config that decides a result, defaults filled in: what the report shows of it."""
     sections = {name: CONFIG[name] for name in ("experiment", "data", "folds", "stack", "evaluation")}
     models = {name: configuration.training_slice(CONFIG, name) | {"seeds": seeds} for name, seeds in MEMBERS.items()}
     grids = grid.self_contained(CONFIG["grid"], CONFIG["training"] | {"seeds": CONFIG["seeds"]})
@@ -80,23 +78,28 @@ def code(script, model=None, architecture=None):
     return found.digest
 
 
-def prepared(path):
-    """Input function for a file of the data or folds stage.
+def prepared(name):
+    """Input function for one file of the data and folds stages, by its key in PREPARED.
 
-    It asks for the checkpoint first: when the prepared data come out with the same content as before, nothing
-    behind them runs again (their digests in `content` decide, not the files' times).
+    It asks for the checkpoint first: when data preparation writes the same content as before, no later job runs again
+    (the digests in `content` decide, not the files' times).
     """
 
     def file(wildcards):
         checkpoints.assign_folds.get()
-        return f"{RESULTS}/{path}"
+        return f"{RESULTS}/{PREPARED[name]}"
 
     return file
 
 
+def prepared_inputs(*names):
+    """Named inputs of a rule: files of the data and folds stages, whose times do not count."""
+    return {name: ancient(prepared(name)) for name in names}
+
+
 def content(wildcards):
     """Digests of the prepared data and folds."""
-    summary = Path(prepared("folds/folds.json")(wildcards))
+    summary = Path(prepared("folds_summary")(wildcards))
     return _content(summary, summary.stat().st_mtime_ns)
 
 
@@ -106,8 +109,8 @@ def _content(summary, mtime):
     return f"data {folds['data_digest']} folds {folds['digest']}"
 
 
-def run_files(name, models=None, results=RESULTS):
-    """Pattern-expanded paths of one file of every run of `models` (default: all)."""
+def run_files(name, models=None, results="<results>"):
+    """One file of every run of `models` (default: all)."""
     return [
         f"{results}/models/{model}/seed{seed}/fold{fold}/{name}"
         for model in (models or MEMBERS)
@@ -116,102 +119,34 @@ def run_files(name, models=None, results=RESULTS):
     ]
 
 
-def variant_code(script, variant):
-    """As `code`; what makes or checks the student reaches its architecture."""
-    return code(script, architecture=STUDENT["architecture"]) if variant == "student" else code(script)
-
-
-def student_runs(folds):
-    """run.json of the students of these folds; none where the config asks for no student."""
-    return [f"{RESULTS}/student/fold{fold}/run.json" for fold in folds if STUDENT]
-
-
-def class_prompts(wildcards):
-    """The prompts of a model that has any, and the record of their encoder; the encoder where it is trained too."""
-    text = CONFIG["models"][wildcards.model].get("text")
-    if not text:
-        return []
-    encoder = encoder_of(wildcards)
-    own = [f"{RESULTS}/prompts/{wildcards.model}.safetensors", f"{encoder}.json"]
-    return own if text["train"] == "frozen" else [*own, encoder]
-
-
-def encoder_of(wildcards):
-    """The folder of a model's text encoder."""
-    return f"{RESULTS}/encoders/{texts.slug(CONFIG['models'][wildcards.model]['text']['encoder'])}"
-
-
-def dual_folders(wildcards):
-    """The folders of all models of which both halves can be written."""
-    with stopping_clearly():
-        texts.check_dual(TWO_HALVES)
-    return [f"{RESULTS}/export/dual/{model}" for model in TWO_HALVES]
-
-
-def captions_of(wildcards):
-    """The embedded captions of all samples, for a model that learns from them."""
-    text = CONFIG["models"][wildcards.model].get("text")
-    return f"{RESULTS}/captions/{texts.slug(text['encoder'])}.safetensors" if text and text["captions"] else []
-
-
-def given_weights(wildcards):
-    """The user's own file of weights for a model, where the config names one."""
-    path = pretrained.local_file(CONFIG["models"][wildcards.model]["pretrained"])
-    return str(path) if path else []
-
-
-def pretrained_weights(wildcards):
-    """The fetched weights of a model and their record; nothing for a model that starts afresh."""
-    if not CONFIG["models"][wildcards.model]["pretrained"]:
-        return []
-    return [f"{RESULTS}/pretrained/{wildcards.model}.{kind}" for kind in ("safetensors", "json")]
-
-
-def weights_slice(model):
-    """What decides the weights that a model starts from."""
-    return configuration.canonical({key: CONFIG["models"][model][key] for key in ("architecture", "pretrained")})
-
-
-def member_files(stage, results=RESULTS):
-    """Paths of one table per (model, seed)."""
+def member_files(stage, results="<results>"):
+    """One table per (model, seed)."""
     return [f"{results}/{stage}/{model}/seed{seed}.parquet" for model, seeds in MEMBERS.items() for seed in seeds]
 
 
-def made_on_the_way(results=RESULTS):
-    """One file of each job that the final files come from, for targets to ask for by themselves.
+def run_places(results, run):
+    """Params: where a run writes what is no output; `run` is its name as a pattern: "{model}/seed{seed}/fold{fold}"."""
+    return {
+        # It takes `output` so that Snakemake does not track it.
+        "events": lambda wildcards, output: f"{results}/tensorboard/{run}".format(**dict(wildcards.items())),
+        # Checkpoints are not declared outputs: Snakemake would delete them before the job starts again.
+        "work": f"{results}/work",
+        "progress": f"{results}/work/progress/{'.'.join(Path(run).parts)}.json",
+    }
 
-    Snakemake removes the outputs of a job before the job starts. Was it then killed, they are missing, and would not be
-    missed as long as what was made from the earlier ones is there: the next invocation would call that up to date.
+
+def intermediate_files(results="<results>"):
+    """One output of each job between the data and the stack, for a target to ask for besides its final files.
+
+    Snakemake removes a job's outputs before the job starts. If that job is then killed, Snakemake does not miss them as
+    long as the files made from the earlier ones are there, and the next invocation would call those up to date.
     """
     tables = [f"{results}/{name}" for name in ("data/samples.parquet", "folds/folds.parquet", "stack/stack.json")]
     return [*tables, *run_files("run.json", results=results), *member_files("oof", results)]
 
 
-def exported_on_the_way():
-    """As `made_on_the_way`, of the evaluation and the export."""
-    return [
-        f"{RESULTS}/evaluation/metrics.json",
-        *(f"{RESULTS}/export/models/{model}.onnx" for model in MEMBERS),
-        *(f"{RESULTS}/export/parity/{model}.json" for model in MEMBERS),
-        f"{RESULTS}/export/parity.json",
-    ]
-
-
-def line_files(name):
-    """Paths of one file of every fold of one model and seed of a check."""
-    return [f"{LINE}/models/{{model}}/seed{{seed}}/fold{fold}/{name}" for fold in FOLDS]
-
-
-def line_training(wildcards):
-    """A model's slice of the config in a check; under `leakcheck` with at most `leakcheck.epochs` epochs."""
-    block, most = configuration.training_slice(CONFIG, wildcards.model), CONFIG["leakcheck"]["epochs"]
-    if wildcards.line == "leakcheck":
-        block = block | {"epochs": min(block["epochs"], most or block["epochs"])}
-    return configuration.canonical(block)
-
-
-def line_folds(wildcards):
-    """The folds of a check; under `repeated` with a seed of their own."""
-    draw = re.fullmatch(r"repeated/draw(\d+)", wildcards.line)
-    seed = (CONFIG["folds"]["seed"] + int(draw[1] if draw else 0)) % 2**32
-    return configuration.canonical({"folds": CONFIG["folds"] | {"seed": seed}})
+def dual_folders(wildcards):
+    """The folder of each model whose image and text halves can be exported."""
+    with exit_with_message():
+        texts.check_dual(DUAL_MODELS)
+    return expand("<results>/export/dual/{model}", model=DUAL_MODELS)

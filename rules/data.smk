@@ -30,9 +30,7 @@ rule prepare_data:
 rule plot_data:
     """Picture the samples: how many of each class, and what they look like."""
     input:
-        samples=ancient(prepared("data/samples.parquet")),
-        pixels=ancient(prepared("data/pixels.npy")),
-        dataset=ancient(prepared("data/dataset.json")),
+        **prepared_inputs("samples", "pixels", "dataset"),
     output:
         counts=report(
             "<results>/data/class_counts.svg",
@@ -58,10 +56,7 @@ rule plot_data:
 rule plot_duplicates:
     """Picture the pairs of identical and nearly equal samples."""
     input:
-        samples=ancient(prepared("data/samples.parquet")),
-        pixels=ancient(prepared("data/pixels.npy")),
-        dataset=ancient(prepared("data/dataset.json")),
-        duplicates=ancient(prepared("data/duplicates.parquet")),
+        **prepared_inputs("samples", "pixels", "dataset", "duplicates"),
     output:
         figure=report(
             "<results>/data/duplicates.png",

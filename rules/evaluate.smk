@@ -1,24 +1,20 @@
 """Scores on the out-of-fold predictions and on the test split.
 
 INPUTS   oof/*, test/*, stack/*, runs
-OUTPUTS  evaluation/leaderboard.csv, metrics.json, summary.txt; tables and figures; report.html, which holds them all
+OUTPUTS  evaluation/leaderboard.csv, metrics.json, summary.txt; where asked for factors.csv, stages.csv, retrieval.csv
 """
 
 
 rule evaluate:
     """Score every model, seed, blend and stack."""
     input:
+        **prepared_inputs("samples", "dataset", "duplicates", "folds", "folds_summary"),
         oof=member_files("oof"),
         test=member_files("test"),
         stack_oof="<results>/stack/oof.parquet",
         stack_test="<results>/stack/test.parquet",
         stack="<results>/stack/stack.json",
         runs=run_files("run.json"),
-        samples=ancient(prepared("data/samples.parquet")),
-        dataset=ancient(prepared("data/dataset.json")),
-        duplicates=ancient(prepared("data/duplicates.parquet")),
-        folds=ancient(prepared("folds/folds.parquet")),
-        folds_summary=ancient(prepared("folds/folds.json")),
     output:
         leaderboard="<results>/evaluation/leaderboard.csv",
         metrics="<results>/evaluation/metrics.json",
@@ -46,116 +42,13 @@ rule evaluate:
         "../workflow/scripts/evaluate.py"
 
 
-rule render_leaderboard:
-    """The leaderboard as a table and as a figure."""
-    input:
-        leaderboard="<results>/evaluation/leaderboard.csv",
-        metrics="<results>/evaluation/metrics.json",
-    output:
-        table=report(
-            "<results>/evaluation/leaderboard.html",
-            category="1 Results",
-            labels={"figure": "Leaderboard"},
-            caption="../workflow/report/leaderboard.rst",
-        ),
-        figure=report(
-            "<results>/evaluation/leaderboard.svg",
-            category="1 Results",
-            labels={"figure": "Leaderboard (figure)"},
-            caption="../workflow/report/leaderboard.rst",
-        ),
-    log:
-        "<results>/logs/render_leaderboard.log",
-    params:
-        code=code("render_leaderboard.py"),
-    script:
-        "../workflow/scripts/render_leaderboard.py"
-
-
-rule plot_confusion:
-    """The stack's confusion matrix."""
-    input:
-        metrics="<results>/evaluation/metrics.json",
-    output:
-        figure=report(
-            "<results>/evaluation/confusion.svg",
-            category="1 Results",
-            labels={"figure": "Confusion matrix"},
-            caption="../workflow/report/confusion.rst",
-        ),
-    log:
-        "<results>/logs/plot_confusion.log",
-    params:
-        code=code("plot_confusion.py"),
-    script:
-        "../workflow/scripts/plot_confusion.py"
-
-
-rule render_per_class:
-    """Precision, recall and F1 of each class."""
-    input:
-        metrics="<results>/evaluation/metrics.json",
-    output:
-        table=report(
-            "<results>/evaluation/per_class.html",
-            category="1 Results",
-            labels={"figure": "Classes"},
-            caption="../workflow/report/per_class.rst",
-        ),
-    log:
-        "<results>/logs/render_per_class.log",
-    params:
-        code=code("render_per_class.py"),
-    script:
-        "../workflow/scripts/render_per_class.py"
-
-
-rule plot_calibration:
-    """How sure the deployed ensemble is against how often it is right."""
-    input:
-        metrics="<results>/evaluation/metrics.json",
-    output:
-        figure=report(
-            "<results>/evaluation/calibration.svg",
-            category="1 Results",
-            labels={"figure": "Calibration"},
-            caption="../workflow/report/calibration.rst",
-        ),
-    log:
-        "<results>/logs/plot_calibration.log",
-    params:
-        code=code("plot_calibration.py"),
-    script:
-        "../workflow/scripts/plot_calibration.py"
-
-
-rule plot_pareto:
-    """What fewer models would cost and bring."""
-    input:
-        metrics="<results>/evaluation/metrics.json",
-    output:
-        figure=report(
-            "<results>/evaluation/pareto.svg",
-            category="1 Results",
-            labels={"figure": "Accuracy against cost"},
-            caption="../workflow/report/pareto.rst",
-        ),
-    log:
-        "<results>/logs/plot_pareto.log",
-    params:
-        code=code("plot_pareto.py"),
-    script:
-        "../workflow/scripts/plot_pareto.py"
-
-
 rule tabulate_factors:
     """What each factor of the config's grids changes, with paired intervals."""
     input:
+        **prepared_inputs("samples", "dataset"),
         oof=member_files("oof"),
         test=member_files("test"),
         stack="<results>/stack/stack.json",
-        samples=ancient(prepared("data/samples.parquet")),
-        dataset=ancient(prepared("data/dataset.json")),
     output:
         table="<results>/evaluation/factors.csv",
     log:
@@ -173,11 +66,10 @@ rule tabulate_factors:
 rule tabulate_stages:
     """What the stack of all models so far claims and is worth, stage by stage."""
     input:
+        **prepared_inputs("samples", "dataset"),
         oof=member_files("oof"),
         test=member_files("test"),
         stack="<results>/stack/stack.json",
-        samples=ancient(prepared("data/samples.parquet")),
-        dataset=ancient(prepared("data/dataset.json")),
     output:
         table="<results>/evaluation/stages.csv",
         figure=report(
@@ -201,51 +93,20 @@ rule tabulate_stages:
         "../workflow/scripts/tabulate_stages.py"
 
 
-rule render_report:
-    """The report: one HTML file with every figure in it, from the verdict to the hashes."""
+rule tabulate_retrieval:
+    """How well held-out images find their captions and captions their images."""
     input:
-        leaderboard="<results>/evaluation/leaderboard.csv",
-        metrics="<results>/evaluation/metrics.json",
-        oof=member_files("oof"),
-        test=member_files("test"),
-        stack="<results>/stack/stack.json",
-        stack_oof="<results>/stack/oof.parquet",
-        runs=run_files("run.json"),
-        samples=ancient(prepared("data/samples.parquet")),
-        pixels=ancient(prepared("data/pixels.npy")),
-        dataset=ancient(prepared("data/dataset.json")),
-        folds_summary=ancient(prepared("folds/folds.json")),
-        factors="<results>/evaluation/factors.csv" if CONFIG["grid"] else [],
-        retrieval="<results>/evaluation/retrieval.csv" if CAPTIONED else [],
-        stages="<results>/evaluation/stages.csv" if CONFIG["stages"] else [],
-        figures=(["<results>/evaluation/stages.svg"] if CONFIG["stages"] else [])
-        + [
-            "<results>/evaluation/leaderboard.svg",
-            "<results>/evaluation/confusion.svg",
-            "<results>/evaluation/calibration.svg",
-            "<results>/evaluation/pareto.svg",
-            "<results>/evaluation/learning_curves.svg",
-            "<results>/evaluation/timings.svg",
-            "<results>/folds/folds.svg",
-            "<results>/data/class_counts.svg",
-            "<results>/data/contact_sheet.png",
-            "<results>/data/duplicates.png",
-        ],
+        **prepared_inputs("samples", "dataset"),
+        runs=run_files("run.json", CAPTIONED) if CAPTIONED else [],
+        oof=run_files("oof.parquet", CAPTIONED) if CAPTIONED else [],
+        test=run_files("test.parquet", CAPTIONED) if CAPTIONED else [],
     output:
-        report=report(
-            "<results>/evaluation/report.html",
-            category="0 Report",
-            labels={"figure": "The whole report on one page"},
-            caption="../workflow/report/report.rst",
-        ),
+        table="<results>/evaluation/retrieval.csv",
     log:
-        "<results>/logs/render_report.log",
-    benchmark:
-        "<results>/benchmarks/render_report.tsv"
+        "<results>/logs/tabulate_retrieval.log",
     params:
-        code=code("render_report.py"),
-        config=decisive_slice(),
-        members=configuration.canonical(MEMBERS),
+        code=code("tabulate_retrieval.py"),
+        config=configuration.canonical(CONFIG["evaluation"]),
         content=content,
     script:
-        "../workflow/scripts/render_report.py"
+        "../workflow/scripts/tabulate_retrieval.py"

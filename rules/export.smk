@@ -2,17 +2,24 @@
 
 INPUTS   weights of all runs, stack/*, evaluation/metrics.json
 OUTPUTS  export/ensemble.onnx, export/parity.json, export/MODEL_CARD.md;
-         on the way export/models/{model}.onnx, export/parity/{model}.json
+         before them export/models/{model}.onnx, export/parity/{model}.json
 """
+
+# As `intermediate_files`, of the evaluation and the export.
+INTERMEDIATE_EXPORTS = [
+    "<results>/evaluation/metrics.json",
+    *expand("<results>/export/models/{model}.onnx", model=MEMBERS),
+    *expand("<results>/export/parity/{model}.json", model=MEMBERS),
+    "<results>/export/parity.json",
+]
 
 
 rule export_model:
     """All networks of one model, averaged over folds and seeds, with their preprocessing, as one ONNX file."""
     input:
+        **prepared_inputs("dataset", "folds_summary"),
         weights=lambda wildcards: run_files("weights.safetensors", [wildcards.model]),
         runs=lambda wildcards: run_files("run.json", [wildcards.model]),
-        dataset=ancient(prepared("data/dataset.json")),
-        folds_summary=ancient(prepared("folds/folds.json")),
     output:
         onnx="<results>/export/models/{model}.onnx",
     log:
@@ -29,13 +36,11 @@ rule export_model:
 rule verify_export:
     """Compare the ONNX file with torch and with the pipeline's own test predictions; fail where they differ."""
     input:
+        **prepared_inputs("samples", "pixels", "dataset"),
         onnx="<results>/export/models/{model}.onnx",
         weights=lambda wildcards: run_files("weights.safetensors", [wildcards.model]),
         runs=lambda wildcards: run_files("run.json", [wildcards.model]),
         test=lambda wildcards: run_files("test.parquet", [wildcards.model]),
-        samples=ancient(prepared("data/samples.parquet")),
-        pixels=ancient(prepared("data/pixels.npy")),
-        dataset=ancient(prepared("data/dataset.json")),
     output:
         parity="<results>/export/parity/{model}.json",
     log:
@@ -51,13 +56,12 @@ rule verify_export:
 rule export_ensemble:
     """All networks, their preprocessing and the stacker as one ONNX file: what a user deploys."""
     input:
+        **prepared_inputs("dataset", "folds_summary"),
         models=expand("<results>/export/models/{model}.onnx", model=MEMBERS),
         runs=run_files("run.json"),
         stacker="<results>/stack/stacker.txt",
         stack="<results>/stack/stack.json",
         metrics="<results>/evaluation/metrics.json",
-        dataset=ancient(prepared("data/dataset.json")),
-        folds_summary=ancient(prepared("folds/folds.json")),
     output:
         onnx="<results>/export/ensemble.onnx",
     log:
@@ -75,6 +79,7 @@ rule export_ensemble:
 rule verify_ensemble:
     """Compare the one file with the pipeline's own test predictions and with its parts; fail where they differ."""
     input:
+        **prepared_inputs("samples", "pixels", "dataset"),
         onnx="<results>/export/ensemble.onnx",
         models=expand("<results>/export/models/{model}.onnx", model=MEMBERS),
         verified=expand("<results>/export/parity/{model}.json", model=MEMBERS),
@@ -84,9 +89,6 @@ rule verify_ensemble:
         stacker="<results>/stack/stacker.txt",
         stack="<results>/stack/stack.json",
         stack_test="<results>/stack/test.parquet",
-        samples=ancient(prepared("data/samples.parquet")),
-        pixels=ancient(prepared("data/pixels.npy")),
-        dataset=ancient(prepared("data/dataset.json")),
     output:
         parity="<results>/export/parity.json",
     log:
@@ -104,10 +106,10 @@ rule verify_ensemble:
 rule write_model_card:
     """What goes with the exported file: data, protocol, scores, limits, how to reproduce."""
     input:
+        **prepared_inputs("dataset"),
         onnx="<results>/export/ensemble.onnx",
         parity="<results>/export/parity.json",
         metrics="<results>/evaluation/metrics.json",
-        dataset=ancient(prepared("data/dataset.json")),
     output:
         card="<results>/export/MODEL_CARD.md",
     log:

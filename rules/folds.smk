@@ -28,10 +28,7 @@ checkpoint assign_folds:
 rule plot_folds:
     """Picture the folds: sizes, classes, inner split."""
     input:
-        folds=ancient(prepared("folds/folds.parquet")),
-        folds_summary=ancient(prepared("folds/folds.json")),
-        samples=ancient(prepared("data/samples.parquet")),
-        dataset=ancient(prepared("data/dataset.json")),
+        **prepared_inputs("folds", "folds_summary", "samples", "dataset"),
     output:
         figure=report(
             "<results>/folds/folds.svg",

@@ -9,8 +9,8 @@ rule predict:
     """The target to ask for: `snakemake predict`."""
     input:
         "<results>/predictions/predictions.csv",
-        made_on_the_way(),
-        exported_on_the_way(),
+        intermediate_files(),
+        INTERMEDIATE_EXPORTS,
 
 
 rule predict_new:

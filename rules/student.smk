@@ -4,43 +4,40 @@ INPUTS   stack/oof.parquet, stack/stack.json, data/*, folds/*
 OUTPUTS  student/fold{fold}/: as a run's; the last fold, `n_splits`, holds nothing out
 """
 
+STUDENT = CONFIG["variants"]["student"]
+NO_HELD_OUT_FOLD = CONFIG["folds"]["n_splits"]
+
 
 rule train_student:
     """Train a student without fold k, or on all training samples, and predict fold k and the test split."""
     input:
+        **prepared_inputs("samples", "pixels", "dataset", "folds", "folds_summary"),
         stack="<results>/stack/stack.json",
         stack_oof="<results>/stack/oof.parquet",
-        samples=ancient(prepared("data/samples.parquet")),
-        pixels=ancient(prepared("data/pixels.npy")),
-        dataset=ancient(prepared("data/dataset.json")),
-        folds=ancient(prepared("folds/folds.parquet")),
-        folds_summary=ancient(prepared("folds/folds.json")),
     output:
-        weights="<results>/student/fold{fold}/weights.safetensors",
-        oof="<results>/student/fold{fold}/oof.parquet",
-        test="<results>/student/fold{fold}/test.parquet",
-        history="<results>/student/fold{fold}/history.csv",
-        run="<results>/student/fold{fold}/run.json",
+        weights="<run>/weights.safetensors",
+        oof="<run>/oof.parquet",
+        test="<run>/test.parquet",
+        history="<run>/history.csv",
+        run="<run>/run.json",
     log:
         "<results>/logs/train_student/fold{fold}.log",
     benchmark:
         "<results>/benchmarks/train_student/fold{fold}.tsv"
+    pathvars:
+        run="<results>/student/fold{fold}",
     threads: lambda wildcards: STUDENT["threads"]
     resources:
-        gpu=student_cards,
-        gpu_share=lambda wildcards: student_cards(wildcards) * PARTS if not ON_CLUSTER else 0,
+        gpu=lambda wildcards: whole_gpus(STUDENT),
+        gpu_share=lambda wildcards: gpu_shares(STUDENT),
     params:
+        **run_places(RESULTS, "student/fold{fold}"),
         code=lambda wildcards: code("train_student.py", architecture=STUDENT["architecture"]),
         config=lambda wildcards: configuration.canonical(
             {key: value for key, value in STUDENT.items() if key not in ("devices", "share")}
         ),
         content=content,
-        # They take `output` so that Snakemake does not track them: neither changes what a run gives.
-        gpus=lambda wildcards, output: configuration.canonical(
-            {"devices": STUDENT["devices"], "others": CONFIG["devices"], "share": 1, "busy": CONFIG["busy"]}
-        ),
-        events=lambda wildcards, output: f"{RESULTS}/tensorboard/student/fold{wildcards.fold}",
-        work=lambda wildcards: f"{RESULTS}/work",
-        progress=lambda wildcards: f"{RESULTS}/work/progress/student.fold{wildcards.fold}.json",
+        # It takes `output` so that Snakemake does not track it: it does not change what a run gives.
+        gpus=lambda wildcards, output: gpu_plan(STUDENT),
     script:
         "../workflow/scripts/train_student.py"

@@ -2,8 +2,28 @@
 
 INPUTS   data/dataset.json, data/samples.parquet; the encoder's folder or its name in the Hugging Face hub; runs
 OUTPUTS  encoders/{encoder}/, {encoder}.json; prompts/{model}.safetensors; captions/{encoder}.safetensors;
-         evaluation/retrieval.csv; export/dual/{model}/
+         export/dual/{model}/
 """
+
+from foldstack.text import settings as texts
+
+TEXTS = {name: CONFIG["models"][name]["text"] for name in MEMBERS if CONFIG["models"][name].get("text")}
+ENCODERS = {texts.slug(text["encoder"]): text["encoder"] for text in TEXTS.values()}
+DUAL_MODELS = [name for name, text in TEXTS.items() if text["train"] == "frozen"]
+CAPTIONED = [name for name, text in TEXTS.items() if text["captions"]]
+
+# What the runs of each model read, those of a check too: the folder of its encoder, the embedded captions of all
+# samples, and its prompts with the encoder's record; where the encoder is trained as well, the encoder itself.
+ENCODER_OF = {name: f"{RESULTS}/encoders/{texts.slug(text['encoder'])}" for name, text in TEXTS.items()}
+CAPTIONS_OF = {name: f"{RESULTS}/captions/{texts.slug(TEXTS[name]['encoder'])}.safetensors" for name in CAPTIONED}
+PROMPTS_OF = {
+    name: [
+        f"{RESULTS}/prompts/{name}.safetensors",
+        f"{ENCODER_OF[name]}.json",
+        *([] if name in DUAL_MODELS else [ENCODER_OF[name]]),
+    ]
+    for name in TEXTS
+}
 
 
 rule fetch_encoder:
@@ -25,8 +45,8 @@ rule fetch_encoder:
 rule embed_prompts:
     """Embed the prompts of each class, once for all folds and seeds."""
     input:
-        encoder=encoder_of,
-        dataset=ancient(prepared("data/dataset.json")),
+        **prepared_inputs("dataset"),
+        encoder=lambda wildcards: ENCODER_OF[wildcards.model],
     output:
         prompts="<results>/prompts/{model}.safetensors",
     log:
@@ -42,8 +62,8 @@ rule embed_prompts:
 rule embed_captions:
     """Embed the captions of all samples, once for all models with this encoder."""
     input:
+        **prepared_inputs("samples"),
         encoder="<results>/encoders/{encoder}",
-        samples=ancient(prepared("data/samples.parquet")),
     output:
         captions="<results>/captions/{encoder}.safetensors",
     log:
@@ -53,26 +73,6 @@ rule embed_captions:
         content=content,
     script:
         "../workflow/scripts/embed_captions.py"
-
-
-rule tabulate_retrieval:
-    """How well held-out images find their captions and captions their images."""
-    input:
-        runs=run_files("run.json", CAPTIONED) if CAPTIONED else [],
-        oof=run_files("oof.parquet", CAPTIONED) if CAPTIONED else [],
-        test=run_files("test.parquet", CAPTIONED) if CAPTIONED else [],
-        samples=ancient(prepared("data/samples.parquet")),
-        dataset=ancient(prepared("data/dataset.json")),
-    output:
-        table="<results>/evaluation/retrieval.csv",
-    log:
-        "<results>/logs/tabulate_retrieval.log",
-    params:
-        code=code("tabulate_retrieval.py"),
-        config=configuration.canonical(CONFIG["evaluation"]),
-        content=content,
-    script:
-        "../workflow/scripts/tabulate_retrieval.py"
 
 
 rule dual:
@@ -86,7 +86,7 @@ rule export_dual:
     input:
         runs=lambda wildcards: run_files("run.json", [wildcards.model]),
         weights=lambda wildcards: run_files("weights.safetensors", [wildcards.model]),
-        encoder=encoder_of,
+        encoder=lambda wildcards: ENCODER_OF[wildcards.model],
     output:
         folder=directory("<results>/export/dual/{model}"),
     log:

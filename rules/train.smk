@@ -5,11 +5,19 @@ OUTPUTS  pretrained/{model}.safetensors, {model}.json
          models/{model}/seed{seed}/fold{fold}/: weights.safetensors, oof.parquet, test.parquet, history.csv, run.json
 """
 
+from foldstack.models import pretrained
+
+PRETRAINED_OF = {
+    name: [f"{RESULTS}/pretrained/{name}.{kind}" for kind in ("safetensors", "json")]
+    for name in MEMBERS
+    if CONFIG["models"][name]["pretrained"]
+}
+
 
 rule fetch_weights:
     """Bring the weights that a model starts from into one file: besides fetch_encoder the only job that may need the internet."""
     input:
-        source=given_weights,
+        source=lambda wildcards: pretrained.local_file(CONFIG["models"][wildcards.model]["pretrained"]) or [],
     output:
         weights="<results>/pretrained/{model}.safetensors",
         record="<results>/pretrained/{model}.json",
@@ -17,7 +25,9 @@ rule fetch_weights:
         "<results>/logs/fetch_weights/{model}.log",
     params:
         code=code("fetch_weights.py"),
-        config=lambda wildcards: weights_slice(wildcards.model),
+        config=lambda wildcards: configuration.canonical(
+            {key: CONFIG["models"][wildcards.model][key] for key in ("architecture", "pretrained")}
+        ),
     script:
         "../workflow/scripts/fetch_weights.py"
 
@@ -25,41 +35,34 @@ rule fetch_weights:
 rule train_fold:
     """Train one model with one seed without fold k, then predict fold k and the test split once."""
     input:
-        samples=ancient(prepared("data/samples.parquet")),
-        pixels=ancient(prepared("data/pixels.npy")),
-        dataset=ancient(prepared("data/dataset.json")),
-        folds=ancient(prepared("folds/folds.parquet")),
-        folds_summary=ancient(prepared("folds/folds.json")),
-        prompts=class_prompts,
-        captions=captions_of,
-        pretrained=pretrained_weights,
+        **prepared_inputs("samples", "pixels", "dataset", "folds", "folds_summary"),
+        prompts=lambda wildcards: PROMPTS_OF.get(wildcards.model, []),
+        captions=lambda wildcards: CAPTIONS_OF.get(wildcards.model, []),
+        pretrained=lambda wildcards: PRETRAINED_OF.get(wildcards.model, []),
     output:
-        weights="<results>/models/{model}/seed{seed}/fold{fold}/weights.safetensors",
-        oof="<results>/models/{model}/seed{seed}/fold{fold}/oof.parquet",
-        test="<results>/models/{model}/seed{seed}/fold{fold}/test.parquet",
-        history="<results>/models/{model}/seed{seed}/fold{fold}/history.csv",
-        run="<results>/models/{model}/seed{seed}/fold{fold}/run.json",
+        weights="<run>/weights.safetensors",
+        oof="<run>/oof.parquet",
+        test="<run>/test.parquet",
+        history="<run>/history.csv",
+        run="<run>/run.json",
     log:
         "<results>/logs/train_fold/{model}/seed{seed}/fold{fold}.log",
     benchmark:
         "<results>/benchmarks/train_fold/{model}/seed{seed}/fold{fold}.tsv"
-    # Longest runs first, so that no card is left alone with the largest one at the end.
+    # Longest runs first, so that no GPU is left alone with the largest one at the end.
     priority: lambda wildcards: run_costs()[wildcards.model]
     threads: lambda wildcards: CONFIG["models"][wildcards.model]["threads"]
     resources:
-        gpu=whole_cards,
-        gpu_share=card_shares,
+        gpu=lambda wildcards: whole_gpus(CONFIG["models"][wildcards.model]),
+        gpu_share=lambda wildcards: gpu_shares(CONFIG["models"][wildcards.model]),
     params:
+        **run_places(RESULTS, "{model}/seed{seed}/fold{fold}"),
         code=lambda wildcards: code("train_fold.py", wildcards.model),
         config=lambda wildcards: configuration.canonical(configuration.training_slice(CONFIG, wildcards.model)),
         content=content,
         # They take `output` so that Snakemake does not track them: none changes what a run gives.
         tolerate=lambda wildcards, output: CONFIG["stack"]["quorum"] < 1,
-        gpus=lambda wildcards, output: card_plan(wildcards.model),
-        events=lambda wildcards, output: f"{RESULTS}/tensorboard/{wildcards.model}/seed{wildcards.seed}/fold{wildcards.fold}",
-        # Checkpoints are not declared outputs, which Snakemake would delete before the job starts again.
-        work=lambda wildcards: f"{RESULTS}/work",
-        progress=lambda wildcards: f"{RESULTS}/work/progress/{wildcards.model}.seed{wildcards.seed}.fold{wildcards.fold}.json",
+        gpus=lambda wildcards, output: gpu_plan(CONFIG["models"][wildcards.model]),
     script:
         "../workflow/scripts/train_fold.py"
 

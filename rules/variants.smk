@@ -5,6 +5,7 @@ OUTPUTS  export/variants/{variant}.onnx (0 bytes where it failed its gate), {var
 """
 
 KINDS = [*CONFIG["variants"]["kinds"], *(["student"] if STUDENT else [])]
+ARCHITECTURE_OF = {"student": STUDENT["architecture"]} if STUDENT else {}  # the other variants have none of their own
 
 
 rule variants:
@@ -12,13 +13,14 @@ rule variants:
     input:
         "<results>/export/variants.csv",
         "<results>/export/variants.svg",
-        made_on_the_way(),
-        exported_on_the_way(),
+        intermediate_files(),
+        INTERMEDIATE_EXPORTS,
 
 
 rule make_variant:
     """Write one smaller or quicker form of the ensemble."""
     input:
+        **prepared_inputs("samples", "pixels", "dataset"),
         onnx="<results>/export/ensemble.onnx",
         parity="<results>/export/parity.json",
         models=expand("<results>/export/models/{model}.onnx", model=MEMBERS),
@@ -27,16 +29,15 @@ rule make_variant:
         metrics="<results>/evaluation/metrics.json",
         oof=member_files("oof"),
         test=member_files("test"),
-        samples=ancient(prepared("data/samples.parquet")),
-        pixels=ancient(prepared("data/pixels.npy")),
-        dataset=ancient(prepared("data/dataset.json")),
-        student=lambda wildcards: student_runs([EVERYTHING]) if wildcards.variant == "student" else [],
+        student=lambda wildcards: (
+            f"<results>/student/fold{NO_HELD_OUT_FOLD}/run.json" if wildcards.variant == "student" else []
+        ),
     output:
         onnx=temp("<results>/work/variants/{variant}.onnx"),
     log:
         "<results>/logs/make_variant/{variant}.log",
     params:
-        code=lambda wildcards: variant_code("make_variant.py", wildcards.variant),
+        code=lambda wildcards: code("make_variant.py", architecture=ARCHITECTURE_OF.get(wildcards.variant)),
         config=configuration.canonical(
             {
                 "variants": {key: CONFIG["variants"][key] for key in ("budget", "share")},
@@ -52,21 +53,21 @@ rule make_variant:
 rule verify_variant:
     """Measure what a variant costs and saves; pass it on where it agrees with the full file."""
     input:
+        **prepared_inputs("samples", "pixels", "folds"),
         onnx="<results>/export/ensemble.onnx",
         candidate="<results>/work/variants/{variant}.onnx",
-        samples=ancient(prepared("data/samples.parquet")),
-        pixels=ancient(prepared("data/pixels.npy")),
-        folds=ancient(prepared("folds/folds.parquet")),
         stack="<results>/stack/stack.json",
         stack_oof="<results>/stack/oof.parquet",
-        students=lambda wildcards: student_runs(FOLDS) if wildcards.variant == "student" else [],
+        students=lambda wildcards: expand(
+            "<results>/student/fold{fold}/run.json", fold=FOLDS if wildcards.variant == "student" else []
+        ),
     output:
         onnx="<results>/export/variants/{variant}.onnx",
         report="<results>/export/variants/{variant}.json",
     log:
         "<results>/logs/verify_variant/{variant}.log",
     params:
-        code=lambda wildcards: variant_code("verify_variant.py", wildcards.variant),
+        code=lambda wildcards: code("verify_variant.py", architecture=ARCHITECTURE_OF.get(wildcards.variant)),
         config=configuration.canonical(
             {
                 "min_agreement": CONFIG["variants"]["min_agreement"],

@@ -9,7 +9,7 @@ from foldstack import tables
 
 def test_shuffled_labels_score_at_chance_and_a_planted_leak_does_not(copy_of_finished):
     project = copy_of_finished
-    assert project.planned() == set(), "the check changes nothing of the line itself"
+    assert project.planned() == set(), "the check changes nothing of the results themselves"
     project.run("leakcheck")
     found = json.loads((project.results / "leakcheck" / "leakcheck.json").read_text())
     assert found["passed"]
@@ -34,11 +34,13 @@ def test_shuffled_labels_score_at_chance_and_a_planted_leak_does_not(copy_of_fin
     assert "There is a leak: with shuffled labels lightgbm scores" in " ".join(done.stderr.split())
 
 
-def test_nested_and_repeated_run_the_line_once_a_fold_and_once_a_further_draw(finished):
+def test_nested_and_repeated_run_the_pipeline_once_a_fold_and_once_a_further_draw(finished):
     planned = finished.planned("nested", "repeated")
-    lines = ["nested/fold0", "nested/fold1", "repeated/draw1", "repeated/draw2"]
-    runs = {f"line_train_fold {line} {model} 0 {fold}" for line in lines for model in ("cnn", "vit") for fold in (0, 1)}
-    found = {job for job in planned if job.startswith("line_train_fold")}
+    checks = ["nested/fold0", "nested/fold1", "repeated/draw1", "repeated/draw2"]
+    runs = {
+        f"check_train_fold {check} {model} 0 {fold}" for check in checks for model in ("cnn", "vit") for fold in (0, 1)
+    }
+    found = {job for job in planned if job.startswith("check_train_fold")}
     assert {frozenset(job.split()) for job in found} == {frozenset(job.split()) for job in runs}
     assert {"hold_out_fold 0", "hold_out_fold 1", "keep_data 1", "keep_data 2"} <= planned
     assert {"score_nested", "score_repeated"} <= planned

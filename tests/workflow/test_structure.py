@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from foldstack.jobs import terminal
 from foldstack.models import registry
 from foldstack.reruns import code_digest
 
@@ -22,8 +23,10 @@ def rules() -> dict[str, str]:
     """Text of each rule that runs a script, by name."""
     found = {}
     for path in RULE_FILES:
-        for part in re.split(r"^(?=rule |checkpoint )", path.read_text(), flags=re.MULTILINE)[1:]:
-            found[re.match(r"\w+ (\w+):", part)[1]] = part
+        for part in re.split(r"^(?=rule |checkpoint |use rule )", path.read_text(), flags=re.MULTILINE)[1:]:
+            name = re.match(r"(?:rule|checkpoint) (\w+):", part)
+            if name:
+                found[name[1]] = part
     return {name: text for name, text in found.items() if "script:" in text}
 
 
@@ -40,6 +43,12 @@ def test_a_rule_has_docstring_log_script_and_code_digest_under_its_own_name(name
 def test_no_two_rules_share_a_log_or_a_benchmark():
     paths = re.findall(r'"(<results>/(?:logs|benchmarks)/[^"]+)"', "".join(rules().values()))
     assert len(paths) == len(set(paths)) >= len(rules())
+
+
+def test_the_rules_that_the_display_follows_exist():
+    text = "\n".join(path.read_text() for path in RULE_FILES)
+    assert re.search(rf"^rule {terminal.RUN_RULE}:", text, re.MULTILINE)
+    assert re.search(rf"^use rule {terminal.RUN_RULE} as {terminal.CHECK_RULE} with:", text, re.MULTILINE)
 
 
 def test_every_script_belongs_to_a_rule():

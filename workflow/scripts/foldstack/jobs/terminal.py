@@ -20,7 +20,7 @@ from foldstack.jobs import lock
 from foldstack.jobs.progress import read_progress
 
 RUN_RULE = "train_fold"
-CHECK_RULE = "line_train_fold"  # a run of `leakcheck`, `nested` or `repeated`
+CHECK_RULE = "check_train_fold"  # a run of `leakcheck`, `nested` or `repeated`
 MARKS = {"waiting": ("·", "dim"), "running": ("◐", "cyan"), "done": ("●", "green"), "failed": ("✗", "bold red")}
 QUIET_EVENTS = {"job_info", "job_started", "job_finished", "progress", "shellcmd", "job_error", "group_info"}
 QUIET_TEXTS = ("DAG of jobs will be updated", "Select jobs to execute", "Execute ", "Removing output files of failed")

@@ -1,0 +1,48 @@
+"""Out-of-fold predictions of each (model, seed), and the LightGBM stacker and its baselines that combine them.
+
+INPUTS   the runs, data/*, folds/*
+OUTPUTS  oof/{model}/seed{seed}.parquet, test/{model}/seed{seed}.parquet;
+         stack/stacker.txt, stack/oof.parquet, stack/test.parquet, stack/stack.json
+"""
+
+
+rule collect_oof:
+    """Put the folds of one model and seed together; refuse a run that saw what it predicts."""
+    input:
+        **prepared_inputs("samples", "dataset", "duplicates", "folds", "folds_summary"),
+        runs=expand("<member>/fold{fold}/run.json", fold=FOLDS),
+        oof=expand("<member>/fold{fold}/oof.parquet", fold=FOLDS),
+        test=expand("<member>/fold{fold}/test.parquet", fold=FOLDS),
+    output:
+        oof="<results>/oof/{model}/seed{seed}.parquet",
+        test="<results>/test/{model}/seed{seed}.parquet",
+    log:
+        "<results>/logs/collect_oof/{model}/seed{seed}.log",
+    params:
+        code=code("collect_oof.py"),
+        content=content,
+    script:
+        "../workflow/scripts/collect_oof.py"
+
+
+rule fit_stacker:
+    """Fit every way of combining the models, each on the folds that it does not predict."""
+    input:
+        **prepared_inputs("samples", "dataset", "duplicates", "folds", "folds_summary"),
+        oof=member_files("oof"),
+        test=member_files("test"),
+    output:
+        stacker="<results>/stack/stacker.txt",
+        oof="<results>/stack/oof.parquet",
+        test="<results>/stack/test.parquet",
+        stack="<results>/stack/stack.json",
+    log:
+        "<results>/logs/fit_stacker.log",
+    benchmark:
+        "<results>/benchmarks/fit_stacker.tsv"
+    params:
+        code=code("fit_stacker.py"),
+        config=configuration.canonical({"stack": CONFIG["stack"], "members": MEMBERS}),
+        content=content,
+    script:
+        "../workflow/scripts/fit_stacker.py"
