@@ -76,10 +76,12 @@ def score(labels: np.ndarray, probabilities: np.ndarray, resamples: int) -> dict
 def printed(report: dict) -> list[str]:
     """Lines for the terminal; metrics that do not exist for these classes are left out."""
     lines = [f"{report['samples']} samples scored, {report['unreadable']} unreadable; 95 % intervals by bootstrap"]
-    for name, entry in report["scores"].items():
-        if entry["value"] is not None:
-            reach = "" if entry["low"] is None else f"{entry['low']:.4f} to {entry['high']:.4f}"
-            lines.append(f"  {name:<20}{entry['value']:>8.4f}   {reach}".rstrip())
+    known = {name: entry for name, entry in report["scores"].items() if entry["value"] is not None}
+    titles = {name: metrics.METRICS[name].title for name in known}
+    wide = max(map(len, titles.values()))
+    for name, entry in known.items():
+        reach = "" if entry["low"] is None else f"{entry['low']:.4f} to {entry['high']:.4f}"
+        lines.append(f"  {titles[name]:<{wide}}{entry['value']:>9.4f}   {reach}".rstrip())
     return lines
 
 

@@ -16,7 +16,7 @@ from foldstack.ensemble.stacking import METHODS
 from foldstack.errors import FoldstackError
 from foldstack.evaluation import evaluate as evaluation
 from foldstack.evaluation import metrics
-from foldstack.report.summary import human, summary
+from foldstack.report.summary import summary
 
 KEYS = [(model, seed) for model, seeds in MEMBERS.items() for seed in seeds]
 
@@ -137,7 +137,7 @@ def test_predictions_without_information_score_at_chance(tmp_path):
     assert figures["findings"]["worth"]["worth_it"] is False
 
 
-def test_without_a_test_set_the_test_figures_are_empty(tmp_path):
+def test_without_a_test_split_the_test_figures_are_empty(tmp_path):
     made = run_all(tmp_path, n_test=0)
     assert figures_of(made)["stack"]["lightgbm"]["test"]["accuracy"] is None
     assert pd.read_csv(tmp_path / "evaluation/leaderboard.csv")["test_accuracy"].isna().all()
@@ -163,14 +163,6 @@ def test_long_names_and_perfect_scores_keep_the_summary_narrow(made):
             entry["oof"] |= perfect
             entry["test"] |= perfect
     assert max(map(len, summary(figures).splitlines())) <= 100
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(None, "-"), (999, "999"), (1000, "1.00k"), (11_173_962, "11.2M"), (999_950_000, "1.00G"), (4.1e12, "4.10T")],
-)
-def test_counts_are_short(count, text):
-    assert human(count) == text
 
 
 def test_folds_that_changed_since_are_refused(made, tmp_path, capfd):

@@ -161,7 +161,7 @@ def test_factors_show_their_changes_and_what_they_are_measured_against(html):
 
 def test_retrieval_is_shown_in_percent(html):
     words = " ".join(Page(html).words.split())
-    assert "<b>clip on the test split the image 1,200 10.0 [9.0, 11.0] 50.0 [40.0, 60.0] 70.0 [60.0, 80.0] 4.5" in words
+    assert "<b>clip test split the image 1,200 10.0 [9.0, 11.0] 50.0 [40.0, 60.0] 70.0 [60.0, 80.0] 4.5" in words
 
 
 def test_stages_show_what_is_claimed_beside_what_it_is_worth(html):
