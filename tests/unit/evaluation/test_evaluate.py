@@ -5,10 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from fake_runs import CLASSES, EVALUATION, MEMBERS, STACK, edit_record, experiment, run_script
+from fake_evaluation import EVALUATION_FILES, KEYS, STACK_FILES, run_all
+from fake_runs import CLASSES, MEMBERS, STACK, edit_record, experiment, run_script
 
-import collect_oof
-import evaluate
 import fit_stacker
 from foldstack import tables
 from foldstack.ensemble.members import read_members
@@ -17,39 +16,6 @@ from foldstack.errors import FoldstackError
 from foldstack.evaluation import evaluate as evaluation
 from foldstack.evaluation import metrics
 from foldstack.report.summary import summary
-
-KEYS = [(model, seed) for model, seeds in MEMBERS.items() for seed in seeds]
-
-
-def run_all(root, **options):
-    """Run the three scripts; return the experiment."""
-    made = experiment(root, **options)
-    shared = {
-        "samples": root / "data/samples.parquet",
-        "dataset": root / "data/dataset.json",
-        "duplicates": root / "data/duplicates.parquet",
-        "folds": root / "folds/folds.parquet",
-        "folds_summary": root / "folds/folds.json",
-    }
-    for model, seed in KEYS:
-        runs = [folder / "run.json" for folder in made.runs if folder.parts[-3:-1] == (model, f"seed{seed}")]
-        outputs = {part: root / part / model / f"seed{seed}.parquet" for part in ("oof", "test")}
-        wildcards = {"model": model, "seed": str(seed)}
-        run_script(collect_oof.main, root, "collect_oof", {"runs": runs[::-1], **shared}, outputs, wildcards)
-    members = {part: [str(root / part / m / f"seed{s}.parquet") for m, s in KEYS] for part in ("oof", "test")}
-    stack = {key: root / "stack" / name for key, name in STACK_FILES.items()}
-    config = {"stack": STACK, "members": MEMBERS}
-    run_script(fit_stacker.main, root, "fit_stacker", members | shared, stack, config=config)
-    inputs = members | shared | {"stack_oof": stack["oof"], "stack_test": stack["test"], "stack": stack["stack"]}
-    inputs["runs"] = [folder / "run.json" for folder in made.runs]
-    outputs = {key: root / "evaluation" / name for key, name in EVALUATION_FILES.items()}
-    config = {"evaluation": EVALUATION, "members": MEMBERS}
-    run_script(evaluate.main, root, "evaluate", inputs, outputs, config=config)
-    return made
-
-
-STACK_FILES = {"stacker": "stacker.txt", "oof": "oof.parquet", "test": "test.parquet", "stack": "stack.json"}
-EVALUATION_FILES = {"leaderboard": "leaderboard.csv", "metrics": "metrics.json", "summary": "summary.txt"}
 
 
 @pytest.fixture(scope="module")
