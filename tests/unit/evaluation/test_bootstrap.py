@@ -1,4 +1,4 @@
-"""foldstack.bootstrap: scores of counts are scores of the drawn rows; intervals are those of a plain bootstrap."""
+"""foldstack.evaluation.bootstrap: scores of counts are scores of the drawn rows; intervals are those of a plain bootstrap."""
 
 import numpy as np
 import pytest
