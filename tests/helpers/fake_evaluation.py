@@ -1,4 +1,4 @@
-"""The experiment of fake_runs, stacked and evaluated by the scripts that the rules run; and a metric that nobody needs."""
+"""The experiment of fake_runs, stacked and evaluated by the rules' scripts; and a metric that nobody needs."""
 
 import numpy as np
 from fake_runs import EVALUATION, MEMBERS, STACK, experiment, run_script

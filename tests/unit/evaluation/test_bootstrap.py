@@ -1,4 +1,4 @@
-"""foldstack.evaluation.bootstrap: scores of counts are scores of the drawn rows; intervals are those of a plain bootstrap."""
+"""foldstack.evaluation.bootstrap: scores of counts are those of the drawn rows; intervals are a plain bootstrap's."""
 
 import numpy as np
 import pytest

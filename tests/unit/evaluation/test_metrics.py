@@ -100,6 +100,13 @@ def test_the_classes_and_the_confusion_matrix_add_up():
     assert np.mean(recalls) == pytest.approx(metrics.scores(labels, probabilities)["balanced_accuracy"])
 
 
+@pytest.mark.filterwarnings("error")
+def test_one_class_that_is_always_right_is_scored_without_a_complaint():
+    scores = metrics.scores(np.zeros(5, np.int64), np.tile([0.9, 0.1], (5, 1)))
+    assert (scores["accuracy"], scores["f1"], scores["map"]) == (1, 1, 1)
+    assert np.isnan([scores["kappa"], scores["roc_auc"]]).all()
+
+
 def test_no_sample_has_no_score():
     labels, probabilities = np.empty(0, np.int64), np.empty((0, 3))
     assert np.isnan(list(metrics.scores(labels, probabilities).values())).all()

@@ -75,10 +75,9 @@ def _balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
     return np.mean([np.mean(predicted[labels == i] == i) for i in np.unique(labels)])
 
 
-def _kappa(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """Cohen's kappa; NaN where all labels and predictions are one class."""
-    one = len(np.unique(np.concatenate([labels, predicted]))) == 1
-    return float("nan") if one else cohen_kappa_score(labels, predicted)
+def _unless_one_class(score, otherwise: float):
+    """`score` of labels and predicted classes; `otherwise` where all of them are one class, of which it warns."""
+    return lambda labels, predicted: score(labels, predicted) if len(np.unique([labels, predicted])) > 1 else otherwise
 
 
 def _all_classes_named(score) -> OfRows:
@@ -201,7 +200,8 @@ METRICS = {
         ),
         Metric(
             "kappa", "Cohen’s kappa",
-            of_rows=_of_predicted(_kappa), of_counts=_kappa_of_counts, share=False, **OUT_OF_SIGHT,
+            of_rows=_of_predicted(_unless_one_class(cohen_kappa_score, np.nan)), of_counts=_kappa_of_counts,
+            share=False, **OUT_OF_SIGHT,
         ),
         Metric(
             "precision_weighted", "Precision (weighted)",
