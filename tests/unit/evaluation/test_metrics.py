@@ -31,6 +31,7 @@ def twins(labels, probabilities):
         "roc_auc": reference.roc_auc_score(labels, probabilities, multi_class="ovr", average="macro"),
         "log_loss": reference.log_loss(labels, probabilities),
         "brier": reference.brier_score_loss(labels, probabilities),
+        "mcc": reference.matthews_corrcoef(labels, predicted),
         "kappa": reference.cohen_kappa_score(labels, predicted),
         "precision_weighted": reference.precision_score(labels, predicted, **weighted),
         "f1_weighted": reference.f1_score(labels, predicted, **weighted),

@@ -17,6 +17,7 @@ from sklearn.metrics import (
     cohen_kappa_score,
     f1_score,
     log_loss,
+    matthews_corrcoef,
     precision_score,
     roc_auc_score,
     top_k_accuracy_score,
@@ -146,6 +147,14 @@ def _kappa_of_counts(classes: ClassCounts) -> np.ndarray:
     return (_accuracy_of_counts(classes) - chance) / (1 - chance)
 
 
+def _mcc_of_counts(classes: ClassCounts) -> np.ndarray:
+    """J. Gorodkin, Comparing two K-category assignments by a K-category correlation coefficient, 2004."""
+    n = classes.n
+    together = classes.hits.sum(axis=0) * n - (classes.predicted * classes.support).sum(axis=0)
+    apart = (n**2 - (classes.predicted**2).sum(axis=0)) * (n**2 - (classes.support**2).sum(axis=0))
+    return np.where(apart > 0, together / np.sqrt(apart), 0.0)
+
+
 # Of ranks: functions of one class's RankCounts to (R,).
 
 
@@ -197,6 +206,10 @@ METRICS = {
             "brier", "Brier score",
             of_rows=_all_classes_named(brier_score_loss), of_samples=_brier_of_samples,
             higher_is_better=False, share=False, column=False,
+        ),
+        Metric(
+            "mcc", "MCC",
+            of_rows=_of_predicted(_unless_one_class(matthews_corrcoef, 0.0)), of_counts=_mcc_of_counts, share=False,
         ),
         Metric(
             "kappa", "Cohen’s kappa",
