@@ -1,14 +1,15 @@
-"""Does the out-of-fold estimate agree with an untouched test set, and what does a leak fake? (`make bench-optimism`)
+"""Does the out-of-fold estimate agree with an untouched test split, and what does a leak fake? (`make bench-optimism`)
 
 Many times over, a training set is drawn from scikit-learn's digits, or from ten classes of your own (`--npz`); the rest
-is the test set, on which nothing is chosen. Three small networks are trained on the folds, under two protocols, and
+is the test split, on which nothing is chosen. Three small networks are trained on the folds, under two protocols, and
 combined by Foldstack's code:
 
 - `inner`: Foldstack's. The epoch is chosen on an inner split of the other folds; the scored fold is touched once.
 - `scored fold`: the usual one. All other folds are trained on, and the epoch is chosen on the fold that is then scored.
 
 Combinations are scored cross-fitted (Foldstack's) or in-sample: fitted on all out-of-fold rows, scored on these.
-The gap is the estimate less what exactly those networks and stackers do on the test set, one fold's network at a time.
+The gap is the estimate less what exactly those networks and stackers do on the test split, one fold's network at a
+time.
 """
 
 import argparse
@@ -115,16 +116,16 @@ def estimates(oof, labels, fold, on_test, test_labels, settings: dict, check: bo
             crossed[method][held_out] = stacking.predict_stack(method, part[0], oof[:, held_out], part[1])
             for how, (spec, booster) in (("cross-fitted", part), ("in-sample", whole)):
                 values = stacking.predict_stack(method, spec, on_test[:, k], booster)
-                truth[how, method].append(metrics.core_scores(test_labels, values))
+                truth[how, method].append(metrics.scores(test_labels, values, SCORED))
     if check:  # the loop above is what the workflow does
         expected = stacking.cross_fit(oof, labels, fold, names, CLASSES, settings)
         assert all(np.array_equal(expected[method], crossed[method]) for method in stacking.METHODS)
     found = []
     for how, tables in (("cross-fitted", crossed), ("in-sample", inside)):
         for method in stacking.METHODS:
-            estimate = metrics.core_scores(labels, tables[method])
+            estimate = metrics.scores(labels, tables[method], SCORED)
             deployed = stacking.predict_folds(method, whole[0], on_test, whole[1])
-            final = metrics.core_scores(test_labels, deployed)
+            final = metrics.scores(test_labels, deployed, SCORED)
             entry = {"scored": how, "method": method}
             for metric in SCORED:
                 same = float(np.mean([scores[metric] for scores in truth[how, method]]))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from foldstack import tables
-from foldstack.evaluation import bootstrap, calibration, metrics
+from foldstack.evaluation import bootstrap, by_class, calibration, metrics
 
 MODELS = {"small_cnn": 0.9, "resnet18": 0.95, "vit_tiny": 0.85}
 
@@ -154,8 +154,8 @@ def _figures(rng, labels, skill, classes):
     return scores | {
         "accuracy_low": low,
         "accuracy_high": high,
-        "per_class": metrics.per_class(labels, probabilities, classes),
-        "confusion": metrics.confusion(labels, probabilities),
+        "per_class": by_class.per_class(labels, probabilities, classes),
+        "confusion": by_class.confusion(labels, probabilities),
     }
 
 

@@ -19,10 +19,11 @@ from foldstack.data.prepare import read_source  # noqa: E402
 from foldstack.data.store import decoded  # noqa: E402
 from foldstack.errors import FoldstackError  # noqa: E402
 from foldstack.evaluation import metrics  # noqa: E402
+from foldstack.evaluation.bootstrap import Bootstrap, intervals  # noqa: E402
 from foldstack.export.session import open_session, run_ensemble  # noqa: E402
 
 CHUNK = 256  # samples in memory
-SEED = 0
+SEED = 0  # of the resamples
 
 
 def read_labelled(data: Path, metadata: dict):
@@ -60,48 +61,53 @@ def predict(session, metadata: dict, items: list) -> tuple[np.ndarray, np.ndarra
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray, resamples: int) -> dict:
-    """{metric: {value, low, high}} with 95 % percentile bootstrap intervals over the samples."""
-    random = np.random.default_rng(SEED)
+    """{metric: {`value`, `low`, `high`}} with 95 % intervals by bootstrap over the samples; None where undefined."""
     values = metrics.scores(labels, probabilities)
-    drawn = []
-    for _ in range(resamples):
-        rows = random.integers(0, len(labels), len(labels))
-        drawn.append(metrics.scores(labels[rows], probabilities[rows]))
-    tail = (100 - metrics.COVERAGE) / 2
-    limits = {name: np.percentile([each[name] for each in drawn], [tail, 100 - tail]) for name in values}
+    drawn = Bootstrap(labels, resamples, SEED).scores({"it": probabilities})["it"]
+    reach = intervals(values, drawn)
     return {
-        name: {"value": value, "low": float(limits[name][0]), "high": float(limits[name][1])}
+        name: dict(zip(("value", "low", "high"), [value, *reach.get(name, [None, None])], strict=True))
+        if np.isfinite(value)
+        else dict.fromkeys(("value", "low", "high"))
         for name, value in values.items()
     }
 
 
-def main(arguments) -> int:
-    session, metadata = open_session(arguments.file)
+def printed(report: dict) -> list[str]:
+    """Lines for the terminal; metrics that do not exist for these classes are left out."""
+    lines = [f"{report['samples']} samples scored, {report['unreadable']} unreadable; 95 % intervals by bootstrap"]
+    known = {name: entry for name, entry in report["scores"].items() if entry["value"] is not None}
+    titles = {name: metrics.METRICS[name].title for name in known}
+    wide = max(map(len, titles.values()))
+    for name, entry in known.items():
+        reach = "" if entry["low"] is None else f"{entry['low']:.4f} to {entry['high']:.4f}"
+        lines.append(f"  {titles[name]:<{wide}}{entry['value']:>9.4f}   {reach}".rstrip())
+    return lines
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file")
+    parser.add_argument("data")
+    parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    session, metadata = open_session(options.file)
     if "golden" not in metadata:
-        raise FoldstackError(f"{arguments.file} is the file of one model; give export/ensemble.onnx.")
-    labels, items = read_labelled(Path(arguments.data), metadata)
+        raise FoldstackError(f"{options.file} is the file of one model; give export/ensemble.onnx.")
+    labels, items = read_labelled(Path(options.data), metadata)
     kept, probabilities = predict(session, metadata, items)
     report = {
         "samples": len(kept),
         "unreadable": len(items) - len(kept),
-        "scores": score(labels[kept], probabilities, arguments.resamples),
+        "scores": score(labels[kept], probabilities, options.resamples),
     }
-    if arguments.json:
-        print(json.dumps(report, indent=2, sort_keys=True))
-        return 0
-    print(f"{report['samples']} samples scored, {report['unreadable']} unreadable; 95 % intervals by bootstrap")
-    for name, entry in report["scores"].items():
-        print(f"  {name:<10} {entry['value']:.4f}   {entry['low']:.4f} to {entry['high']:.4f}")
+    print(json.dumps(report, indent=2, sort_keys=True) if options.json else "\n".join(printed(report)))
     return 0
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file")
-    parser.add_argument("data")
-    parser.add_argument("--resamples", type=int, default=200)
-    parser.add_argument("--json", action="store_true")
     try:
-        sys.exit(main(parser.parse_args()))
+        sys.exit(main())
     except FoldstackError as error:
         sys.exit(str(error))

@@ -15,7 +15,7 @@ def main(smk):
         config = json.loads(smk.params.config)
         classes, samples = read_json(smk.input.dataset)["classes"], tables.read_samples(smk.input.samples)
         members = read_stacked(smk.input, config["members"], read_json(smk.input.stack), samples, classes)
-        table = stages.climb(config["stages"], members, config)
+        table = stages.stage_table(config["stages"], members, config)
         draw_stages(table, config["stack"]["method"], smk.output.figure)
         with atomic(smk.output.table) as temporary:
             table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")

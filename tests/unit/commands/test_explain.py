@@ -1,15 +1,13 @@
 """`make explain`: jobs grouped by cause, and how long they take by recorded times."""
 
-import importlib.util
 import json
-from pathlib import Path
+import re
 
+import commands
 import pytest
+from project import TINY
 
-SOURCE = Path(__file__).resolve().parents[3] / "workflow" / "commands" / "explain.py"
-spec = importlib.util.spec_from_file_location("explain", SOURCE)
-explain = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(explain)
+explain = commands.load("explain")
 
 PLAN = """Building DAG of jobs...
 Job stats:
@@ -99,3 +97,24 @@ def test_what_was_never_timed_is_said(tmp_path):
     recorded(tmp_path, "cnn", 0, seconds=2, epochs=2, benchmark=8)
     text = explain.verdict(jobs, explain.Timings(tmp_path), CONFIG, 2, 1)
     assert text == "2 jobs, about 10 s on 2 cores; 1 job without a recorded time not counted."
+
+
+def test_a_first_run_is_explained_as_a_user_types_it(project):
+    made = project(TINY)
+    made.write_config()
+    recorded(made.results, "old", 0, seconds=10, epochs=2, benchmark=16)
+    done = commands.typed("explain", "--configfile", "config.yaml", "--cores", "2", cwd=made.folder)
+    assert done.returncode == 0, done.stderr
+    words = " ".join(done.stdout.split())
+    assert "prepare_data" in words
+    assert re.search(r"\d+ jobs, about \d+ s on 2 cores; \d+ jobs without a recorded time not counted\.", words)
+    assert not (made.folder / "results/tiny/data").exists(), "explaining runs nothing"
+
+
+def test_a_config_with_a_mistake_is_one_sentence(project):
+    made = project(TINY | {"models": {"resnet19": {}}})
+    made.write_config()
+    done = commands.typed("explain", "--configfile", "config.yaml", cwd=made.folder)
+    assert done.returncode == 1
+    assert "there is no architecture 'resnet19'" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""foldstack.bootstrap: scores of counts are scores of the drawn rows; intervals are those of a plain bootstrap."""
+"""foldstack.evaluation.bootstrap: scores of counts are those of the drawn rows; intervals are a plain bootstrap's."""
 
 import numpy as np
 import pytest
@@ -41,6 +41,17 @@ def test_scores_of_counts_are_scikit_learns_on_the_drawn_rows(seed, n_classes, d
         found = {name: values[resample] for name, values in drawn.items()}
         assert found == pytest.approx({name: expected[name] for name in found}, abs=1e-9, nan_ok=True)
         assert {name for name, value in expected.items() if np.isfinite(value)} <= set(found)
+
+
+def test_always_the_same_answer_scores_as_scikit_learn_says():
+    labels, _ = case(40, 3)
+    constant = np.tile([0.6, 0.3, 0.1], (40, 1))
+    drawn = Bootstrap(labels, 5, 0).scores({"a": constant})["a"]
+    counts = np.concatenate(list(Bootstrap(labels, 5, 0)._counts()), axis=1)
+    for resample in range(5):
+        rows = np.repeat(np.arange(40), counts[:, resample].astype(int))
+        expected = metrics.scores(labels[rows], constant[rows])
+        assert {n: values[resample] for n, values in drawn.items()} == pytest.approx({n: expected[n] for n in drawn})
 
 
 def test_pieces_change_nothing_but_the_draws(monkeypatch):

@@ -1,4 +1,4 @@
-"""foldstack.calibration: bins and temperature against scikit-learn, cross-fitting, thresholds that keep their word."""
+"""foldstack.evaluation.calibration: bins against scikit-learn, cross-fitting, thresholds that keep their word."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,7 @@ from fake_runs import noisy_probabilities
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
-from sklearn.calibration import CalibratedClassifierCV, calibration_curve
-from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.calibration import calibration_curve
 
 from foldstack.evaluation import calibration
 from foldstack.probabilities import temperature, with_temperature
@@ -42,19 +40,6 @@ def test_perfect_calibration_has_no_error_and_full_confidence_has_all():
     honest = np.tile([0.8, 0.2], (100, 1))
     assert calibration.reliability(labels, honest)["ece"] == pytest.approx(0)
     assert calibration.reliability(labels, np.tile([1.0, 0.0], (100, 1)))["ece"] == pytest.approx(0.2)
-
-
-def test_the_temperature_is_scikit_learns():
-    labels, probabilities, _ = case(600)
-    scores = np.log(probabilities) * 3  # too sure
-    base = LogisticRegression().fit(scores, labels)
-    base.coef_, base.intercept_ = np.eye(3), np.zeros(3)
-    fitted = CalibratedClassifierCV(FrozenEstimator(base), method="temperature").fit(scores, labels)
-    softmax = with_temperature(np.exp(scores - scores.max(axis=1, keepdims=True)), 1)
-    value = temperature(labels, softmax)
-    expected = fitted.predict_proba(scores)
-    assert value > 1.5
-    np.testing.assert_allclose(with_temperature(softmax, value), expected, atol=1e-3)
 
 
 def test_a_known_temperature_is_found_and_undone():

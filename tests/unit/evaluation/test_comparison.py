@@ -1,57 +1,16 @@
 """Two experiments side by side: what differs is named, and noise is told from a difference."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
-import numpy as np
-import pandas as pd
 import pytest
+from fake_experiments import write_experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foldstack import tables
 from foldstack.errors import FoldstackError
-from foldstack.evaluation import comparison
-
-CLASSES = ["cat", "dog", "owl"]
-ROOT = Path(__file__).parents[3]
+from foldstack.evaluation import bootstrap, comparison
 
 
-def experiment(folder, skill, *, n=300, start=0, classes=CLASSES, models=("cnn", "vit"), seed=0, **settings):
-    """A finished experiment's files, as far as they are read: the samples `start` to `start + n`."""
-    rng = np.random.default_rng(seed)
-    numbers = np.arange(start, start + n)
-    labels = numbers % len(classes)
-    frame = {"sample_id": [f"s{i:05}" for i in numbers], "split": "train", "label": labels, "group": None}
-    frame |= {"fold": pd.array([pd.NA] * n, dtype="Int64"), "caption": None, "source": "x", "hash": "h"}
-    samples = pd.DataFrame(frame | {"view_hashes": [["h"]] * n, "row": np.arange(n)})
-    for name in ("data", "folds", "stack"):
-        (folder / name).mkdir(parents=True)
-    tables.write_samples(samples, folder / "data/samples.parquet")
-    right = rng.random(n) < skill
-    chosen = np.where(right, labels, (labels + 1) % len(classes))
-    values = np.full((n, len(classes)), 0.1)
-    values[np.arange(n), chosen] += 1 - 0.1 * len(classes)
-    blocks = [
-        tables.predictions(samples["sample_id"], table, classes=classes, method=np.full(n, method, object), fold=labels)
-        for method, table in (("mean", np.full(values.shape, 1 / len(classes))), ("lightgbm", values))
-    ]
-    tables.write_predictions(pd.concat(blocks), folder / "stack/oof.parquet", classes, keys=("method", "sample_id"))
-    dump = {
-        "data/dataset.json": {"task": "images", "classes": classes, "image_size": [8, 8], "channels": 1, "digest": "d"},
-        "folds/folds.json": {"strategy": "plain", "n_splits": 2, "inner_splits": 5, "seed": 0, "digest": "f"},
-        "stack/stack.json": {"method": "lightgbm", "floor": 0.001, "lightgbm": {"num_leaves": 7}},
-    }
-    for model in models:
-        config = {"epochs": 5, "lr": 0.01, "options": {}} | settings
-        run = {"model": model, "seed": 0, "status": "completed", "config": config, "versions": {"torch": "2"}}
-        run |= {"code": [f"foldstack/models/{model}.py@aa", f"foldstack/losses.py@{settings.get('code', 'bb')}"]}
-        dump[f"models/{model}/seed0/fold0/run.json"] = run
-    for name, value in dump.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(json.dumps(value))
+def experiment(folder, skill, **options):
+    write_experiment(folder, skill, **options)
     return comparison.read_experiment(folder)
 
 
@@ -113,6 +72,15 @@ def test_without_common_samples_the_intervals_are_unpaired_and_wider(tmp_path):
     assert row["high"] - row["low"] > 2 * (paired["high"] - paired["low"])
 
 
+def test_a_metric_that_only_one_side_was_resampled_for_is_left_out(tmp_path, monkeypatch):
+    one, larger = experiment(tmp_path / "a", 0.8), experiment(tmp_path / "b", 0.8, n=600, start=300)
+    monkeypatch.setattr(bootstrap, "RANKED_CELLS", 1000)  # samples times classes
+    for pair in ((one, larger), (larger, one)):
+        found = comparison.scores(*pair, 50)["metrics"]
+        assert "accuracy" in found
+        assert not {"map", "roc_auc"} & set(found)
+
+
 @settings(max_examples=10, deadline=None)
 @given(skill=st.floats(0.3, 0.95), seed=st.integers(0, 100))
 def test_the_difference_is_that_of_the_plain_accuracies(tmp_path_factory, skill, seed):
@@ -128,19 +96,3 @@ def test_the_difference_is_that_of_the_plain_accuracies(tmp_path_factory, skill,
 def test_a_folder_without_a_finished_experiment_is_named(tmp_path):
     with pytest.raises(FoldstackError, match="holds no finished experiment"):
         comparison.read_experiment(tmp_path)
-
-
-def test_the_command_prints_both_parts(tmp_path):
-    experiment(tmp_path / "a", 0.6)
-    experiment(tmp_path / "b", 0.9, lr=0.02)
-    command = [sys.executable, str(ROOT / "workflow/commands/compare.py"), "a", "b", "--resamples", "100"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "models: lr of all  0.01 → 0.02" in done.stdout
-    assert "B is better" in done.stdout
-    assert "paired, on the 300 samples" in done.stdout
-    machine = json.loads(subprocess.run([*command, "--json"], cwd=tmp_path, capture_output=True, check=True).stdout)
-    assert machine["scores"]["metrics"]["accuracy"]["beyond_noise"] is True
-    failed = subprocess.run([*command[:2], "a", "nowhere"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert failed.returncode != 0
-    assert "nowhere holds no finished experiment" in failed.stderr
-    assert "Traceback" not in failed.stderr

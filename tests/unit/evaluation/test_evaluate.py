@@ -5,10 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from fake_runs import CLASSES, EVALUATION, MEMBERS, STACK, edit_record, experiment, run_script
+from fake_evaluation import EVALUATION_FILES, KEYS, STACK_FILES, run_all
+from fake_runs import CLASSES, MEMBERS, STACK, edit_record, experiment, run_script
 
-import collect_oof
-import evaluate
 import fit_stacker
 from foldstack import tables
 from foldstack.ensemble.members import read_members
@@ -16,40 +15,7 @@ from foldstack.ensemble.stacking import METHODS
 from foldstack.errors import FoldstackError
 from foldstack.evaluation import evaluate as evaluation
 from foldstack.evaluation import metrics
-from foldstack.report.summary import human, summary
-
-KEYS = [(model, seed) for model, seeds in MEMBERS.items() for seed in seeds]
-
-
-def run_all(root, **options):
-    """Run the three scripts; return the experiment."""
-    made = experiment(root, **options)
-    shared = {
-        "samples": root / "data/samples.parquet",
-        "dataset": root / "data/dataset.json",
-        "duplicates": root / "data/duplicates.parquet",
-        "folds": root / "folds/folds.parquet",
-        "folds_summary": root / "folds/folds.json",
-    }
-    for model, seed in KEYS:
-        runs = [folder / "run.json" for folder in made.runs if folder.parts[-3:-1] == (model, f"seed{seed}")]
-        outputs = {part: root / part / model / f"seed{seed}.parquet" for part in ("oof", "test")}
-        wildcards = {"model": model, "seed": str(seed)}
-        run_script(collect_oof.main, root, "collect_oof", {"runs": runs[::-1], **shared}, outputs, wildcards)
-    members = {part: [str(root / part / m / f"seed{s}.parquet") for m, s in KEYS] for part in ("oof", "test")}
-    stack = {key: root / "stack" / name for key, name in STACK_FILES.items()}
-    config = {"stack": STACK, "members": MEMBERS}
-    run_script(fit_stacker.main, root, "fit_stacker", members | shared, stack, config=config)
-    inputs = members | shared | {"stack_oof": stack["oof"], "stack_test": stack["test"], "stack": stack["stack"]}
-    inputs["runs"] = [folder / "run.json" for folder in made.runs]
-    outputs = {key: root / "evaluation" / name for key, name in EVALUATION_FILES.items()}
-    config = {"evaluation": EVALUATION, "members": MEMBERS}
-    run_script(evaluate.main, root, "evaluate", inputs, outputs, config=config)
-    return made
-
-
-STACK_FILES = {"stacker": "stacker.txt", "oof": "oof.parquet", "test": "test.parquet", "stack": "stack.json"}
-EVALUATION_FILES = {"leaderboard": "leaderboard.csv", "metrics": "metrics.json", "summary": "summary.txt"}
+from foldstack.report.summary import summary
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +103,7 @@ def test_predictions_without_information_score_at_chance(tmp_path):
     assert figures["findings"]["worth"]["worth_it"] is False
 
 
-def test_without_a_test_set_the_test_figures_are_empty(tmp_path):
+def test_without_a_test_split_the_test_figures_are_empty(tmp_path):
     made = run_all(tmp_path, n_test=0)
     assert figures_of(made)["stack"]["lightgbm"]["test"]["accuracy"] is None
     assert pd.read_csv(tmp_path / "evaluation/leaderboard.csv")["test_accuracy"].isna().all()
@@ -163,14 +129,6 @@ def test_long_names_and_perfect_scores_keep_the_summary_narrow(made):
             entry["oof"] |= perfect
             entry["test"] |= perfect
     assert max(map(len, summary(figures).splitlines())) <= 100
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(None, "-"), (999, "999"), (1000, "1.00k"), (11_173_962, "11.2M"), (999_950_000, "1.00G"), (4.1e12, "4.10T")],
-)
-def test_counts_are_short(count, text):
-    assert human(count) == text
 
 
 def test_folds_that_changed_since_are_refused(made, tmp_path, capfd):

@@ -1,4 +1,4 @@
-"""foldstack.metrics: every figure equals scikit-learn's."""
+"""foldstack.evaluation.metrics and by_class: every figure equals scikit-learn's."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 from sklearn.preprocessing import label_binarize
 
-from foldstack.evaluation import metrics
-
-AVERAGED = {
-    "precision": reference.precision_score,
-    "recall": reference.recall_score,
-    "f1": reference.f1_score,
-}
+from foldstack.evaluation import by_class, metrics
 
 
 def case(n=80, n_classes=4, strength=1.0, seed=0):
@@ -23,45 +17,59 @@ def case(n=80, n_classes=4, strength=1.0, seed=0):
     return labels, noisy_probabilities(labels, n_classes, strength, rng)
 
 
+def twins(labels, probabilities):
+    """Each metric by scikit-learn, of labels that hold every class."""
+    n_classes, predicted = probabilities.shape[1], probabilities.argmax(axis=1)
+    one_hot = label_binarize(labels, classes=range(n_classes))
+    macro, weighted = ({"average": average, "zero_division": 0} for average in ("macro", "weighted"))
+    return {
+        "accuracy": reference.accuracy_score(labels, predicted),
+        "balanced_accuracy": reference.balanced_accuracy_score(labels, predicted),
+        "precision": reference.precision_score(labels, predicted, **macro),
+        "f1": reference.f1_score(labels, predicted, **macro),
+        "map": reference.average_precision_score(one_hot, probabilities, average="macro"),
+        "roc_auc": reference.roc_auc_score(labels, probabilities, multi_class="ovr", average="macro"),
+        "log_loss": reference.log_loss(labels, probabilities),
+        "brier": reference.brier_score_loss(labels, probabilities),
+        "mcc": reference.matthews_corrcoef(labels, predicted),
+        "kappa": reference.cohen_kappa_score(labels, predicted),
+        "precision_weighted": reference.precision_score(labels, predicted, **weighted),
+        "f1_weighted": reference.f1_score(labels, predicted, **weighted),
+        "top_3": reference.top_k_accuracy_score(labels, probabilities, k=3) if n_classes > 3 else np.nan,
+        "top_5": reference.top_k_accuracy_score(labels, probabilities, k=5) if n_classes > 5 else np.nan,
+    }
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.integers(3, 6), st.integers(60, 120))
 def test_every_metric_equals_scikit_learn(seed, n_classes, n):
     labels, probabilities = case(n, n_classes, 1.0, seed)
     labels[:n_classes] = np.arange(n_classes)
-    predicted = probabilities.argmax(axis=1)
-    one_hot = label_binarize(labels, classes=range(n_classes))
     scores = metrics.scores(labels, probabilities)
-    assert list(scores) == list(metrics.METRICS)
-    averaged = {
-        f"{name}{suffix}": score(labels, predicted, average=average, zero_division=0)
-        for average, suffix in (("macro", ""), ("micro", "_micro"), ("weighted", "_weighted"))
-        for name, score in AVERAGED.items()
-    }
-    assert scores == pytest.approx(
-        averaged
-        | {
-            "accuracy": reference.accuracy_score(labels, predicted),
-            "balanced_accuracy": reference.balanced_accuracy_score(labels, predicted),
-            "map": reference.average_precision_score(one_hot, probabilities, average="macro"),
-            "roc_auc": reference.roc_auc_score(labels, probabilities, multi_class="ovr", average="macro"),
-            "log_loss": reference.log_loss(labels, probabilities),
-            "brier": reference.brier_score_loss(labels, probabilities),
-            "kappa": reference.cohen_kappa_score(labels, predicted),
-            "top_3": reference.top_k_accuracy_score(labels, probabilities, k=3) if n_classes > 3 else np.nan,
-            "top_5": reference.top_k_accuracy_score(labels, probabilities, k=5) if n_classes > 5 else np.nan,
-        },
-        nan_ok=True,
-    )
-    assert metrics.core_scores(labels, probabilities) == {name: scores[name] for name in metrics.CORE}
-    by_class = reference.average_precision_score(one_hot, probabilities, average=None)
-    rows = metrics.per_class(labels, probabilities, [str(i) for i in range(n_classes)])
-    assert [row["average_precision"] for row in rows] == pytest.approx(by_class.tolist())
+    assert scores == pytest.approx(twins(labels, probabilities), nan_ok=True)
+    core = metrics.core_scores(labels, probabilities)
+    assert core == {name: scores[name] for name in core}
+    one_hot = label_binarize(labels, classes=range(n_classes))
+    alone = reference.average_precision_score(one_hot, probabilities, average=None)
+    rows = by_class.per_class(labels, probabilities, [str(i) for i in range(n_classes)])
+    assert [row["average_precision"] for row in rows] == pytest.approx(alone.tolist())
 
 
-def test_with_one_label_a_sample_all_micro_averages_are_the_accuracy():
-    scores = metrics.scores(*case())
-    same = ("precision_micro", "recall_micro", "f1_micro", "recall_weighted")
-    assert [scores[name] for name in same] == pytest.approx([scores["accuracy"]] * 4)
+def test_no_metric_is_another_under_a_second_name():
+    """With one label a sample, micro averages and weighted recall are the accuracy, and macro recall is balanced."""
+    seen = np.array([list(metrics.scores(*case(n_classes=7, seed=seed)).values()) for seed in range(3)])
+    assert len(np.unique(seen.round(9), axis=1).T) == len(metrics.METRICS)
+
+
+@pytest.mark.parametrize("metric", metrics.METRICS.values(), ids=metrics.METRICS)
+def test_a_metric_says_its_direction_its_range_and_one_way_to_be_resampled(metric):
+    labels = np.arange(60) % 6
+    right, wrong = np.eye(6)[labels], np.eye(6)[(labels + 1) % 6]
+    (best,), (worst,) = (metrics.scores(labels, table, [metric.name]).values() for table in (right, wrong))
+    assert (best > worst) == metric.higher_is_better
+    assert not metric.share or 0 <= worst < best <= 1
+    assert sum(way is not None for way in (metric.of_samples, metric.of_counts, metric.of_ranks)) == 1
+    assert metric.text(0.5) == ("50.00" if metric.share else "0.5000")
 
 
 def test_two_classes_are_treated_as_two_one_vs_rest_problems():
@@ -76,24 +84,32 @@ def test_a_class_without_a_sample_is_left_out_of_the_means():
     labels = np.where(labels == 2, 0, labels)
     predicted = probabilities.argmax(axis=1)
     scores = metrics.scores(labels, probabilities)
-    assert scores["recall"] == pytest.approx(reference.balanced_accuracy_score(labels, predicted))
+    assert scores["balanced_accuracy"] == pytest.approx(reference.balanced_accuracy_score(labels, predicted))
     assert all(np.isfinite(value) for name, value in scores.items() if not name.startswith("top_"))
-    row = metrics.per_class(labels, probabilities, ["a", "b", "c"])[2]
+    row = by_class.per_class(labels, probabilities, ["a", "b", "c"])[2]
     assert row == {"class": "c", "support": 0, "precision": 0.0, "recall": None, "f1": 0.0, "average_precision": None}
 
 
 def test_the_classes_and_the_confusion_matrix_add_up():
     labels, probabilities = case()
-    rows = metrics.per_class(labels, probabilities, list("abcd"))
-    matrix = np.array(metrics.confusion(labels, probabilities))
+    rows = by_class.per_class(labels, probabilities, list("abcd"))
+    matrix = np.array(by_class.confusion(labels, probabilities))
     assert matrix.shape == (4, 4)
     assert [row["support"] for row in rows] == np.bincount(labels, minlength=4).tolist() == matrix.sum(axis=1).tolist()
     assert np.trace(matrix) / matrix.sum() == pytest.approx(metrics.scores(labels, probabilities)["accuracy"])
-    assert np.mean([row["recall"] for row in rows]) == pytest.approx(metrics.scores(labels, probabilities)["recall"])
+    recalls = [row["recall"] for row in rows]
+    assert np.mean(recalls) == pytest.approx(metrics.scores(labels, probabilities)["balanced_accuracy"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_class_that_is_always_right_is_scored_without_a_complaint():
+    scores = metrics.scores(np.zeros(5, np.int64), np.tile([0.9, 0.1], (5, 1)))
+    assert (scores["accuracy"], scores["f1"], scores["map"]) == (1, 1, 1)
+    assert np.isnan([scores["kappa"], scores["roc_auc"]]).all()
 
 
 def test_no_sample_has_no_score():
     labels, probabilities = np.empty(0, np.int64), np.empty((0, 3))
     assert np.isnan(list(metrics.scores(labels, probabilities).values())).all()
     assert np.isnan(list(metrics.core_scores(labels, probabilities).values())).all()
-    assert metrics.confusion(labels, probabilities) == metrics.per_class(labels, probabilities, list("abc")) == []
+    assert by_class.confusion(labels, probabilities) == by_class.per_class(labels, probabilities, list("abc")) == []

@@ -1,4 +1,4 @@
-"""foldstack.stages: the climb of a study, against the stack's own functions; the report shows it."""
+"""foldstack.evaluation.stages: a study stage by stage, against the stack's own functions; the report shows it."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ def made(n=400, n_test=150) -> Members:
 
 def test_a_stage_holds_all_models_so_far_and_is_scored_as_the_ensemble_is():
     members = made()
-    first, last = stages.climb(STAGES, members, CONFIG).to_dict("records")
+    first, last = stages.stage_table(STAGES, members, CONFIG).to_dict("records")
     assert (first["models"], first["added"], first["best_single"]) == (2, "b a", "b")
     assert (last["models"], last["added"], last["best_single"]) == (3, "c", "c")
     inputs = members.seed_averaged_oof(), members.labels, members.folds, members.models, members.classes, STACK
@@ -62,7 +62,7 @@ def test_what_fitting_and_scoring_in_one_go_claims_is_told_from_the_estimate():
     members = made()
     rng = np.random.default_rng(1)
     coin = {key: rng.dirichlet(np.ones(3), len(members.labels)) for key in members.oof}
-    table = stages.climb(STAGES, replace(members, oof=coin), CONFIG)
+    table = stages.stage_table(STAGES, replace(members, oof=coin), CONFIG)
     assert (table["stack_own_rows"] > 0.55).all()  # of three classes, from predictions that know nothing
     assert (table["stack_oof_low"] < 1 / 3).all()
     assert (table["stack_oof"] < 0.42).all()
@@ -70,13 +70,13 @@ def test_what_fitting_and_scoring_in_one_go_claims_is_told_from_the_estimate():
 
 def test_models_that_were_left_out_take_no_part_and_a_stage_of_none_is_skipped():
     gone = [{"name": f"gone {i}", "models": [f"z{i}"]} for i in range(3)]
-    found = stages.climb([gone[0], STAGES[0], gone[1], STAGES[1], gone[2]], made(), CONFIG)
+    found = stages.stage_table([gone[0], STAGES[0], gone[1], STAGES[1], gone[2]], made(), CONFIG)
     assert found["stage"].tolist() == ["weak", "strong"]
 
 
 def test_without_a_test_split_the_rest_is_scored_and_drawn(tmp_path):
     members = made(n_test=0)
-    table = stages.climb(STAGES, members, CONFIG)
+    table = stages.stage_table(STAGES, members, CONFIG)
     assert table["stack_test"].isna().all()
     assert table["stack_oof"].notna().all()
     draw_stages(table, "lightgbm", tmp_path / "stages.svg")

@@ -10,6 +10,7 @@ import fake_report
 import numpy as np
 import pandas as pd
 import pytest
+from fake_evaluation import MADE_UP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import matthews_corrcoef
@@ -18,6 +19,7 @@ import render_report
 from foldstack.ensemble.members import Members
 from foldstack.errors import FoldstackError
 from foldstack.evaluation import factors, retrieval, stages
+from foldstack.evaluation.metrics import METRICS
 from foldstack.files import read_json
 from foldstack.report import build, mistakes, pictures, text
 from foldstack.report.figures import calibration, confusion
@@ -159,9 +161,17 @@ def test_factors_show_their_changes_and_what_they_are_measured_against(html):
     assert "ab · lr = 0.3 0 – – – –" in words
 
 
+def test_a_new_metric_is_a_column(tmp_path, monkeypatch):
+    monkeypatch.setitem(METRICS, MADE_UP.name, MADE_UP)
+    words = Page(made(tmp_path)).words
+    board = read_leaderboard(tmp_path / "evaluation/leaderboard.csv")
+    assert words.count("Made-up metric ") >= 2, "out of fold and on the test split"
+    assert f"{100 * board['test_made_up'].iloc[0]:.2f}" in words
+
+
 def test_retrieval_is_shown_in_percent(html):
     words = " ".join(Page(html).words.split())
-    assert "<b>clip on the test split the image 1,200 10.0 [9.0, 11.0] 50.0 [40.0, 60.0] 70.0 [60.0, 80.0] 4.5" in words
+    assert "<b>clip test split the image 1,200 10.0 [9.0, 11.0] 50.0 [40.0, 60.0] 70.0 [60.0, 80.0] 4.5" in words
 
 
 def test_stages_show_what_is_claimed_beside_what_it_is_worth(html):

@@ -28,18 +28,17 @@ def test_leaderboard_is_sorted_by_oof_and_marks_the_best_of_each_column(drawn):
     places = [page.words.index(name) for name in ranked["name"]]
     assert places == sorted(places)
     shown = [
-        board.loc[board["kind"] != "seed", f"{part}_{key}"] for part in ("oof", "test") for key in leaderboard.FIGURES
+        (metric.higher_is_better, board.loc[board["kind"] != "seed", f"{part}_{metric.name}"].round(6))
+        for part in ("oof", "test")
+        for metric in leaderboard.columns()
     ]
-    ties = sum(
-        int((column.round(6) == (column.min() if "loss" in column.name else column.max()).round(6)).sum())
-        for column in shown
-    )
+    ties = sum(int((column == (column.max() if higher else column.min())).sum()) for higher, column in shown)
     assert page.marked == ties + 1  # and the word in the explanation
     assert f"{100 * ranked['test_accuracy'].iloc[0]:.2f}" in page.words
     assert {"Single seeds", "stack, deployed", "11.2M"} <= set(page.words)
 
 
-def test_an_empty_test_set_leaves_dashes_not_errors(tmp_path):
+def test_an_empty_test_split_leaves_dashes_not_errors(tmp_path):
     samples, dataset = fake_report.write_data(tmp_path, ["a", "b"], 30)
     samples = samples[samples["split"] == "train"]
     fake_report.write_evaluation(tmp_path, samples, dataset, models={"net": 0.9}, seeds=(0,))
@@ -52,8 +51,8 @@ def test_an_empty_test_set_leaves_dashes_not_errors(tmp_path):
     confusion.draw_confusion(metrics, tmp_path / "confusion.svg")
     calibration.draw_calibration(metrics, tmp_path / "calibration.svg")
     for name in ("confusion", "calibration"):
-        assert not [text for text in texts(tmp_path / f"{name}.svg") if text.startswith("test set")]
-    assert "Test set" not in Page(per_class.render_per_class(metrics)).words
+        assert not [text for text in texts(tmp_path / f"{name}.svg") if text.startswith("Test split")]
+    assert "Test split" not in Page(per_class.render_per_class(metrics)).words
 
 
 def test_what_is_deployed_is_what_is_shown(drawn, tmp_path):

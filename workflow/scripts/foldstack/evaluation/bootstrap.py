@@ -1,25 +1,24 @@
-"""Bootstrap over samples (Efron, 1979): every score of every contender on the same resamples, so that differences are
+"""Bootstrap over samples (Efron, 1979): every metric of every contender on the same resamples, so that differences are
 paired.
 
-A resample is a row of counts: how often each sample was drawn. Scores are computed from the counts, which is the same
-as scoring the drawn rows and far quicker; each equals scikit-learn's on those rows. Classes without a sample in a
-resample are left out of its macro means.
+A resample is a column of counts: how often each sample was drawn. Each score equals that of the drawn rows. Classes
+without a sample in a resample are left out of its macro means.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
+from foldstack.evaluation import counting
+from foldstack.evaluation.metrics import METRICS
+
 COVERAGE = 95
-RANKED = ("map", "roc_auc")
-# Scores by rank need a pass over all samples for each class and resample. Their intervals are 1.96 standard errors of
+# Ranked metrics need a pass over all samples for each class and resample. Their intervals are 1.96 standard errors of
 # this many resamples (the error of a standard error is then 5 %), and are left out where even that takes too long.
 RANKED_RESAMPLES = 200
 RANKED_CELLS = 400_000
 CHUNK_CELLS = 20_000_000
-TINY = np.finfo(np.float64).eps
 
 
 class Bootstrap:
@@ -35,7 +34,10 @@ class Bootstrap:
         self.labels, self.resamples, self.seed = labels, resamples, seed
 
     def scores(self, contenders: dict, ranked: bool = True) -> dict:
-        """{contender: {metric: (R,)}} from {contender: (N, C)}; RANKED from fewer resamples, or only with `ranked`."""
+        """{contender: {metric: (R,)}} from {contender: (N, C)}; metrics that do not exist for C classes are left out.
+
+        Ranked ones are drawn RANKED_RESAMPLES times; not at all without `ranked` or above RANKED_CELLS = N times C.
+        """
         if len(self.labels) == 0:
             return {name: {} for name in contenders}
         cells = {name: len(self.labels) * values.shape[1] for name, values in contenders.items()}
@@ -46,7 +48,7 @@ class Bootstrap:
                 parts = _by_counting(self.labels, values, counts)
                 left = RANKED_RESAMPLES - first
                 if ranked and left > 0 and cells[name] <= RANKED_CELLS:
-                    parts |= by_rank(self.labels, values, counts[:, :left])
+                    parts |= _by_rank(self.labels, values, counts[:, :left])
                 for metric, figures in parts.items():
                     drawn[name].setdefault(metric, []).append(figures)
             first += counts.shape[1]
@@ -69,27 +71,31 @@ class Bootstrap:
 
 
 def intervals(scores: dict[str, float], drawn: dict[str, np.ndarray]) -> dict[str, list[float]]:
-    """{metric: [low, high]} at 95 %: percentiles of the resampled scores; for RANKED the score ± 1.96 of their sd."""
+    """{metric: [low, high]} at 95 %: percentiles of the resampled scores; of a ranked one, the score ± 1.96 sd."""
     found = {}
     for metric, values in drawn.items():
         values = values[np.isfinite(values)]
         if metric not in scores or not np.isfinite(scores[metric]) or len(values) < 2:
             continue
-        if metric in RANKED:
+        if METRICS[metric].ranked:
             reach = 1.96 * float(values.std(ddof=1))
-            found[metric] = [max(0.0, scores[metric] - reach), min(1.0, scores[metric] + reach)]
+            ends = [scores[metric] - reach, scores[metric] + reach]
+            found[metric] = [max(0.0, ends[0]), min(1.0, ends[1])] if METRICS[metric].share else ends
         else:
             found[metric] = percentiles(values)
     return found
 
 
 def difference(first: dict, second: dict, drawn_first: dict, drawn_second: dict, metric: str) -> dict[str, float]:
-    """`difference`, `low` and `high` of a score of one contender less that of another, on the same resamples."""
-    if metric not in drawn_first:
+    """`difference`, `low` and `high` of a score of one contender less that of another; NaN where one was not resampled.
+
+    Paired, if both were drawn from the same resamples.
+    """
+    if metric not in drawn_first or metric not in drawn_second:
         return dict.fromkeys(("difference", "low", "high"), float("nan"))
     between = drawn_first[metric] - drawn_second[metric]
     value = first[metric] - second[metric]
-    if metric in RANKED:
+    if METRICS[metric].ranked:
         reach = 1.96 * float(np.std(between, ddof=1))
         return {"difference": value, "low": value - reach, "high": value + reach}
     low, high = percentiles(between)
@@ -103,103 +109,33 @@ def percentiles(drawn: np.ndarray) -> list[float]:
 
 
 def _by_counting(labels: np.ndarray, probabilities: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """{metric: (R,)} of all metrics but RANKED from counts (N, R)."""
-    n, classes = probabilities.shape
-    true = np.clip(probabilities[np.arange(n), labels], TINY, 1)
-    one_hot = np.arange(classes) == labels[:, None]
-    brier = ((probabilities - one_hot) ** 2).sum(axis=1) / (2 if classes == 2 else 1)
-    # The order in which scikit-learn's top_k_accuracy_score breaks ties.
-    order = np.argsort(probabilities, axis=1, kind="stable")[:, ::-1]
-    values = {"log_loss": -np.log(true), "brier": brier}
-    values |= {f"top_{k}": (order[:, :k] == labels[:, None]).any(axis=1) for k in (3, 5) if k < classes}
+    """{metric: (R,)} of all metrics that are not ranked, from counts (N, R)."""
+    n, n_classes = probabilities.shape
+    chosen = [metric for metric in METRICS.values() if metric.exists(n_classes) and not metric.ranked]
+    values = {metric.name: metric.of_samples(labels, probabilities) for metric in chosen if metric.of_samples}
     with threadpool_limits(1):  # the order of a sum, and with it the last bits, may depend on the number of threads
         means = np.stack([np.asarray(value, np.float64) for value in values.values()]) @ counts / n
     found = dict(zip(values, means, strict=True))
-    return found | _by_confusion(labels, probabilities.argmax(axis=1), classes, counts)
-
-
-def _by_confusion(labels: np.ndarray, predicted: np.ndarray, classes: int, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """{metric: (R,)}: what the confusion matrix of each resample says."""
-    n = len(labels)
-    support, given, hits = (
-        _sums(rows, keys, classes, counts)
-        for rows, keys in (
-            (np.arange(n), labels),
-            (np.arange(n), predicted),
-            (np.flatnonzero(labels == predicted), labels[labels == predicted]),
-        )
-    )
+    classes = counting.by_class(labels, probabilities.argmax(axis=1), n_classes, counts)
     with np.errstate(invalid="ignore", divide="ignore"):
-        precision, recall, f1 = (
-            np.where(below > 0, above / below, 0.0)
-            for above, below in ((hits, given), (hits, support), (2 * hits, given + support))
-        )
-        present = support > 0
-        accuracy = hits.sum(axis=0) / n
-        chance = (given * support).sum(axis=0) / n**2
-        kappa = (accuracy - chance) / (1 - chance)
-    found = {"accuracy": accuracy, "kappa": kappa}
-    for name, values in {"precision": precision, "recall": recall, "f1": f1}.items():
-        found[name] = (values * present).sum(axis=0) / present.sum(axis=0)
-        found[f"{name}_weighted"] = (values * support).sum(axis=0) / n
-        found[f"{name}_micro"] = accuracy
-    return found | {"balanced_accuracy": found["recall"]}
+        return found | {metric.name: metric.of_counts(classes) for metric in chosen if metric.of_counts}
 
 
-def by_rank(labels: np.ndarray, probabilities: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """{"map", "roc_auc": (R,)}: macro means over classes, from counts (N, R)."""
-    total = counts.sum(axis=0)
-    precision, area = [], []
-    for i in np.unique(labels):
-        positive, everyone = _by_threshold(labels == i, probabilities[:, i], counts)
-        hits, drawn = np.cumsum(positive, axis=0), np.cumsum(everyone, axis=0)
-        hits, drawn = hits[1::2], drawn[1::2]  # at the end of each block of equal scores that holds a positive
-        positive, everyone = positive[1::2], everyone[1::2]
-        here = positive.sum(axis=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            precision.append(np.where(drawn > 0, positive * hits / drawn, 0).sum(axis=0) / here)
-            # Negatives below a block, and half of those within it (Mann and Whitney, 1947).
-            below = (total - here) - (drawn - hits)
-            area.append((positive * (below + (everyone - positive) / 2)).sum(axis=0) / (here * (total - here)))
-    return {"map": _mean(precision), "roc_auc": _mean(area)}
+def _by_rank(labels: np.ndarray, probabilities: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """{metric: (R,)} of the ranked metrics: means over the classes for which they exist in a resample."""
+    chosen = [metric for metric in METRICS.values() if metric.exists(probabilities.shape[1]) and metric.ranked]
+    by_class: dict[str, list] = {metric.name: [] for metric in chosen}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for ranks in counting.by_rank(labels, probabilities, counts):
+            for metric in chosen:
+                by_class[metric.name].append(metric.of_ranks(ranks))
+        return {name: _mean_of_known(np.stack(rows)) for name, rows in by_class.items()}
 
 
-def _by_threshold(positive: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Drawn positives and drawn samples by falling score.
-
-    Rows 1, 3, ... are blocks of equal scores that hold a positive, rows 0, 2, ... what lies between them.
-    """
-    order = np.argsort(-scores, kind="stable")
-    ordered, hit = scores[order], positive[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    ends = np.r_[starts[1:], len(ordered)]
-    holds = np.add.reduceat(hit, starts, dtype=np.int64) > 0
-    bounds = np.stack([starts[holds], ends[holds]], axis=1).ravel()
-    drawn = counts[order]
-    everyone = _segments(drawn, bounds)
-    return _segments(drawn * hit[:, None], bounds), everyone
-
-
-def _segments(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """Sums of the rows of (N, R) before bounds[0], between each two bounds; rows behind the last bound are left out."""
-    edges = np.r_[0, bounds]
-    sums = np.add.reduceat(np.concatenate([values, np.zeros_like(values[:1])]), edges, axis=0, dtype=np.float64)[:-1]
-    sums[edges[:-1] == edges[1:]] = 0  # reduceat gives the row itself for an empty segment
-    return sums
-
-
-def _sums(rows: np.ndarray, keys: np.ndarray, classes: int, counts: np.ndarray) -> np.ndarray:
-    """(C, R) float64: counts of `rows`, summed by their key."""
-    shape = (classes, len(counts))
-    return csr_array((np.ones(len(rows), np.float64), (keys, rows)), shape=shape) @ counts.astype(np.float64)
-
-
-def _mean(by_class: list[np.ndarray]) -> np.ndarray:
-    """(R,) mean over the classes for which the figure exists in that resample."""
-    table = np.stack(by_class)
+def _mean_of_known(table: np.ndarray) -> np.ndarray:
+    """(R,) from (C, R)."""
     known = np.isfinite(table)
-    with np.errstate(invalid="ignore"):
-        return np.where(known, table, 0).sum(axis=0) / known.sum(axis=0)
+    return np.where(known, table, 0).sum(axis=0) / known.sum(axis=0)
 
 
 def accuracy_difference(

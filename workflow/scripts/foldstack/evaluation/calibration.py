@@ -49,7 +49,7 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> dict:
 def before_and_after(labels, probabilities, folds, test_labels, test) -> dict:
     """`temperature` and, for `oof` and `test`, the `reliability` `before` and `after` it.
 
-    The out-of-fold rows of a fold get the temperature of the other folds' rows; the test set that of all of them.
+    The out-of-fold rows of a fold get the temperature of the other folds' rows; the test split that of all of them.
     """
     cooled = np.empty_like(probabilities)
     for fold in np.unique(folds):

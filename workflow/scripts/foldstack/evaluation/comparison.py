@@ -10,10 +10,9 @@ import pandas as pd
 from foldstack import tables
 from foldstack.errors import FoldstackError
 from foldstack.evaluation import metrics
-from foldstack.evaluation.bootstrap import Bootstrap, difference, percentiles
+from foldstack.evaluation.bootstrap import Bootstrap, difference
 from foldstack.files import read_json
 
-COMPARED = ("accuracy", "balanced_accuracy", "f1", "map", "log_loss", "brier")
 FROM_DATASET = ("task", "classes", "image_size", "channels", "fit", "digest")
 FROM_FOLDS = ("strategy", "n_splits", "inner_splits", "seed", "digest")
 FROM_STACK = ("method", "floor", "lightgbm", "left_out")
@@ -122,13 +121,14 @@ def scores(first: Experiment, second: Experiment, resamples: int = 1000, seed: i
     """How the deployed methods compare out of fold, with 95 % intervals by bootstrap.
 
     Returns `paired` (whether on common samples, else each on its own), `samples` (of the first, of the second, that
-    both have with the same label), and `metrics`: {name: `first`, `second`, `difference` (second less first), `low`,
-    `high`, `beyond_noise`}.
+    both have with the same label), and `metrics`, {name: `first`, `second`, `difference` (second less first), `low`,
+    `high`, `beyond_noise`}, of those that are `listed` and exist for both.
     """
     both = first.truth.index.intersection(second.truth.index, sort=False)
     both = both[(first.truth[both] == second.truth[both]).to_numpy()]
     paired = len(both) > 0
     classes = sorted({*first.probabilities.columns, *second.probabilities.columns})
+    listed = [metric.name for metric in metrics.METRICS.values() if metric.listed]
     sides = []
     for number, each in enumerate((first, second)):
         rows = both if paired else each.truth.index
@@ -136,20 +136,20 @@ def scores(first: Experiment, second: Experiment, resamples: int = 1000, seed: i
         # A class that only the other experiment has was given no probability.
         table = each.probabilities.loc[rows].reindex(columns=classes, fill_value=0.0).to_numpy()
         drawn = Bootstrap(labels, resamples, seed if paired else seed + number).scores({"it": table})["it"]
-        sides.append((metrics.scores(labels, table), drawn))
+        sides.append((metrics.scores(labels, table, listed), drawn))
     return {
         "paired": paired,
         "samples": {"first": len(first.truth), "second": len(second.truth), "both": len(both)},
-        "metrics": {name: _compared(*sides, name, paired) for name in COMPARED if name in sides[0][1]},
+        "metrics": {name: _compared(*sides, name) for name in listed if _exists(name, sides)},
     }
 
 
-def _compared(first: tuple, second: tuple, name: str, paired: bool) -> dict:
+def _exists(name: str, sides: list[tuple]) -> bool:
+    return all(name in drawn and np.isfinite(scored[name]) for scored, drawn in sides)
+
+
+def _compared(first: tuple, second: tuple, name: str) -> dict:
     (before, drawn_before), (after, drawn_after) = first, second
-    if paired:
-        found = difference(after, before, drawn_after, drawn_before, name)
-    else:
-        low, high = percentiles(drawn_after[name] - drawn_before[name])
-        found = {"difference": after[name] - before[name], "low": low, "high": high}
+    found = difference(after, before, drawn_after, drawn_before, name)
     beyond = bool(found["low"] > 0 or found["high"] < 0)
     return {"first": before[name], "second": after[name], **found, "beyond_noise": beyond}

@@ -13,6 +13,7 @@ from foldstack.evaluation import bootstrap, metrics
 
 ALL_SUBSETS = 8  # models, up to which every subset is tried
 BUDGETS = ("parameters", "flops")
+MEASURES = ("accuracy", "log_loss")
 
 
 def drop_one(members: Members, stack_oof: dict, spec: dict, config: dict) -> dict:
@@ -33,7 +34,7 @@ def drop_one(members: Members, stack_oof: dict, spec: dict, config: dict) -> dic
         tables["mean", model] = rest.mean(axis=0)
         tables["greedy", model] = _cross_fitted_greedy(rest, members.labels, members.folds)
     drawn = bootstrap.Bootstrap(members.labels, config["bootstrap"], config["seed"]).scores(tables, ranked=False)
-    scores = {key: metrics.core_scores(members.labels, table) for key, table in tables.items()}
+    scores = {key: metrics.scores(members.labels, table, MEASURES) for key, table in tables.items()}
     found = {}
     for model in models:
         found[model] = {"weight": spec["weights"][model], "importance": spec["importance"][model]}
@@ -41,7 +42,7 @@ def drop_one(members: Members, stack_oof: dict, spec: dict, config: dict) -> dic
             own, whole = (blend, model), (blend, None)
             found[model][f"{blend}_without"] = {
                 metric: bootstrap.difference(scores[own], scores[whole], drawn[own], drawn[whole], metric)
-                for metric in ("accuracy", "log_loss")
+                for metric in MEASURES
             } if own in tables else None  # fmt: skip
     return found
 

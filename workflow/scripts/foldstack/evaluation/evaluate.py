@@ -1,8 +1,8 @@
-"""Evaluation: every model, seed, blend and stack on the out-of-fold rows and on the test set.
+"""Evaluation: every model, seed, blend and stack on the out-of-fold rows and on the test split.
 
-Every choice (verdict, thresholds, temperature, members) is made on the out-of-fold rows; the test set is reported only.
-Nothing in here depends on when, where or how fast a run was made: an interrupted and an undisturbed experiment give the
-same bytes.
+Every choice (verdict, thresholds, temperature, members) is made on the out-of-fold rows; the test split is reported
+only. Nothing in here depends on when, where or how fast a run was made: an interrupted and an undisturbed experiment
+give the same bytes.
 """
 
 import itertools
@@ -17,11 +17,10 @@ import pandas as pd
 from foldstack.ensemble.members import Members
 from foldstack.ensemble.stacking import BLENDS, METHODS, STACKS
 from foldstack.errors import FoldstackError
-from foldstack.evaluation import calibration, contribution, metrics, variance, verdict
+from foldstack.evaluation import by_class, calibration, contribution, metrics, variance, verdict
 from foldstack.evaluation.bootstrap import Bootstrap, difference, intervals
 
 PARTS = ("oof", "test")
-COMPARED = ("accuracy", "balanced_accuracy", "f1", "map", "log_loss", "brier")
 
 
 @dataclass(frozen=True)
@@ -156,8 +155,8 @@ class Evaluation:
                 labels, probabilities = self.truth[part], getattr(row, part)
                 entry[part] = self.figures(row, part) | {
                     "ece": calibration.reliability(labels, probabilities)["ece"],
-                    "per_class": metrics.per_class(labels, probabilities, self.members.classes),
-                    "confusion": metrics.confusion(labels, probabilities),
+                    "per_class": by_class.per_class(labels, probabilities, self.members.classes),
+                    "confusion": by_class.confusion(labels, probabilities),
                 }
             if row.kind == "seed":
                 tree["seed"].setdefault(row.name, {})[str(row.seed)] = entry
@@ -166,11 +165,12 @@ class Evaluation:
         return tree
 
     def _differences(self) -> dict:
-        """{method: {simpler method: {part: {metric: paired difference}}}} for the metrics COMPARED."""
+        """{method: {simpler method: {part: {metric: paired difference}}}} for the metrics that are `listed`."""
+        listed = [metric.name for metric in metrics.METRICS.values() if metric.listed]
         found: dict = {name: {} for name in METHODS}
         for simpler, name in itertools.combinations(METHODS, 2):
             found[name][simpler] = {
-                part: {m: self._difference(name, simpler, part, m) for m in COMPARED} for part in PARTS
+                part: {m: self._difference(name, simpler, part, m) for m in listed} for part in PARTS
             }
         return found
 
@@ -187,7 +187,7 @@ class Evaluation:
 
 
 def run_figures(members: Members, records: Sequence[dict]) -> list[dict]:
-    """Each run's own figures: one network on the fold that it never saw and on the test set."""
+    """Each run's own figures: one network on the fold that it never saw and on the test split."""
     known = _by_run(members, records)
     figures = []
     for (model, seed), oof in members.oof.items():

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from foldstack.evaluation.bootstrap import TINY, Bootstrap, percentiles
+from foldstack.evaluation.bootstrap import Bootstrap, percentiles
+from foldstack.probabilities import TINY
 
 MEASURES = ("accuracy", "log_loss")
 COLUMNS = ["grid", "factor", "level", "baseline", "pairs", *MEASURES] + [

@@ -6,8 +6,8 @@ Bioinformatics 7:91, 2006. A fold is predicted by a whole line (folds, runs, sta
 
 import numpy as np
 
+from foldstack.evaluation import metrics
 from foldstack.evaluation.bootstrap import Bootstrap, difference, intervals
-from foldstack.evaluation.metrics import core_scores
 
 SHOWN = ("accuracy", "log_loss")
 
@@ -21,7 +21,7 @@ def nested_scores(labels: np.ndarray, nested: dict, oof: dict, resamples: int, s
     found = {}
     for method in nested:
         tables = {"nested": nested[method], "oof": oof[method]}
-        scores = {name: core_scores(labels, values) for name, values in tables.items()}
+        scores = {name: metrics.scores(labels, values, SHOWN) for name, values in tables.items()}
         drawn = Bootstrap(labels, resamples, seed).scores(tables, ranked=False)
         found[method] = {
             name: {

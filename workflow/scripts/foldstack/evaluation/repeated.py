@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from foldstack.evaluation.metrics import core_scores
+from foldstack.evaluation import metrics
 from foldstack.evaluation.nested import SHOWN
 
 
@@ -10,7 +10,7 @@ def repeated_scores(labels: np.ndarray, draws: list[dict[str, np.ndarray]]) -> d
     """{method: {metric: {"each", "mean", "sd"}}} from one {method: (N, C)} a draw; the first is the line's own."""
     found: dict = {}
     for method in draws[0]:
-        each = [core_scores(labels, draw[method]) for draw in draws]
+        each = [metrics.scores(labels, draw[method], SHOWN) for draw in draws]
         found[method] = {}
         for metric in SHOWN:
             values = [score[metric] for score in each]

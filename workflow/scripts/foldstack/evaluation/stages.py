@@ -1,4 +1,4 @@
-"""The climb of a study stage by stage: what a stack of all models so far claims, and what it is worth."""
+"""A study stage by stage: what a stack of all models so far claims, and what it is worth."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ COLUMNS = ["stage", "added", "models", "best_single"] + [
 COLUMNS += ["stack_own_rows", "gain", "gain_low", "gain_high"]
 
 
-def climb(stages: list[dict], members: Members, config: dict) -> pd.DataFrame:
+def stage_table(stages: list[dict], members: Members, config: dict) -> pd.DataFrame:
     """evaluation/stages.csv: one row a stage, each with the models of all stages so far; accuracies.
 
     Three figures of the same stack, by the config's method: `stack_own_rows` on the out-of-fold rows that it was fitted

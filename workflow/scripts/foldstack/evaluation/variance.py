@@ -7,7 +7,9 @@ from foldstack.evaluation import metrics
 
 
 def spread(members: Members, runs: list[dict]) -> dict:
-    """{model: {metric: {`seeds`, `folds`, `seed_sd`, `fold_sd`}}} for metrics.CORE; an sd of one value is None.
+    """{model: {metric: {`seeds`, `folds`, `seed_sd`, `fold_sd`}}}; an sd of one value is None.
+
+    The metrics are those that each run is scored by.
 
     `seed_sd` is the sd over seeds of the score on all out-of-fold rows: what another seed would change. `fold_sd` is
     the sd over folds of the score on one fold, averaged over seeds: most of it comes from the few samples of a fold.
@@ -27,7 +29,7 @@ def spread(members: Members, runs: list[dict]) -> dict:
                 "seed_sd": _sd([each[metric] for each in by_seed]),
                 "fold_sd": _sd([np.mean([r["oof"][metric] for r in own if r["fold"] == fold]) for fold in folds]),
             }
-            for metric in metrics.CORE
+            for metric in by_seed[0]
         }
     return found
 
@@ -75,8 +77,7 @@ def _extrapolated(name: str, single: np.ndarray, labels: np.ndarray) -> dict:
 
 
 def _scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    everything = metrics.scores(labels, probabilities)
-    return {metric: everything[metric] for metric in ("accuracy", "brier", "log_loss")}
+    return metrics.scores(labels, probabilities, ("accuracy", "brier", "log_loss"))
 
 
 def _sd(values: list[float]) -> float | None:

@@ -1,4 +1,4 @@
-"""The verdict in words: read from the figures of metrics.json, judged on the out-of-fold rows, never on the test set.
+"""The verdict in words: read from metrics.json, judged on the out-of-fold rows, never on the test split.
 
 "Within noise" is: the 95 % interval of the paired difference in accuracy reaches zero. The intervals are over samples;
 how much a difference would change with other seeds or folds is not in them.

@@ -16,9 +16,9 @@ from foldstack.report.figures.style import duration
 from foldstack.report.leaderboard import leaderboard_table
 from foldstack.report.per_class import per_class_table
 from foldstack.report.protocol import protocol_diagram
-from foldstack.report.summary import duplicates_caution, human
+from foldstack.report.summary import duplicates_caution
+from foldstack.report.words import PARTS, format_count
 
-PARTS = {"oof": "out of fold", "test": "on the test split"}
 TOPICS = ("simplest", "worth", "members", "prune", "seeds", "calibration")  # metrics.json is sorted by name
 STATES = {"before": "as deployed", "after": "with a temperature, not applied"}
 
@@ -100,7 +100,8 @@ def _verdict(metrics: dict) -> dict:
         if entry[part]["accuracy"] is not None:
             low, high = 100 * entry[part]["accuracy_low"], 100 * entry[part]["accuracy_high"]
             value = f"{100 * entry[part]['accuracy']:.2f} %"
-            lead.append({"title": f"Accuracy {where}", "value": value, "interval": f"95 %: {low:.2f} to {high:.2f}"})
+            title, interval = f"Accuracy, {where.lower()}", f"95 %: {low:.2f} to {high:.2f}"
+            lead.append({"title": title, "value": value, "interval": interval})
     return {
         "lead": lead,
         "findings": [_with_code(findings[topic]["text"]) for topic in TOPICS if topic in findings],
@@ -138,7 +139,7 @@ def _retrieval(table: pd.DataFrame | None) -> list[dict]:
     words = {"image_to_text": "the caption", "text_to_image": "the image"}
     for row in rows:
         row["recalls"] = [[row[f"r{depth}{end}"] for end in ("", "_low", "_high")] for depth in (1, 5, 10)]
-        row |= {"part": PARTS[row["part"]], "looked_for": words[row["direction"]]}
+        row |= {"part": PARTS[row["part"]].lower(), "looked_for": words[row["direction"]]}
     return rows
 
 
@@ -164,7 +165,7 @@ def _share(row: dict, key: str) -> Markup:
 def _calibration(metrics: dict) -> list[dict]:
     found = metrics["calibration"]
     return [
-        {"name": f"{state}, {where}", **{key: found[part][name][key] for key in ("ece", "brier", "log_loss")}}
+        {"name": f"{state}, {where.lower()}", **{key: found[part][name][key] for key in ("ece", "brier", "log_loss")}}
         for part, where in PARTS.items()
         if found[part]["before"]["bins"]
         for name, state in STATES.items()
@@ -182,7 +183,7 @@ def costs(runs: Sequence[dict]) -> list[dict]:
         row = {"model": model, "runs": len(own), "each": duration(mean(seconds)), "all": duration(sum(seconds))}
         row |= {"memory": f"{max(memory):,.0f} MB" if memory else "–"}
         row |= {"epochs": f"{epochs[0]}–{epochs[-1]}" if len(epochs) > 1 else f"{epochs[0]}"}
-        row |= {key: human(own[0][key]) if own[0][key] is not None else "–" for key in ("parameters", "flops")}
+        row |= {key: format_count(own[0][key]) if own[0][key] is not None else "–" for key in ("parameters", "flops")}
         rows.append(row | {"device": ", ".join(sorted({str(run["device"]) for run in own}))})
     return rows
 

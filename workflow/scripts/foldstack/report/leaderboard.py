@@ -5,29 +5,28 @@ from markupsafe import Markup
 
 from foldstack.ensemble.quorum import banner
 from foldstack.errors import FoldstackError
+from foldstack.evaluation.metric import Metric
+from foldstack.evaluation.metrics import METRICS
 from foldstack.report import page
-from foldstack.report.summary import human
+from foldstack.report.words import PARTS, format_count
 
-PARTS = {"oof": "Out of fold", "test": "Test set"}
-FIGURES = {"accuracy": "Accuracy", "f1": "F1", "map": "mAP", "log_loss": "Log-loss"}
-LOWER_IS_BETTER = {"log_loss"}
 VERDICT = """
 {% if warning %}<p><strong>{{ warning }}</strong></p>{% endif %}
 <p>{{ verdict }}</p>
 """
 BODY = """
-<p>Sorted by out-of-fold accuracy, never by the test set.
+<p>Sorted by out-of-fold accuracy, never by the test split.
 <span class="top">Underlined</span>: the leading figure of its column.
-Accuracy, F1 and mAP in %, F1 and mAP averaged over classes; in brackets the 95 % interval.
+{{ shares|join(", ") }} in %; macro figures and mAP are means over the classes; in brackets the 95 % interval.
 Blends and stacks are cross-fitted: no row was scored by weights that saw it. Hovering shows the other intervals.</p>
 {% macro board(rows) %}
 <div class="scroll"><table class="sortable">
 <thead>
 <tr class="groups"><th class="first"></th>
-{% for title in parts.values() %}<th class="gap" colspan="{{ figures|length }}">{{ title }}</th>{% endfor %}
+{% for title in parts.values() %}<th class="gap" colspan="{{ columns|length }}">{{ title }}</th>{% endfor %}
 <th class="gap" colspan="2">One network</th></tr>
 <tr><th class="first">Contender</th>
-{% for part in parts %}{% for title in figures.values() %}<th{% if loop.first %} class="gap"{% endif %}>{{ title }}</th>
+{% for part in parts %}{% for metric in columns %}<th{% if loop.first %} class="gap"{% endif %}>{{ metric.title }}</th>
 {% endfor %}{% endfor %}<th class="gap">Parameters</th><th>FLOPs</th></tr>
 </thead>
 <tbody>
@@ -35,7 +34,7 @@ Blends and stacks are cross-fitted: no row was scored by weights that saw it. Ho
 <tr class="{{ row.family }}">
 <th scope="row" class="first"><span class="name" title="{{ row.name }}">{{ row.name }}</span><br>
 <small>{{ row.kind }}</small></th>
-{% for cell in row.cells %}<td{% if loop.index0 % figures|length == 0 %} class="gap"{% endif %}
+{% for cell in row.cells %}<td{% if loop.index0 % columns|length == 0 %} class="gap"{% endif %}
 {%- if cell.title %} title="{{ cell.title }}"{% endif %} data-order="{{ cell.text|replace("–", "") }}">
 <span{% if cell.top %} class="top"{% endif %}>{{ cell.text }}</span>
 {%- if cell.interval %}<br><small>{{ cell.interval }}</small>{% endif %}</td>
@@ -62,10 +61,16 @@ def read_leaderboard(path) -> pd.DataFrame:
         table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"name": str})
     except (OSError, ValueError) as error:
         raise FoldstackError(f"{path} cannot be read ({error}); delete it and run again.") from error
-    needed = {"kind", "name", "seed", "parameters", "flops"} | {f"{part}_{key}" for part in PARTS for key in FIGURES}
+    needed = {"kind", "name", "seed", "parameters", "flops"}
+    needed |= {f"{part}_{metric.name}" for part in PARTS for metric in columns()}
     if missing := sorted(needed - set(table.columns)):
         raise FoldstackError(f"{path} lacks the columns {missing}; delete it and run again.")
     return table
+
+
+def columns() -> list[Metric]:
+    """The metrics that have a column of each part."""
+    return [metric for metric in METRICS.values() if metric.column]
 
 
 def ranked(board: pd.DataFrame) -> pd.DataFrame:
@@ -88,17 +93,20 @@ def leaderboard_table(board: pd.DataFrame, metrics: dict) -> Markup:
     if not (seeds.groupby("name").size() > 1).any():
         seeds = seeds.iloc[:0]  # one seed a model: the same figures as the models' own rows
     rows, single = _rows(ranked(board), metrics, mark=True), _rows(seeds, metrics, mark=False)
-    return page.fill(BODY, parts=PARTS, figures=FIGURES, rows=rows, seeds=single)
+    shares = [metric.title for metric in columns() if metric.share]
+    return page.fill(BODY, parts=PARTS, columns=columns(), shares=shares, rows=rows, seeds=single)
 
 
 def _rows(table: pd.DataFrame, metrics: dict, mark: bool) -> list[dict]:
     deployed = metrics["deployed"]
-    shown = {(part, key): table[f"{part}_{key}"].round(6) for part in PARTS for key in FIGURES}
-    top = {at: values.min() if at[1] in LOWER_IS_BETTER else values.max() for at, values in shown.items()}
+    shown = [(part, metric, table[f"{part}_{metric.name}"].round(6)) for part in PARTS for metric in columns()]
     rows = []
     for index, row in table.iterrows():
         reach = {part: _intervals(metrics, row, part) for part in PARTS}
-        cells = [_cell(row, *at, mark and shown[at][index] == top[at], reach[at[0]]) for at in shown]
+        cells = []
+        for part, metric, values in shown:
+            top = mark and values[index] == (values.max() if metric.higher_is_better else values.min())
+            cells.append(_cell(row, part, metric, top, reach[part]))
         kind = (
             f"{row['kind']}, deployed"
             if (row["kind"], row["name"]) == (deployed["kind"], deployed["name"])
@@ -106,7 +114,9 @@ def _rows(table: pd.DataFrame, metrics: dict, mark: bool) -> list[dict]:
         )
         kind = f"seed {int(row['seed'])}" if row["kind"] == "seed" else kind
         sizes = [
-            {"text": human(row[key]), "order": int(row[key])} if pd.notna(row[key]) else {"text": "–", "order": ""}
+            {"text": format_count(row[key]), "order": int(row[key])}
+            if pd.notna(row[key])
+            else {"text": "–", "order": ""}
             for key in ("parameters", "flops")
         ]
         rows.append({"name": row["name"], "kind": kind, "family": row["kind"], "cells": cells, "sizes": sizes})
@@ -119,17 +129,12 @@ def _intervals(metrics: dict, row: pd.Series, part: str) -> dict:
     return entry[part].get("intervals", {})
 
 
-def _cell(row: pd.Series, part: str, key: str, top: bool, reach: dict) -> dict:
-    value, interval = row[f"{part}_{key}"], None
+def _cell(row: pd.Series, part: str, metric: Metric, top: bool, reach: dict) -> dict:
+    value, interval, title = row[f"{part}_{metric.name}"], None, None
     if pd.isna(value):
         return {"text": "–", "interval": None, "top": False, "title": None}
-    if key == "accuracy":
-        low, high = (100 * row[f"{part}_accuracy_{end}"] for end in ("low", "high"))
-        interval = f"[{low:.2f}, {high:.2f}]"
-    scale, digits = (1, 4) if key in LOWER_IS_BETTER else (100, 2)
-    title = None
-    if key in reach:
-        title = "{}: 95 % interval {:.{d}f} to {:.{d}f}".format(
-            FIGURES[key], *(scale * end for end in reach[key]), d=digits
-        )
-    return {"text": f"{scale * value:.{digits}f}", "interval": interval, "top": bool(top), "title": title}
+    if metric.name == "accuracy":
+        interval = "[{}, {}]".format(*(metric.text(row[f"{part}_accuracy_{end}"]) for end in ("low", "high")))
+    if metric.name in reach:
+        title = "{}: 95 % interval {} to {}".format(metric.title, *map(metric.text, reach[metric.name]))
+    return {"text": metric.text(value), "interval": interval, "top": bool(top), "title": title}

@@ -4,14 +4,11 @@ Reporting", 2019). Nothing in it depends on when or where the run was made, and 
 
 import yaml
 
+from foldstack.evaluation.metric import Metric
+from foldstack.evaluation.metrics import METRICS
 from foldstack.report import page
-from foldstack.report.summary import human
+from foldstack.report.words import PARTS, format_count
 
-PARTS = {"oof": "Out of fold", "test": "Test split"}
-SCORES = {
-    "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "f1": "F1 (macro)", "map": "mAP (macro)",
-    "roc_auc": "ROC-AUC (macro)", "log_loss": "log-loss", "brier": "Brier score",
-}  # fmt: skip
 WEAKEST = 5  # classes that are named
 
 CARD = """\
@@ -54,7 +51,7 @@ No run saw the fold that it predicts, no stack the rows that it is scored on, an
 
 ## Scores
 
-With 95 % intervals over samples.
+With 95 % intervals over samples. Macro figures and mAP are means over the classes. Of {{ lower }} less is better.
 
 | |{% for title in parts.values() %} {{ title }} | 95 % |{% endfor %}
 
@@ -112,6 +109,7 @@ def model_card(metrics: dict, dataset: dict, described: dict, gate: dict, config
     deployed = metrics["deployed"]
     entry = metrics[deployed["kind"]][deployed["name"]]
     parts = {part: title for part, title in PARTS.items() if entry[part]["accuracy"] is not None}
+    listed = [metric for metric in METRICS.values() if metric.listed]
     height, width = dataset["image_size"]
     values = {
         "experiment": _cell(config["experiment"]),
@@ -133,7 +131,8 @@ def model_card(metrics: dict, dataset: dict, described: dict, gate: dict, config
         "across": dataset["duplicates"]["train_test"] + dataset["near_duplicates"]["train_test"],
         "counts": _counts(dataset),
         "parts": parts,
-        "scores": [_score(entry, key, name, parts) for key, name in SCORES.items()],
+        "scores": [_score(entry, metric, parts) for metric in listed],
+        "lower": " and ".join(metric.title for metric in listed if not metric.higher_is_better),
         "verdict": metrics["verdict"],
         "calibration": "T" + metrics["findings"]["calibration"]["text"].removeprefix("Calibration: t"),
         "weakest": _weakest(entry["oof"]["per_class"]),
@@ -164,7 +163,7 @@ def _cautions(metrics: dict) -> list[str]:
 
 def _parameters(metrics: dict, described: dict) -> str:
     sizes = [metrics["model"][m]["parameters"] for m in described["models"] for _ in described["seeds"][m]]
-    return human(None if None in sizes else sum(sizes) * described["n_splits"])
+    return format_count(None if None in sizes else sum(sizes) * described["n_splits"])
 
 
 def _counts(dataset: dict) -> list[dict]:
@@ -175,17 +174,17 @@ def _counts(dataset: dict) -> list[dict]:
     ]
 
 
-def _score(entry: dict, key: str, name: str, parts: dict) -> dict:
+def _score(entry: dict, metric: Metric, parts: dict) -> dict:
     cells = []
     for part in parts:
-        value, reach = entry[part][key], entry[part]["intervals"].get(key)
+        value, reach = entry[part][metric.name], entry[part]["intervals"].get(metric.name)
         cells.append(
             {
                 "value": "–" if value is None else f"{value:.4f}",
                 "interval": f"{reach[0]:.4f} to {reach[1]:.4f}" if reach else "–",
             }
         )
-    return {"name": name, "cells": cells}
+    return {"name": metric.title, "cells": cells}
 
 
 def _weakest(per_class: list[dict]) -> str:

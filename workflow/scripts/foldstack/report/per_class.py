@@ -4,8 +4,8 @@ import numpy as np
 from markupsafe import Markup
 
 from foldstack.report import page
+from foldstack.report.words import PARTS
 
-PARTS = {"oof": "Out of fold", "test": "Test set"}
 FIGURES = {"precision": "Precision", "recall": "Recall", "f1": "F1", "average_precision": "AP"}
 
 BODY = """
@@ -48,7 +48,7 @@ def render_per_class(metrics: dict) -> str:
 
 
 def per_class_table(metrics: dict) -> Markup:
-    """The table and its explanation; a part without samples, such as an empty test set, is left out."""
+    """The table and its explanation; a part without samples, such as an empty test split, is left out."""
     deployed = metrics["deployed"]
     entry = metrics[deployed["kind"]][deployed["name"]]
     parts = {part: title for part, title in PARTS.items() if entry[part]["per_class"]}

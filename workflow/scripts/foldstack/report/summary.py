@@ -5,10 +5,11 @@ import textwrap
 import numpy as np
 
 from foldstack.ensemble.quorum import banner
+from foldstack.evaluation.metrics import METRICS
+from foldstack.report.words import format_count
 
 WIDTH = 96
 NAME_WIDTH = 22
-COLUMNS = {"map": "mAP", "precision": "precision", "recall": "recall", "f1": "F1", "accuracy": "accuracy"}
 
 
 def summary(figures: dict) -> str:
@@ -48,25 +49,17 @@ def duplicates_caution(figures: dict) -> list[str]:
     ]
 
 
-def human(count: float | None) -> str:
-    """A count with three digits and a letter: 11173962 -> '11.2M'; '-' for None."""
-    if count is None:
-        return "-"
-    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= 0.9995 * size:
-            scaled = count / size
-            return f"{scaled:.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f}{letter}"
-    return f"{count:.0f}"
-
-
 def _networks(figures: dict) -> str:
-    lines = [f"{'model':<{NAME_WIDTH}}" + "".join(f"{title:>12}" for title in COLUMNS.values()) + "  params  FLOPs"]
+    columns = [metric for metric in METRICS.values() if metric.every_run and metric.share]
+    above, below = zip(*(metric.title.rpartition(" ")[::2] for metric in columns), strict=True)
+    lines = [f"{'':<{NAME_WIDTH}}" + "".join(f"{title:>12}" for title in above)]
+    lines += [f"{'model':<{NAME_WIDTH}}" + "".join(f"{title:>12}" for title in below) + "  params  FLOPs"]
     for model, entry in figures["model"].items():
         runs = [run["oof"] for run in figures["runs"] if run["model"] == model]
-        cells = "".join(f"{_mean_sd([run[key] for run in runs]):>12}" for key in COLUMNS)
-        sizes = f"{human(entry['parameters']):>7}{human(entry['flops']):>7}"
+        cells = "".join(f"{_mean_sd([run[metric.name] for run in runs]):>12}" for metric in columns)
+        sizes = f"{format_count(entry['parameters']):>7}{format_count(entry['flops']):>7}"
         lines.append(f"{_name(model)}{cells} {sizes}")
-    return "\n".join(lines)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _spread(figures: dict) -> str:

@@ -1,8 +1,8 @@
-"""Reliability diagram of the deployed ensemble, before and after a temperature, out of fold and on the test set."""
+"""Reliability diagram of the deployed ensemble, before and after a temperature, out of fold and on the test split."""
 
 from foldstack.report.figures import style
+from foldstack.report.words import PARTS
 
-PARTS = {"oof": "out of fold", "test": "test set"}
 LOOKS = {
     "before": ("as deployed", style.BLUE, "o"),
     "after": ("with temperature {:.2f}, not applied", style.ORANGE, "D"),

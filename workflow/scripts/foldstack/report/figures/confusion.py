@@ -1,13 +1,13 @@
-"""Confusion matrices of the ensemble, out of fold and on the test set."""
+"""Confusion matrices of the ensemble, out of fold and on the test split."""
 
 import numpy as np
 
 from foldstack.report.figures import style
+from foldstack.report.words import PARTS
 
 WRITTEN_CELLS = 12  # classes, up to which counts are written into the cells
 NAMED_CLASSES = 40
 LISTED = 8
-PARTS = {"oof": "out of fold", "test": "test set"}
 
 
 def mistakes(matrix: np.ndarray, classes: list[str], limit: int = LISTED) -> list[tuple[str, str, int, int]]:

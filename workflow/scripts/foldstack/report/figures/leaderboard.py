@@ -5,12 +5,13 @@ import pandas as pd
 
 from foldstack.report.figures import style
 from foldstack.report.leaderboard import ranked
+from foldstack.report.words import PARTS
 
 DRAWN = 34  # contenders in the figure; the table holds all
 
 
 def draw_intervals(board: pd.DataFrame, path) -> None:
-    """Accuracy with its 95 % interval, out of fold and on the test set; each seed alone as a small tick."""
+    """Accuracy with its 95 % interval, out of fold and on the test split; each seed alone as a small tick."""
     rows = ranked(board)
     drawn = rows.head(DRAWN)
     title = "Accuracy with 95 % intervals"
@@ -38,7 +39,7 @@ def _draw_part(
     y = np.arange(len(rows)) + shift
     middle, low, high = (100 * rows[f"{part}_accuracy{end}"].to_numpy(float) for end in ("", "_low", "_high"))
     axes.hlines(y, low, high, color=colour, linewidth=1.6)
-    axes.plot(middle, y, marker, color=colour, markersize=5, label={"oof": "out of fold", "test": "test set"}[part])
+    axes.plot(middle, y, marker, color=colour, markersize=5, label=PARTS[part])
     for position, name, kind in zip(y, rows["name"], rows["kind"], strict=True):
         own = 100 * seeds.loc[seeds["name"] == name, f"{part}_accuracy"]
         if kind == "model" and len(own) > 1:

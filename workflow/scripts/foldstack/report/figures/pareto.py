@@ -1,7 +1,7 @@
 """Accuracy against size and time of the plain mean of each set of models."""
 
 from foldstack.report.figures import style
-from foldstack.report.summary import human
+from foldstack.report.words import format_count
 
 BUDGETS = {"parameters": "parameters of all networks", "flops": "FLOPs of a prediction with all networks"}
 NAMED = 8  # sets on the front that are named
@@ -37,7 +37,7 @@ def _draw_budget(axes, rows: list[dict], key: str, label: str) -> None:
             text, (row[key], 100 * row["accuracy"]), textcoords="offset points", fontsize=style.SMALL, **place
         )
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(lambda value, _: human(value))
+    axes.xaxis.set_major_formatter(lambda value, _: format_count(value))
     axes.xaxis.set_minor_formatter(lambda value, _: "")
     low, high = axes.get_ylim()
     axes.set(xlabel=label, ylabel="accuracy (%)", ylim=(low, high + 0.08 * (high - low)))

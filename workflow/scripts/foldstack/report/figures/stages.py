@@ -1,4 +1,4 @@
-"""The climb of a study: what the stack of all models so far claims on its own rows, and what it is worth."""
+"""A study stage by stage: what the stack of all models so far claims on its own rows, and what it is worth."""
 
 import pandas as pd
 
