@@ -18,7 +18,6 @@ STACK = {
     "method": "lightgbm",
     "quorum": 1.0,
     "floor": 0.001,
-    "tune": False,
     "n_estimators": 20,
     "learning_rate": 0.1,
     "num_leaves": 4,

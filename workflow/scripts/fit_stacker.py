@@ -31,10 +31,10 @@ def main(smk):
                 "The folder oof was made with other folds than folds.parquet; delete it and run again."
             )
 
-        inputs = members.seed_averaged_oof(), members.labels, members.folds
-        spec, booster = stacking.fit_stack(*inputs, members.models, classes, config["stack"])
-        fitted_on = {}
-        oof = stacking.cross_fit(*inputs, members.models, classes, config["stack"], fitted_on)
+        averaged, labels, fitted_on = members.seed_averaged_oof(), members.labels, {}
+        fixed = members.models, classes, config["stack"]
+        spec, booster = stacking.fit_stack(averaged, labels, *fixed)
+        oof = stacking.cross_fit(averaged, labels, members.folds, *fixed, fitted_on)
         spec |= {"n_splits": summary["n_splits"], "left_out": left_out}
         spec |= {"data_digest": dataset["digest"], "folds_digest": summary["digest"]}
         test_members = members.seed_averaged_test()

@@ -29,9 +29,6 @@ def main(smk):
             pixels = open_pixels(smk.input.pixels)[: variants.CALIBRATION]
             (run,) = smk.input.student
             student.write_student(smk.input.onnx, run, stack, dataset, pixels, smk.output.onnx)
-        elif kind == "portable":
-            booster = lightgbm.Booster(model_file=str(smk.input.stacker))
-            variants.write_portable(smk.input.onnx, booster, smk.output.onnx)
         elif kind == "int8":
             rows = samples.loc[samples["split"] == "train", "row"].to_numpy()
             rows = rows[np.unique(np.linspace(0, len(rows) - 1, variants.CALIBRATION).astype(int))]
