@@ -6,6 +6,7 @@ from pathlib import Path
 from foldstack import tables
 from foldstack.data.pixels import open_pixels
 from foldstack.ensemble import quorum
+from foldstack.export.agreement import DEVICE_TOLERANCE, choose_samples
 from foldstack.files import read_json, write_json
 from foldstack.jobs.job import job
 
@@ -21,7 +22,7 @@ def main(smk):
 
         config, dataset = json.loads(smk.params.config), read_json(smk.input.dataset)
         runs, _ = read_runs(run_files, smk.wildcards.model, dataset)
-        chosen = model_gate.choose_samples(tables.read_samples(smk.input.samples), config["samples"])
+        chosen = choose_samples(tables.read_samples(smk.input.samples), config["samples"])
         pixels = open_pixels(smk.input.pixels)[chosen["row"].to_numpy()]
         pipeline = None
         if (chosen["split"] == "test").all():
@@ -34,7 +35,7 @@ def main(smk):
             pixels,
             tolerance=config["tolerance"],
             pipeline=pipeline,
-            pipeline_tolerance=None if on_cpu else model_gate.DEVICE_TOLERANCE,
+            pipeline_tolerance=None if on_cpu else DEVICE_TOLERANCE,
         )
         write_json(smk.output.parity, report)
 

@@ -145,7 +145,7 @@ class LeakyBatch(torch.nn.Module):
 
 def test_a_network_whose_rows_depend_on_their_batch_is_refused(exported, tmp_path, monkeypatch):
     monkeypatch.setattr(model, "load_classifier", lambda path: LeakyBatch())
-    with pytest.raises(FoldstackError, match="wrong at a batch of 1"):
+    with pytest.raises(FoldstackError, match="model 'cnn' is wrong at a batch of 2"):
         export_model(exported[1], tmp_path / "leaky.onnx", fake_nets.metadata("cnn"))
     assert list(tmp_path.iterdir()) == []
 

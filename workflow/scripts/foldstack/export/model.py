@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from foldstack.errors import FoldstackError
-from foldstack.export.session import OUTPUTS, input_shape, open_session
+from foldstack.export.agreement import SIZES, check_batches
+from foldstack.export.session import OUTPUTS, input_shape, open_session, run_batches
 from foldstack.files import atomic, read_json
 from foldstack.models.network import load_classifier
 from foldstack.reruns.versions import versions
@@ -101,7 +102,9 @@ def export_model(runs: Sequence[Run], path, metadata: dict) -> dict:
     data = proto.SerializeToString(deterministic=True)
     with atomic(path) as temporary:
         temporary.write_bytes(data)
-        _check_batches(temporary, metadata)
+        session, _ = open_session(temporary)
+        images = np.random.default_rng(0).integers(0, 256, (max(SIZES), *input_shape(metadata)), dtype=np.uint8)
+        check_batches(f"The export of model {name!r}", lambda batch: _outputs(session, batch), images)
     return metadata
 
 
@@ -147,17 +150,7 @@ def _name_batch(proto: onnx.ModelProto, name: str) -> None:
         dimension.dim_param = "batch"
 
 
-def _check_batches(path, metadata: dict) -> None:
-    """Run batches of 1, 2 and 7: the shapes must follow, and a row must not depend on its batch."""
-    session, _ = open_session(path)
-    images = np.random.default_rng(0).integers(0, 256, (7, *input_shape(metadata)), dtype=np.uint8)
-    n_classes = len(metadata["classes"])
-    whole = session.run(list(OUTPUTS), {"image": images})
-    for size in (1, 2, 7):
-        mean, folds = session.run(list(OUTPUTS), {"image": images[:size]})
-        shapes = mean.shape == (size, n_classes) and folds.shape == (size, metadata["n_splits"], n_classes)
-        if not shapes or not np.allclose(folds, whole[1][:size], atol=1e-4):
-            raise FoldstackError(
-                f"The export of model {metadata['model']!r} is wrong at a batch of {size} samples: its outputs have "
-                f"the shapes {mean.shape} and {folds.shape}, or differ from those of a larger batch."
-            )
+def _outputs(session, images: np.ndarray) -> np.ndarray:
+    """(n, 1 + n_splits, C): the mean, then each fold."""
+    mean, folds = run_batches(session, images)
+    return np.concatenate([mean[:, None], folds], axis=1)
