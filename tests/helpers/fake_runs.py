@@ -9,8 +9,8 @@ import pandas as pd
 from foldstack import tables
 from foldstack.data import digest
 from foldstack.files import write_json
-from foldstack.folds import proof
 from foldstack.folds import split as splits
+from foldstack.folds.digest import folds_digest
 
 CLASSES = ["cat", "dog", "owl"]
 MEMBERS = {"small": [0, 1], "wide": [0]}
@@ -74,7 +74,7 @@ def experiment(root, n_train=120, n_test=30, n_splits=3, selection="inner", stre
     dataset |= {"digest": digest.data_digest(samples, dataset)}
     write_json(data / "dataset.json", dataset)
     summary = {"n_splits": n_splits, "inner_splits": 4, "data_digest": dataset["digest"]}
-    summary |= {"digest": proof.folds_digest(folds)}
+    summary |= {"digest": folds_digest(folds)}
     write_json(folds_dir / "folds.json", summary)
     runs = [
         _run(root, samples, folds, summary, model, seed, fold, selection, strength if informative else 0)

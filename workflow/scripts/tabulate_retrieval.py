@@ -6,7 +6,7 @@ from pathlib import Path
 from foldstack import tables
 from foldstack.ensemble import quorum
 from foldstack.evaluation import retrieval
-from foldstack.files import atomic, read_json
+from foldstack.files import read_json, write_csv
 from foldstack.jobs.job import job
 
 
@@ -20,8 +20,7 @@ def main(smk):
                 table = tables.read_predictions(Path(path).parent / f"{part}.parquet", classes)
                 runs.append((model, part, table.assign(caption=captions.loc[table["sample_id"]].to_numpy())))
         table = retrieval.table(runs, json.loads(smk.params.config))
-        with atomic(smk.output.table) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
+        write_csv(smk.output.table, table)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,11 @@ def main(smk):
         run_files = quorum.whole_members(smk.input.runs)
         from foldstack.export import model_gate
         from foldstack.export.model import read_runs
+        from foldstack.export.session import open_session
 
         config, dataset = json.loads(smk.params.config), read_json(smk.input.dataset)
-        runs, _ = read_runs(run_files, smk.wildcards.model, dataset)
+        _, exported = open_session(smk.input.onnx)
+        runs, _ = read_runs(run_files, smk.wildcards.model, dataset, exported)
         chosen = choose_samples(tables.read_samples(smk.input.samples), config["samples"])
         pixels = open_pixels(smk.input.pixels)[chosen["row"].to_numpy()]
         pipeline = None

@@ -14,6 +14,7 @@ from foldstack.errors import FoldstackError
 from foldstack.export import agreement, model_gate
 from foldstack.export.model import export_model, read_runs
 from foldstack.files import read_json
+from foldstack.folds.digest import versions
 
 CONFIG = {"tolerance": 1e-4, "samples": 256}
 
@@ -28,7 +29,8 @@ def built(original, tmp_path):
     """The experiment in a folder of the test's own, as (root, runs, pixels of the test samples, onnx path)."""
     shutil.copytree(original.root, tmp_path, dirs_exist_ok=True)
     files = [str(path).replace(str(original.root), str(tmp_path)) for path in original.runs["cnn"]]
-    runs, metadata = read_runs(files, "cnn", read_json(tmp_path / "data" / "dataset.json"))
+    dataset, summary = (read_json(tmp_path / name) for name in ("data/dataset.json", "folds/folds.json"))
+    runs, metadata = read_runs(files, "cnn", dataset, versions(dataset, summary))
     chosen = agreement.choose_samples(tables.read_samples(tmp_path / "data" / "samples.parquet"), 256)
     pixels = np.load(tmp_path / "data" / "pixels.npy")[chosen["row"].to_numpy()]
     return Built(tmp_path, files, runs, metadata, chosen, pixels, tmp_path / "export" / "models" / "cnn.onnx")

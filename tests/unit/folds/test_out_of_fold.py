@@ -7,14 +7,17 @@ from fake_runs import CLASSES, MEMBERS, edit_record, experiment
 from foldstack import tables
 from foldstack.ensemble.members import read_members
 from foldstack.errors import FoldstackError
+from foldstack.files import read_json
 from foldstack.folds import out_of_fold
 
 
 def collect(made, model="small", seed=0):
     runs = [folder for folder in made.runs if folder.parts[-3:-1] == (model, f"seed{seed}")]
-    return out_of_fold.collect(
-        runs, made.folds, made.samples, CLASSES, made.summary, made.summary["data_digest"], model, seed
-    )
+    return out_of_fold.collect(runs, made.folds, made.samples, dataset_of(made), made.summary, model, seed)
+
+
+def dataset_of(made):
+    return read_json(made.root / "data" / "dataset.json")
 
 
 @pytest.mark.parametrize("selection", ["inner", "final"])
@@ -44,8 +47,8 @@ def test_the_order_of_the_runs_does_not_matter(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data_digest": "data-0"}, "data_digest"),
-        ({"folds_digest": "folds-0"}, "folds_digest"),
+        ({"data_digest": "data-0"}, r"run\.json was made from other data than today's"),
+        ({"folds_digest": "folds-0"}, r"run\.json was made from other folds than today's"),
         ({"status": "failed"}, "'failed'"),
         ({"model": "wide"}, "run of wide"),
         ({"fold": 0}, "both runs of fold 0"),
@@ -78,13 +81,14 @@ def test_runs_that_swapped_their_folds_are_refused(tmp_path):
 def test_a_missing_fold_is_refused(tmp_path):
     made = experiment(tmp_path)
     with pytest.raises(FoldstackError, match=r"folds \[0, 1\], expected 0 to 2"):
-        out_of_fold.collect(made.runs[:2], made.folds, made.samples, CLASSES, made.summary, made.summary["data_digest"])
+        out_of_fold.collect(made.runs[:2], made.folds, made.samples, dataset_of(made), made.summary)
 
 
 def test_folds_of_another_data_set_are_refused(tmp_path):
     made = experiment(tmp_path)
-    with pytest.raises(FoldstackError, match="other data"):
-        out_of_fold.collect(made.runs[:3], made.folds, made.samples, CLASSES, made.summary, "data-2")
+    other = dataset_of(made) | {"digest": "data-2"}
+    with pytest.raises(FoldstackError, match=r"folds\.json was made from other data"):
+        out_of_fold.collect(made.runs[:3], made.folds, made.samples, other, made.summary)
 
 
 def swap_one_id(frame, made):

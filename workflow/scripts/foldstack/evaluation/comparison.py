@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from foldstack import tables
+from foldstack.data.digest import PIXEL_FORMAT
 from foldstack.errors import FoldstackError
 from foldstack.evaluation import metrics
 from foldstack.evaluation.bootstrap import Bootstrap, difference, percentiles
 from foldstack.files import read_json
 
 COMPARED = ("accuracy", "balanced_accuracy", "f1", "map", "log_loss", "brier")
-FROM_DATASET = ("task", "classes", "image_size", "channels", "fit", "digest")
+FROM_DATASET = ("classes", *PIXEL_FORMAT, "digest")
 FROM_FOLDS = ("strategy", "n_splits", "inner_splits", "seed", "digest")
 FROM_STACK = ("method", "floor", "lightgbm", "left_out")
 ABSENT = "–"

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, helper, numpy_helper, parser
 
+from foldstack.data.digest import PIXEL_FORMAT
 from foldstack.ensemble.stacking import BLENDS
 from foldstack.errors import FoldstackError
 from foldstack.export.model import MAX_BYTES, OPSET
@@ -22,12 +23,12 @@ from foldstack.export.session import ENSEMBLE_OUTPUTS, input_shape, metadata_of,
 from foldstack.export.trees import OPSET as TREES_OPSET
 from foldstack.export.trees import tree_node
 from foldstack.files import atomic
+from foldstack.folds.digest import check_versions
 from foldstack.reruns.versions import versions
 
 FORMAT = 1
 IR_VERSION = 10
 ONNXRUNTIME = "1.21"  # the first that computes TreeEnsemble
-PIXEL_FORMAT = ("task", "image_size", "channels", "fit")
 FROM_STACK = ("method", "classes", "models", "meta_features", "floor", "n_splits", "data_digest", "folds_digest")
 PROTOCOL = (
     "Each fold's networks were trained without that fold. The stacker was fitted on out-of-fold predictions, each by "
@@ -48,10 +49,7 @@ def export_ensemble(onnx_paths: Sequence, booster, stack: dict, dataset: dict, d
     Returns the metadata. Raises FoldstackError where the parts do not belong together, the file would be too large, or
     the stacker is of a kind that has no equal in ONNX.
     """
-    if stack["data_digest"] != dataset["digest"] or stack["classes"] != dataset["classes"]:
-        raise FoldstackError(
-            "stack.json was made from other data than dataset.json; delete the folder stack and run again."
-        )
+    check_versions(stack, "stack.json", stack | {"data_digest": dataset["digest"]})  # of the same data, whatever folds
     metadata = (
         {"protocol": PROTOCOL}
         | {key: stack[key] for key in FROM_STACK}

@@ -9,10 +9,12 @@ import onnx
 import torch
 from torch import nn
 
+from foldstack.data.digest import PIXEL_FORMAT
 from foldstack.errors import FoldstackError
 from foldstack.export.agreement import SIZES, check_batches
 from foldstack.export.session import OUTPUTS, input_shape, open_session, run_batches
 from foldstack.files import atomic, read_json
+from foldstack.folds.digest import check_versions
 from foldstack.models.network import load_classifier
 from foldstack.reruns.versions import versions
 
@@ -40,24 +42,27 @@ class FoldEnsemble(nn.Module):
         return folds.mean(dim=1), folds
 
 
-def read_runs(run_files: Sequence[str], model: str, dataset: dict) -> tuple[list[Run], dict]:
+def read_runs(run_files: Sequence[str], model: str, dataset: dict, today: dict) -> tuple[list[Run], dict]:
     """The runs of one model from their run.json files, beside which the weights lie, and the metadata to export.
 
-    dataset is dataset.json. Raises FoldstackError where a run did not complete, or is of another model, data or folds.
+    Args:
+        dataset: dataset.json.
+        today: `data_digest` and `folds_digest` that all must be of.
+
+    Raises:
+        FoldstackError: a run did not complete, or is of another model, data or folds.
     """
     records = {Path(path): read_json(path) for path in run_files}
-    first = next(iter(records.values()), {"folds_digest": None})
-    wanted = {"model": model, "status": "completed", "data_digest": dataset["digest"]}
-    wanted |= {"folds_digest": first["folds_digest"]}
     for path, record in records.items():
-        for key, value in wanted.items():
+        for key, value in {"model": model, "status": "completed"}.items():
             if record[key] != value:
                 raise FoldstackError(
                     f"{path}: {key} is {record[key]!r}, expected {value!r}; delete that folder and run again."
                 )
+        check_versions(record, path, today)
     runs = [(record["seed"], record["fold"], path.parent / "weights.safetensors") for path, record in records.items()]
-    metadata = {key: dataset[key] for key in ("classes", "task", "image_size", "channels", "fit")}
-    return runs, metadata | {key: wanted[key] for key in ("model", "data_digest", "folds_digest")}
+    metadata = {key: dataset[key] for key in ("classes", *PIXEL_FORMAT)}
+    return runs, metadata | {"model": model} | {key: today[key] for key in ("data_digest", "folds_digest")}
 
 
 def order_runs(runs: Sequence[Run]) -> tuple[list[Run], list[int], int]:

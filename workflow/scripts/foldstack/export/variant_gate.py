@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from foldstack.data.digest import PIXEL_FORMAT
 from foldstack.errors import FoldstackError
 from foldstack.evaluation import bootstrap
 from foldstack.evaluation.metrics import core_scores
 from foldstack.export import agreement
 from foldstack.export.session import open_session, run_ensemble
 
-SAME = ("task", "classes", "image_size", "channels", "fit", "data_digest", "folds_digest")
+SAME = ("classes", *PIXEL_FORMAT, "data_digest", "folds_digest")
 BATCHES = {1: 60, 64: 12}  # size: rounds that are timed
 
 

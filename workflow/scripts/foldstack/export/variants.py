@@ -6,7 +6,6 @@
 - pruned: the networks of fewer models, chosen out of fold, under a stacker of their own.
 """
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from foldstack.ensemble.stacking import fit_stack
 from foldstack.evaluation.contribution import smallest
 from foldstack.export.ensemble import export_ensemble, write_ensemble
 from foldstack.export.session import metadata_of
+from foldstack.files import sha256_of
 
 SMALLEST = 256  # numbers; below it, what fp16 saves is not worth a node
 FP16_LARGEST = 65504
@@ -108,8 +108,8 @@ def _replace(graph, field: str, values: Sequence) -> None:
 
 def _of_full(full, kind: str) -> dict:
     """The full file's metadata, less its scores, which are not the variant's."""
-    digest = hashlib.sha256(Path(full).read_bytes()).hexdigest()
-    return metadata_of(onnx.load(full), full) | {"scores": {}, "variant": {"kind": kind, "made_of": digest}}
+    described = {"scores": {}, "variant": {"kind": kind, "made_of": sha256_of(full)}}
+    return metadata_of(onnx.load(full), full) | described
 
 
 def _described(metadata: dict) -> dict:
