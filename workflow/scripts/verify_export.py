@@ -1,7 +1,6 @@
 """Compare one exported model with torch and with the pipeline's own test predictions (rule verify_export)."""
 
 import json
-from pathlib import Path
 
 from foldstack import tables
 from foldstack.data.pixels import open_pixels
@@ -9,6 +8,7 @@ from foldstack.ensemble import quorum
 from foldstack.export.agreement import DEVICE_TOLERANCE, choose_samples
 from foldstack.files import read_json, write_json
 from foldstack.jobs.job import job
+from foldstack.runs import beside
 
 
 def main(smk):
@@ -28,7 +28,7 @@ def main(smk):
         pixels = open_pixels(smk.input.pixels)[chosen["row"].to_numpy()]
         pipeline = None
         if (chosen["split"] == "test").all():
-            files = [(seed, fold, Path(weights).parent / "test.parquet") for seed, fold, weights in runs]
+            files = [(seed, fold, beside(weights, "test")) for seed, fold, weights in runs]
             pipeline = model_gate.read_pipeline(files, chosen["sample_id"].tolist(), dataset["classes"])
         on_cpu = all(read_json(path)["device"] == "cpu" for path in run_files)
         report = model_gate.check(

@@ -17,6 +17,7 @@ from foldstack.files import atomic, read_json
 from foldstack.folds.digest import check_versions
 from foldstack.models.network import load_classifier
 from foldstack.reruns.versions import versions
+from foldstack.runs import beside
 
 OPSET = 20  # read by onnxruntime >= 1.17
 MAX_BYTES = 2**31 - 1  # what one protobuf file can hold
@@ -60,7 +61,7 @@ def read_runs(run_files: Sequence[str], model: str, dataset: dict, today: dict) 
                     f"{path}: {key} is {record[key]!r}, expected {value!r}; delete that folder and run again."
                 )
         check_versions(record, path, today)
-    runs = [(record["seed"], record["fold"], path.parent / "weights.safetensors") for path, record in records.items()]
+    runs = [(record["seed"], record["fold"], beside(path, "weights")) for path, record in records.items()]
     metadata = {key: dataset[key] for key in ("classes", *PIXEL_FORMAT)}
     return runs, metadata | {"model": model} | {key: today[key] for key in ("data_digest", "folds_digest")}
 

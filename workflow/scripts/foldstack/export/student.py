@@ -29,6 +29,7 @@ from foldstack.export.session import metadata_of
 from foldstack.files import read_json, sha256_of
 from foldstack.folds.digest import check_versions
 from foldstack.folds.proof import check_ids
+from foldstack.runs import beside
 
 NAME = "student"
 TOLERANCE = 1e-4  # of the exported file against torch, as for every model
@@ -51,7 +52,7 @@ def write_student(full, run, stack: dict, dataset: dict, pixels: np.ndarray, pat
 
     record = read_json(run)
     check_versions(record, run, stack)
-    weights = [(record["seed"], 0, Path(run).parent / "weights.safetensors")]
+    weights = [(record["seed"], 0, beside(run, "weights"))]
     described = {key: dataset[key] for key in ("classes", *PIXEL_FORMAT)}
     described |= {"model": NAME, "data_digest": stack["data_digest"], "folds_digest": stack["folds_digest"]}
     own = metadata_of(onnx.load(full), full)
@@ -86,7 +87,7 @@ def collect_oof(runs: Sequence, folds: pd.DataFrame, sample_ids: Sequence[str], 
     for path in runs:
         record = read_json(path)
         check_ids(record, path, folds, record["fold"])
-        frames.append(tables.read_predictions(Path(path).parent / "oof.parquet", classes))
+        frames.append(tables.read_predictions(beside(path, "oof"), classes))
     joined = pd.concat(frames, ignore_index=True).set_index("sample_id")
     if not joined.index.is_unique or set(joined.index) != set(sample_ids):
         raise FoldstackError("The students' folds do not hold each training sample once; delete the folder student.")
