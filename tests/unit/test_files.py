@@ -47,3 +47,9 @@ def test_the_digest_is_of_the_bytes(tmp_path):
     for content in (b"", b"\x00\r\n" * 100_000):
         (tmp_path / "x").write_bytes(content)
         assert files.sha256_of(tmp_path / "x") == hashlib.sha256(content).hexdigest()
+
+
+def test_the_digest_of_a_value_depends_on_its_content_not_on_the_order_of_its_keys():
+    value = {"b": [1, None], "a": {"é": 0.1}}
+    assert files.digest_of({"a": {"é": 0.1}, "b": [1, None]}) == files.digest_of(value)
+    assert files.digest_of({"a": {"é": 0.1}, "b": [None, 1]}) != files.digest_of(value)

@@ -56,6 +56,11 @@ def write_csv(path, table, float_format: str = "%.6f") -> None:
         table.to_csv(temporary, index=False, float_format=float_format, lineterminator="\n")
 
 
+def digest_of(value) -> str:
+    """SHA-256 of a value that JSON can hold, whatever the order of its keys; 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def sha256_of(path) -> str:
     """SHA-256 of a file's bytes, 64 hexadecimal digits; raises OSError where it cannot be read."""
     with open(path, "rb") as stream:

@@ -12,6 +12,7 @@ from foldstack.errors import FoldstackError
 from foldstack.evaluation import metrics
 from foldstack.evaluation.bootstrap import Bootstrap, difference, percentiles
 from foldstack.files import read_json
+from foldstack.probabilities import normalised
 from foldstack.reruns.reasons import flat
 from foldstack.runs import run_records
 
@@ -70,8 +71,7 @@ def read_experiment(folder) -> Experiment:
     names = np.array(dataset["classes"], dtype=object)
     table = tables.read_predictions(folder / "stack/oof.parquet", dataset["classes"], keys=("method", "sample_id"))
     table = table[table["method"] == stack["method"]].set_index("sample_id").sort_index()
-    values = tables.probabilities(table, dataset["classes"]).astype(np.float64)
-    values /= values.sum(axis=1, keepdims=True)
+    values = normalised(tables.probabilities(table, dataset["classes"]))
     truth = pd.Series(names[samples.loc[table.index, "label"]], index=table.index)
     return Experiment(described, code, truth, pd.DataFrame(values, table.index, dataset["classes"]))
 

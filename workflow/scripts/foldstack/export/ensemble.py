@@ -5,7 +5,6 @@ what `foldstack.stacking.predict_folds` computes for the method of stack.json, m
 """
 
 import base64
-import hashlib
 import json
 import zlib
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from foldstack.export.resize import fit_graph
 from foldstack.export.session import ENSEMBLE_OUTPUTS, input_shape, metadata_of, run_ensemble, session_of
 from foldstack.export.trees import OPSET as TREES_OPSET
 from foldstack.export.trees import tree_node
-from foldstack.files import atomic
+from foldstack.files import atomic, digest_of
 from foldstack.folds.digest import check_versions
 from foldstack.reruns.versions import versions
 
@@ -91,8 +90,8 @@ def describe(records: Sequence[dict], stack: dict, metrics: dict, licence: str |
     return {
         "architectures": {run["model"]: run["config"]["architecture"] for run in records},
         "licence": licence,
-        "config_digest": _digest([configs, stack["method"], stack["lightgbm"], stack["floor"]]),
-        "code_digest": _digest(code),
+        "config_digest": digest_of([configs, stack["method"], stack["lightgbm"], stack["floor"]]),
+        "code_digest": digest_of(code),
         "scores": scores,
     }
 
@@ -268,7 +267,3 @@ def _check_free(proto: ModelProto) -> None:
             raise FoldstackError(f"The ensemble's {value.name!r} has a fixed batch size; do not deploy it.")
     if [value.name for value in proto.graph.output] != list(ENSEMBLE_OUTPUTS):
         raise FoldstackError("The ensemble's outputs are not those that are documented; do not deploy it.")
-
-
-def _digest(value) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

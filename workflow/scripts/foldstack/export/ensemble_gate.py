@@ -17,6 +17,7 @@ from foldstack.export.cut import cut
 from foldstack.export.ensemble import golden_images
 from foldstack.export.session import input_shape, open_session, run_batches, run_ensemble, session_of
 from foldstack.export.trees import thresholds
+from foldstack.probabilities import normalised
 
 TREE_TOLERANCE = 1e-12  # raw scores, which are sums of doubles
 ZERO = 2e-35  # LightGBM takes what is smaller for 0 before it looks at a threshold; no logarithm is so small
@@ -82,8 +83,7 @@ def check(
 def _members(onnx_paths: Sequence, models: Sequence[str], images: np.ndarray) -> np.ndarray:
     """(M, n_splits, N, C) float64 that sum to 1, by the models' own files."""
     opened = {metadata["model"]: session for session, metadata in map(open_session, onnx_paths)}
-    members = np.stack([run_batches(opened[model], images)[1] for model in models]).transpose(0, 2, 1, 3)
-    return members / members.sum(axis=-1, keepdims=True)
+    return normalised(np.stack([run_batches(opened[model], images)[1] for model in models]).transpose(0, 2, 1, 3))
 
 
 def _ensemble(path, reference, outputs, found, members, expected, booster, stack, tolerance) -> dict:

@@ -23,12 +23,13 @@ from foldstack.errors import FoldstackError
 from foldstack.evaluation import bootstrap
 from foldstack.evaluation.metrics import core_scores
 from foldstack.export import model_gate
-from foldstack.export.ensemble import _digest, export_ensemble
+from foldstack.export.ensemble import export_ensemble
 from foldstack.export.model import export_model
 from foldstack.export.session import metadata_of
-from foldstack.files import read_json, sha256_of
+from foldstack.files import digest_of, read_json, sha256_of
 from foldstack.folds.digest import check_versions
 from foldstack.folds.proof import check_ids
+from foldstack.probabilities import normalised
 from foldstack.runs import beside
 
 NAME = "student"
@@ -62,8 +63,8 @@ def write_student(full, run, stack: dict, dataset: dict, pixels: np.ndarray, pat
     metadata = {"architectures": {NAME: record["config"]["architecture"]}, "licence": own["licence"], "scores": {}}
     metadata |= {
         "protocol": PROTOCOL,
-        "config_digest": _digest(record["config"]),
-        "code_digest": _digest(record["code"]),
+        "config_digest": digest_of(record["config"]),
+        "code_digest": digest_of(record["code"]),
     }
     metadata |= {"variant": {"kind": NAME, "made_of": sha256_of(full), "teacher": stack["method"]}}
     with tempfile.TemporaryDirectory() as folder:
@@ -91,8 +92,7 @@ def collect_oof(runs: Sequence, folds: pd.DataFrame, sample_ids: Sequence[str], 
     joined = pd.concat(frames, ignore_index=True).set_index("sample_id")
     if not joined.index.is_unique or set(joined.index) != set(sample_ids):
         raise FoldstackError("The students' folds do not hold each training sample once; delete the folder student.")
-    values = tables.probabilities(joined.loc[list(sample_ids)], classes).astype(np.float64)
-    return values / values.sum(axis=1, keepdims=True)
+    return normalised(tables.probabilities(joined.loc[list(sample_ids)], classes))
 
 
 def out_of_fold(labels: np.ndarray, student: np.ndarray, teacher: np.ndarray, config: dict) -> dict:

@@ -12,6 +12,7 @@ from foldstack.evaluation import bootstrap
 from foldstack.evaluation.metrics import core_scores
 from foldstack.export import agreement
 from foldstack.export.session import open_session, run_ensemble
+from foldstack.probabilities import normalised
 
 SAME = ("classes", *PIXEL_FORMAT, "data_digest", "folds_digest")
 BATCHES = {1: 60, 64: 12}  # size: rounds that are timed
@@ -79,11 +80,10 @@ def measure(
 def _table(session, pixels: np.ndarray, folds: np.ndarray | None) -> np.ndarray:
     """(N, C) float64 that is scored."""
     outputs = run_ensemble(session, pixels)
-    values = outputs["probabilities"].astype(np.float64)
-    if folds is not None:
-        of_folds = outputs["fold_probabilities"].astype(np.float64).mean(axis=1)
-        values = of_folds[np.arange(len(folds)), folds]
-    return values / values.sum(axis=1, keepdims=True)
+    if folds is None:
+        return normalised(outputs["probabilities"])
+    of_folds = outputs["fold_probabilities"].astype(np.float64).mean(axis=1)
+    return normalised(of_folds[np.arange(len(folds)), folds])
 
 
 def _speed(full, variant, pixels: np.ndarray, size: int, rounds: int) -> dict:

@@ -3,12 +3,10 @@
 Apart from `proof`, so that a run, which asks this too, does not depend on how tables prove what they are.
 """
 
-import hashlib
-import json
-
 import pandas as pd
 
 from foldstack.errors import FoldstackError
+from foldstack.files import digest_of
 
 AGAIN = "delete it and run again."
 
@@ -16,7 +14,7 @@ AGAIN = "delete it and run again."
 def folds_digest(folds: pd.DataFrame) -> str:
     """Of the columns `sample_id`, `fold` and `inner`."""
     rows = [folds["sample_id"].tolist(), folds["fold"].tolist(), folds["inner"].tolist()]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    return digest_of(rows)
 
 
 def check_folds(summary: dict, dataset: dict) -> None:

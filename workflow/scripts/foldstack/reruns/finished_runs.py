@@ -5,14 +5,13 @@ a job's declared outputs before it starts; a link survives that, and since outpu
 none is written through. Nothing here imports torch: a run that is taken up again takes milliseconds.
 """
 
-import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
 from pathlib import Path
 
-from foldstack.files import atomic, read_json, sha256_of, write_json
+from foldstack.files import atomic, digest_of, read_json, sha256_of, write_json
 from foldstack.reruns.versions import DECISIVE_PACKAGES
 
 INDEX = "finished.json"
@@ -32,7 +31,7 @@ def identity(*, config: dict, code: list[str], data: str, folds: str, model: str
 
 def digest(identity: dict) -> str:
     """64 hex digits of an identity, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return digest_of(identity)
 
 
 def shelf(work) -> Path:
