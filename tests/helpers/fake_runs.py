@@ -8,7 +8,8 @@ import pandas as pd
 
 from foldstack import tables
 from foldstack.data import digest
-from foldstack.files import write_json
+from foldstack.files import read_json, write_json
+from foldstack.folds import out_of_fold
 from foldstack.folds import split as splits
 from foldstack.folds.digest import folds_digest
 
@@ -117,6 +118,16 @@ def _run(root, samples, folds, summary, model, seed, fold, selection, strength):
     }
     write_json(folder / "run.json", record)
     return folder
+
+
+def dataset_of(made):
+    return read_json(made.root / "data" / "dataset.json")
+
+
+def collect(made, model="small", seed=0):
+    """(oof, test) of one (model, seed) of `experiment`."""
+    runs = [folder for folder in made.runs if folder.parts[-3:-1] == (model, f"seed{seed}")]
+    return out_of_fold.collect(runs, made.folds, made.samples, dataset_of(made), made.summary, model, seed)
 
 
 def edit_record(folder, **changes):

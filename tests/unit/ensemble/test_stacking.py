@@ -1,4 +1,4 @@
-"""foldstack.stacking and foldstack.blending: equivalence with scikit-learn, honesty of the cross-fit, determinism."""
+"""foldstack.ensemble, stacking and blending: equivalence with scikit-learn, honesty of the cross-fit, determinism."""
 
 import json
 

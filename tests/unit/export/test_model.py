@@ -1,4 +1,4 @@
-"""foldstack.onnx_export: one file a model, equal to torch at any batch size, with equal bytes for equal runs."""
+"""foldstack.export.model: one file a model, equal to torch at any batch size, with equal bytes for equal runs."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""foldstack.parity and rule verify_export: an honest file passes, every kind of broken one fails."""
+"""foldstack.export.model_gate and rule verify_export: an honest file passes, every kind of broken one fails."""
 
 import shutil
 

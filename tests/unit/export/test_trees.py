@@ -1,4 +1,4 @@
-"""foldstack.onnx_trees: LightGBM's scores up to the last bit, and a refusal of all that would be silently wrong."""
+"""foldstack.export.trees: LightGBM's scores up to the last bit, and a refusal of all that would be silently wrong."""
 
 import lightgbm
 import numpy as np

@@ -1,4 +1,4 @@
-"""foldstack.variants and variant_gate, rules make_variant, verify_variant and compare_variants."""
+"""foldstack.export, variants and variant_gate, rules make_variant, verify_variant and compare_variants."""
 
 import json
 

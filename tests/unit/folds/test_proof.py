@@ -1,4 +1,4 @@
-"""foldstack.proof: data, folds and tables that do not belong together, or leak by themselves, are refused."""
+"""foldstack.folds.proof: data, folds and tables that do not belong together, or leak by themselves, are refused."""
 
 import json
 

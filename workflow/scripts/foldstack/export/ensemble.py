@@ -1,7 +1,7 @@
 """The whole ensemble as one ONNX file: images in, class probabilities out; a consumer needs onnxruntime alone.
 
 Fit to the stored size, every network of every model, mean over seeds, meta-features, trees, softmax, mean over folds:
-what `foldstack.stacking.predict_folds` computes for the method of stack.json, made of the files of `onnx_export`.
+what `stacking.predict_folds` computes for the method of stack.json, made of the files of `export.model`.
 """
 
 import base64
