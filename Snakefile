@@ -51,8 +51,8 @@ wildcard_constraints:
     fold=r"\d+",
     draw=r"\d+",
     check=r"leakcheck|nested/fold\d+|repeated/draw\d+",
-    variant="fp16|int8|pruned|portable|student",
-    page="predict|variants/(fp16|int8|pruned|portable|student)",
+    variant="fp16|int8|pruned|student",
+    page="predict|variants/(fp16|int8|pruned|student)",
 
 
 localrules:

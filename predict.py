@@ -48,8 +48,7 @@ class Model:
             self.classes, self.pairs = self.metadata["classes"], self.metadata["task"] == "pairs"
             self.golden = self.metadata["golden"]
         except Exception as error:  # onnxruntime raises many kinds
-            needed = "1.21, or 1.17 for the variant portable"
-            sys.exit(f"{path} is no ensemble of Foldstack, or needs a newer onnxruntime ({needed}): {error}")
+            sys.exit(f"{path} is no ensemble of Foldstack, or needs a newer onnxruntime (1.21 or later): {error}")
 
     def run(self, pixels: np.ndarray) -> dict:
         names = ["probabilities", "label", "class_name"]

@@ -105,13 +105,13 @@ def rows_of(number: int, pixels: np.ndarray, labels: np.ndarray, n_train: int, s
 def estimates(oof, labels, fold, on_test, test_labels, settings: dict, check: bool) -> list[dict]:
     """Cross-fitted and in-sample estimates of every method, and the test scores that belong to them."""
     names = list(NETWORKS)
-    whole = stacking.fit_stack(oof, labels, fold, names, CLASSES, settings)
+    whole = stacking.fit_stack(oof, labels, names, CLASSES, settings)
     crossed = {method: np.empty(oof.shape[1:]) for method in stacking.METHODS}
     inside = {method: stacking.predict_stack(method, whole[0], oof, whole[1]) for method in stacking.METHODS}
     truth: dict = {(how, method): [] for how in ("cross-fitted", "in-sample") for method in stacking.METHODS}
     for k in range(N_SPLITS):
         rest, held_out = fold != k, fold == k
-        part = stacking.fit_stack(oof[:, rest], labels[rest], fold[rest], names, CLASSES, settings)
+        part = stacking.fit_stack(oof[:, rest], labels[rest], names, CLASSES, settings)
         for method in stacking.METHODS:
             crossed[method][held_out] = stacking.predict_stack(method, part[0], oof[:, held_out], part[1])
             for how, (spec, booster) in (("cross-fitted", part), ("in-sample", whole)):

@@ -9,7 +9,7 @@ from project import LIBRARY, stacker_scored_on_its_own_rows
 
 from foldstack import tables
 from foldstack.data import digest
-from foldstack.folds import proof
+from foldstack.folds.digest import folds_digest
 
 
 def early_stopping_on_the_scored_fold(project):
@@ -83,7 +83,7 @@ def test_scores_say_what_they_were_made_from(finished):
     dataset = json.loads((finished.results / "data" / "dataset.json").read_text())
     samples = tables.read_samples(finished.results / "data" / "samples.parquet")
     assert made_from["data_digest"] == digest.data_digest(samples, dataset)
-    assert made_from["folds_digest"] == proof.folds_digest(folds)
+    assert made_from["folds_digest"] == folds_digest(folds)
     assert set(made_from["members"]) == {"cnn/seed0", "vit/seed0"}
     for fold in (0, 1):
         others = folds.loc[folds["fold"] != fold, "sample_id"]

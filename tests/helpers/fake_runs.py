@@ -8,9 +8,10 @@ import pandas as pd
 
 from foldstack import tables
 from foldstack.data import digest
-from foldstack.files import write_json
-from foldstack.folds import proof
+from foldstack.files import read_json, write_json
+from foldstack.folds import out_of_fold
 from foldstack.folds import split as splits
+from foldstack.folds.digest import folds_digest
 
 CLASSES = ["cat", "dog", "owl"]
 MEMBERS = {"small": [0, 1], "wide": [0]}
@@ -18,7 +19,6 @@ STACK = {
     "method": "lightgbm",
     "quorum": 1.0,
     "floor": 0.001,
-    "tune": False,
     "n_estimators": 20,
     "learning_rate": 0.1,
     "num_leaves": 4,
@@ -75,7 +75,7 @@ def experiment(root, n_train=120, n_test=30, n_splits=3, selection="inner", stre
     dataset |= {"digest": digest.data_digest(samples, dataset)}
     write_json(data / "dataset.json", dataset)
     summary = {"n_splits": n_splits, "inner_splits": 4, "data_digest": dataset["digest"]}
-    summary |= {"digest": proof.folds_digest(folds)}
+    summary |= {"digest": folds_digest(folds)}
     write_json(folds_dir / "folds.json", summary)
     runs = [
         _run(root, samples, folds, summary, model, seed, fold, selection, strength if informative else 0)
@@ -118,6 +118,16 @@ def _run(root, samples, folds, summary, model, seed, fold, selection, strength):
     }
     write_json(folder / "run.json", record)
     return folder
+
+
+def dataset_of(made):
+    return read_json(made.root / "data" / "dataset.json")
+
+
+def collect(made, model="small", seed=0):
+    """(oof, test) of one (model, seed) of `experiment`."""
+    runs = [folder for folder in made.runs if folder.parts[-3:-1] == (model, f"seed{seed}")]
+    return out_of_fold.collect(runs, made.folds, made.samples, dataset_of(made), made.summary, model, seed)
 
 
 def edit_record(folder, **changes):

@@ -4,10 +4,7 @@ Asks `snakemake -n` and groups its jobs by cause; times come from what earlier r
 """
 
 import argparse
-import csv
-import json
 import re
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +18,9 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from foldstack.config import resolve as configuration  # noqa: E402
 from foldstack.errors import FoldstackError  # noqa: E402
-from foldstack.reruns.reasons import FOLLOWS, RUN_RULE  # noqa: E402
+from foldstack.gpus.costs import Timings  # noqa: E402
+from foldstack.reruns.reasons import FOLLOWS  # noqa: E402
+from foldstack.runs import RUN_RULE  # noqa: E402
 
 JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):$(.*?)(?=^\[|^\s*$|\Z)", re.MULTILINE | re.DOTALL)
 
@@ -52,53 +51,6 @@ def causes(jobs: list[dict]) -> list[tuple[str, str]]:
         else:
             rows.append((_rules(members), why or ("follow from them" if rows else "follow from each other")))
     return rows
-
-
-class Timings:
-    """Seconds that the jobs of earlier invocations took.
-
-    Args:
-        results: folder of the experiment.
-    """
-
-    def __init__(self, results: Path):
-        self.runs: dict[str, list[dict]] = {}
-        self.cards = False
-        for path in sorted(results.glob("models/*/seed*/fold*/run.json")):
-            self._note(path, results)
-        self.others = {}
-        for path in sorted(results.glob("benchmarks/**/*.tsv")):
-            rule = path.relative_to(results / "benchmarks").parts[0].removesuffix(".tsv")
-            self.others.setdefault(rule, []).append(_benchmark(path))
-        self.others = {
-            rule: statistics.mean(filter(None, found or [0])) for rule, found in self.others.items() if any(found)
-        }
-
-    def _note(self, path: Path, results: Path) -> None:
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return
-        if record.get("status") == "completed" and record["epochs_run"]:
-            own = results / "benchmarks" / RUN_RULE / path.parent.relative_to(results / "models")
-            whole = _benchmark(own.with_suffix(".tsv")) or record["seconds"]
-            # A resumed run's benchmark holds its last attempt only.
-            start = max(0.0, whole - record["seconds"])
-            self.runs.setdefault(record["model"], []).append(
-                {"start": start, "epoch": record["seconds"] / record["epochs_run"]}
-            )
-            self.cards |= record["device"] != "cpu"
-
-    def of_run(self, model: str, epochs: int) -> float | None:
-        """Seconds of a run of `epochs` epochs; of a model that never ran, the mean over the models that did."""
-        known = [self.runs[model]] if model in self.runs else list(self.runs.values())
-        if not known:
-            return None
-        parts = {
-            key: statistics.mean(statistics.mean(run[key] for run in runs) for runs in known)
-            for key in ("start", "epoch")
-        }
-        return parts["start"] + epochs * parts["epoch"]
 
 
 def estimate(jobs: list[dict], timings: Timings, config: dict, cores: int, gpus: int) -> tuple[float, int]:
@@ -180,14 +132,6 @@ def _rules(jobs: list[dict]) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _benchmark(path: Path) -> float | None:
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return statistics.mean(float(row["s"]) for row in csv.DictReader(stream, delimiter="\t"))
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 def _clock(seconds: float) -> str:

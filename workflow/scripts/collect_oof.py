@@ -17,20 +17,15 @@ def main(smk):
             write_text(smk.output.test, "")
             return
         dataset = read_json(smk.input.dataset)
-        classes, folds, samples = (
-            dataset["classes"],
-            tables.read_folds(smk.input.folds),
-            tables.read_samples(smk.input.samples),
-        )
-        summary = read_json(smk.input.folds_summary)
+        summary, classes = read_json(smk.input.folds_summary), dataset["classes"]
+        folds, samples = tables.read_folds(smk.input.folds), tables.read_samples(smk.input.samples)
         proof.check_prepared(samples, dataset, tables.read_duplicates(smk.input.duplicates), folds, summary)
         oof, test = out_of_fold.collect(
             [Path(path).parent for path in smk.input.runs],
             folds,
             samples,
-            classes,
+            dataset,
             summary,
-            dataset["digest"],
             model=smk.wildcards.model,
             seed=int(smk.wildcards.seed),
         )

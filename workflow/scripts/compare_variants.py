@@ -2,7 +2,7 @@
 
 import json
 
-from foldstack.files import atomic, read_json
+from foldstack.files import read_json, write_csv
 from foldstack.jobs.job import job
 from foldstack.report.figures.variants import draw_variants, variants_table
 
@@ -11,8 +11,7 @@ def main(smk):
     with job(smk):
         reports = dict(zip(json.loads(smk.params.config), map(read_json, smk.input.reports), strict=True))
         table = variants_table(reports)
-        with atomic(smk.output.table) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.5g", lineterminator="\n")
+        write_csv(smk.output.table, table, float_format="%.5g")
         draw_variants(table, smk.output.figure)
 
 

@@ -6,7 +6,7 @@ from foldstack import tables
 from foldstack.ensemble import quorum
 from foldstack.ensemble.members import read_members, read_methods
 from foldstack.evaluation import evaluate
-from foldstack.files import atomic, read_json, write_json, write_text
+from foldstack.files import read_json, write_csv, write_json, write_text
 from foldstack.folds import proof
 from foldstack.jobs.job import job
 from foldstack.report.summary import summary
@@ -35,8 +35,7 @@ def main(smk):
         figures |= {"proof": made_from, **{key: dataset[key] for key in ("duplicates", "near_duplicates")}}
         figures |= {"left_out": quorum.described(left_out, smk.input.runs)}
 
-        with atomic(smk.output.leaderboard) as temporary:
-            board.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
+        write_csv(smk.output.leaderboard, board)
         write_json(smk.output.metrics, figures)
         write_text(smk.output.summary, summary(figures))
 

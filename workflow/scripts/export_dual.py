@@ -6,6 +6,7 @@ from foldstack.ensemble import quorum
 from foldstack.errors import FoldstackError
 from foldstack.export import dual
 from foldstack.jobs.job import job
+from foldstack.runs import beside
 
 
 def main(smk):
@@ -13,7 +14,7 @@ def main(smk):
         runs = quorum.whole_members(smk.input.runs)
         if not runs:
             raise FoldstackError(f"No run of {smk.wildcards.model} ended well, so there is nothing to export.")
-        weights = [path.removesuffix("run.json") + "weights.safetensors" for path in runs]
+        weights = [beside(path, "weights") for path in runs]
         dual.export_dual(weights, smk.input.encoder, smk.output.folder, json.loads(smk.params.config))
 
 

@@ -4,7 +4,7 @@ import json
 
 from foldstack.ensemble import quorum
 from foldstack.files import read_json
-from foldstack.folds import proof
+from foldstack.folds.digest import check_versions, versions
 from foldstack.jobs.job import job
 
 
@@ -15,7 +15,7 @@ def main(smk):
         from foldstack.export.ensemble import describe, export_ensemble
 
         stack, dataset = read_json(smk.input.stack), read_json(smk.input.dataset)
-        proof.check_versions(stack, smk.input.stack, dataset, read_json(smk.input.folds_summary))
+        check_versions(stack, smk.input.stack, versions(dataset, read_json(smk.input.folds_summary)))
         records = [read_json(path) for path in quorum.whole_members(smk.input.runs)]
         licence = json.loads(smk.params.config)
         described = describe(records, stack, read_json(smk.input.metrics), licence)

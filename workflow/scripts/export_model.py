@@ -2,7 +2,7 @@
 
 from foldstack.ensemble import quorum
 from foldstack.files import read_json, write_text
-from foldstack.folds import proof
+from foldstack.folds.digest import versions
 from foldstack.jobs.job import job
 
 
@@ -16,10 +16,8 @@ def main(smk):
         from foldstack.export.model import export_model, read_runs
 
         dataset = read_json(smk.input.dataset)
-        runs, metadata = read_runs(run_files, smk.wildcards.model, dataset)
-        proof.check_versions(
-            metadata, f"The runs of {smk.wildcards.model}", dataset, read_json(smk.input.folds_summary)
-        )
+        today = versions(dataset, read_json(smk.input.folds_summary))
+        runs, metadata = read_runs(run_files, smk.wildcards.model, dataset, today)
         stored = export_model(runs, smk.output.onnx, metadata)
         print(f"{metadata['model']}: {len(runs)} networks, seeds {stored['seeds']}, {stored['n_splits']} folds")
 

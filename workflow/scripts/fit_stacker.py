@@ -10,6 +10,7 @@ from foldstack.ensemble.members import methods_table, read_members
 from foldstack.errors import FoldstackError
 from foldstack.files import read_json, write_json, write_text
 from foldstack.folds import proof
+from foldstack.folds.digest import versions
 from foldstack.jobs.job import job
 
 
@@ -31,12 +32,11 @@ def main(smk):
                 "The folder oof was made with other folds than folds.parquet; delete it and run again."
             )
 
-        inputs = members.seed_averaged_oof(), members.labels, members.folds
-        spec, booster = stacking.fit_stack(*inputs, members.models, classes, config["stack"])
-        fitted_on = {}
-        oof = stacking.cross_fit(*inputs, members.models, classes, config["stack"], fitted_on)
-        spec |= {"n_splits": summary["n_splits"], "left_out": left_out}
-        spec |= {"data_digest": dataset["digest"], "folds_digest": summary["digest"]}
+        averaged, labels, fitted_on = members.seed_averaged_oof(), members.labels, {}
+        fixed = members.models, classes, config["stack"]
+        spec, booster = stacking.fit_stack(averaged, labels, *fixed)
+        oof = stacking.cross_fit(averaged, labels, members.folds, *fixed, fitted_on)
+        spec |= versions(dataset, summary) | {"n_splits": summary["n_splits"], "left_out": left_out}
         test_members = members.seed_averaged_test()
         test = {method: stacking.predict_folds(method, spec, test_members, booster) for method in stacking.METHODS}
 

@@ -2,12 +2,11 @@
 
 import json
 
-import numpy as np
-
 from foldstack import tables
 from foldstack.data.pixels import open_pixels
 from foldstack.ensemble import quorum
 from foldstack.ensemble.members import read_stacked
+from foldstack.export.agreement import spread
 from foldstack.files import read_json, write_text
 from foldstack.jobs.job import job
 
@@ -29,13 +28,9 @@ def main(smk):
             pixels = open_pixels(smk.input.pixels)[: variants.CALIBRATION]
             (run,) = smk.input.student
             student.write_student(smk.input.onnx, run, stack, dataset, pixels, smk.output.onnx)
-        elif kind == "portable":
-            booster = lightgbm.Booster(model_file=str(smk.input.stacker))
-            variants.write_portable(smk.input.onnx, booster, smk.output.onnx)
         elif kind == "int8":
             rows = samples.loc[samples["split"] == "train", "row"].to_numpy()
-            rows = rows[np.unique(np.linspace(0, len(rows) - 1, variants.CALIBRATION).astype(int))]
-            pixels = open_pixels(smk.input.pixels)[rows]
+            pixels = open_pixels(smk.input.pixels)[rows[spread(len(rows), variants.CALIBRATION)]]
             booster = lightgbm.Booster(model_file=str(smk.input.stacker))
             variants.write_int8(smk.input.onnx, models, booster, stack, dataset, pixels, smk.output.onnx)
         else:

@@ -3,20 +3,22 @@
 import json
 
 from foldstack.errors import FoldstackError
+from foldstack.files import write_csv
 from foldstack.jobs.job import job
 
 
 def main(smk):
     with job(smk):
         from foldstack.data.unlabelled import read_unlabelled
-        from foldstack.export.predict import Ensemble, write_tables
+        from foldstack.export.predict import Ensemble
 
         config = json.loads(smk.params.config)["predict"]
         if config["path"] is None:
             raise FoldstackError("predict.path is not set: name the folder or file with the new data in the config.")
         ensemble = Ensemble(smk.input.onnx)
         ids, pixels, quarantined = read_unlabelled(config["format"], config["path"], **ensemble.pixel_format)
-        write_tables(ensemble.predict(ids, pixels), quarantined, smk.output.predictions, smk.output.quarantine)
+        write_csv(smk.output.predictions, ensemble.predict(ids, pixels), float_format="%.7g")
+        write_csv(smk.output.quarantine, quarantined)
         print(f"{len(ids)} samples labelled, {len(quarantined)} quarantined")
 
 

@@ -10,7 +10,7 @@ from foldstack.data.pixels import open_pixels
 from foldstack.ensemble import quorum
 from foldstack.ensemble.members import read_methods, read_stacked
 from foldstack.files import read_json, write_text
-from foldstack.folds import proof
+from foldstack.folds.digest import check_versions, versions
 from foldstack.jobs.job import job
 from foldstack.report.build import report
 from foldstack.report.leaderboard import read_leaderboard
@@ -27,7 +27,7 @@ def main(smk):
     with job(smk):
         dataset, samples = read_json(smk.input.dataset), tables.read_samples(smk.input.samples)
         stack, classes = read_json(smk.input.stack), dataset["classes"]
-        proof.check_versions(stack, smk.input.stack, dataset, read_json(smk.input.folds_summary))
+        check_versions(stack, smk.input.stack, versions(dataset, read_json(smk.input.folds_summary)))
         members = read_stacked(smk.input, json.loads(smk.params.members), stack, samples, classes)
         page = report(
             board=read_leaderboard(smk.input.leaderboard),

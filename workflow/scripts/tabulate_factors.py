@@ -5,7 +5,7 @@ import json
 from foldstack import tables
 from foldstack.ensemble.members import read_stacked
 from foldstack.evaluation import factors
-from foldstack.files import atomic, read_json
+from foldstack.files import read_json, write_csv
 from foldstack.jobs.job import job
 
 
@@ -16,8 +16,7 @@ def main(smk):
         members = read_stacked(smk.input, config["members"], read_json(smk.input.stack), samples, classes)
         oof = dict(zip(members.models, members.seed_averaged_oof(), strict=True))
         table = factors.effects(config["layout"], oof, members.labels, config["evaluation"])
-        with atomic(smk.output.table) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
+        write_csv(smk.output.table, table)
 
 
 if __name__ == "__main__":

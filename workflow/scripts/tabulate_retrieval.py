@@ -1,13 +1,13 @@
 """Table how well images find their captions and captions their images (rule tabulate_retrieval)."""
 
 import json
-from pathlib import Path
 
 from foldstack import tables
 from foldstack.ensemble import quorum
 from foldstack.evaluation import retrieval
-from foldstack.files import atomic, read_json
+from foldstack.files import read_json, write_csv
 from foldstack.jobs.job import job
+from foldstack.runs import beside
 
 
 def main(smk):
@@ -17,11 +17,10 @@ def main(smk):
         for path in quorum.whole_members(smk.input.runs):
             model = read_json(path)["model"]
             for part in ("oof", "test"):
-                table = tables.read_predictions(Path(path).parent / f"{part}.parquet", classes)
+                table = tables.read_predictions(beside(path, part), classes)
                 runs.append((model, part, table.assign(caption=captions.loc[table["sample_id"]].to_numpy())))
         table = retrieval.table(runs, json.loads(smk.params.config))
-        with atomic(smk.output.table) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
+        write_csv(smk.output.table, table)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import json
 from foldstack import tables
 from foldstack.ensemble.members import read_stacked
 from foldstack.evaluation import stages
-from foldstack.files import atomic, read_json
+from foldstack.files import read_json, write_csv
 from foldstack.jobs.job import job
 from foldstack.report.figures.stages import draw_stages
 
@@ -17,8 +17,7 @@ def main(smk):
         members = read_stacked(smk.input, config["members"], read_json(smk.input.stack), samples, classes)
         table = stages.stage_table(config["stages"], members, config)
         draw_stages(table, config["stack"]["method"], smk.output.figure)
-        with atomic(smk.output.table) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
+        write_csv(smk.output.table, table)
 
 
 if __name__ == "__main__":

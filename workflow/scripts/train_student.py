@@ -1,10 +1,8 @@
 """Train one network on the stack's out-of-fold predictions, without one fold or on all samples (rule train_student)."""
 
-import hashlib
 import json
-from pathlib import Path
 
-from foldstack.files import read_json
+from foldstack.files import read_json, sha256_of
 from foldstack.jobs.job import job
 from foldstack.jobs.run_job import run_job
 from foldstack.training.run import Place, Run, RunFiles
@@ -17,7 +15,7 @@ def main(snakemake):
         given, params = snakemake.input, snakemake.params
         stack, config = read_json(given.stack), json.loads(params.config)
         # What it learns from decides the result as the config does, so it stands with it.
-        learned = hashlib.sha256(Path(given.stack_oof).read_bytes()).hexdigest()
+        learned = sha256_of(given.stack_oof)
         config |= {"soft_labels": f"{stack['method']} {learned[:16]}"}
         run = Run(NAME, config["seeds"][0], int(snakemake.wildcards.fold), config, code)
         files = RunFiles.of_job(snakemake, soft_labels=(given.stack_oof, stack["method"]))

@@ -8,6 +8,7 @@ from foldstack import tables
 from foldstack.data.pixels import open_pixels
 from foldstack.ensemble import quorum
 from foldstack.ensemble.members import read_methods, read_stacked
+from foldstack.export.agreement import choose_samples
 from foldstack.files import read_json, write_json
 from foldstack.jobs.job import job
 
@@ -17,7 +18,6 @@ def main(smk):
         import lightgbm
 
         from foldstack.export import ensemble_gate
-        from foldstack.export.model_gate import choose_samples
 
         config, stack, dataset = json.loads(smk.params.config), read_json(smk.input.stack), read_json(smk.input.dataset)
         samples = tables.read_samples(smk.input.samples)

@@ -1,13 +1,14 @@
 """Compare one exported model with torch and with the pipeline's own test predictions (rule verify_export)."""
 
 import json
-from pathlib import Path
 
 from foldstack import tables
 from foldstack.data.pixels import open_pixels
 from foldstack.ensemble import quorum
+from foldstack.export.agreement import DEVICE_TOLERANCE, choose_samples
 from foldstack.files import read_json, write_json
 from foldstack.jobs.job import job
+from foldstack.runs import beside
 
 
 def main(smk):
@@ -18,14 +19,16 @@ def main(smk):
         run_files = quorum.whole_members(smk.input.runs)
         from foldstack.export import model_gate
         from foldstack.export.model import read_runs
+        from foldstack.export.session import open_session
 
         config, dataset = json.loads(smk.params.config), read_json(smk.input.dataset)
-        runs, _ = read_runs(run_files, smk.wildcards.model, dataset)
-        chosen = model_gate.choose_samples(tables.read_samples(smk.input.samples), config["samples"])
+        _, exported = open_session(smk.input.onnx)
+        runs, _ = read_runs(run_files, smk.wildcards.model, dataset, exported)
+        chosen = choose_samples(tables.read_samples(smk.input.samples), config["samples"])
         pixels = open_pixels(smk.input.pixels)[chosen["row"].to_numpy()]
         pipeline = None
         if (chosen["split"] == "test").all():
-            files = [(seed, fold, Path(weights).parent / "test.parquet") for seed, fold, weights in runs]
+            files = [(seed, fold, beside(weights, "test")) for seed, fold, weights in runs]
             pipeline = model_gate.read_pipeline(files, chosen["sample_id"].tolist(), dataset["classes"])
         on_cpu = all(read_json(path)["device"] == "cpu" for path in run_files)
         report = model_gate.check(
@@ -34,7 +37,7 @@ def main(smk):
             pixels,
             tolerance=config["tolerance"],
             pipeline=pipeline,
-            pipeline_tolerance=None if on_cpu else model_gate.DEVICE_TOLERANCE,
+            pipeline_tolerance=None if on_cpu else DEVICE_TOLERANCE,
         )
         write_json(smk.output.parity, report)
 

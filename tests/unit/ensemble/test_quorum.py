@@ -9,9 +9,7 @@ import pytest
 from foldstack.ensemble import quorum
 from foldstack.errors import FoldstackError
 from foldstack.jobs.failed_run import failure_recorded
-
-NAMES = {"weights": "weights.safetensors", "oof": "oof.parquet", "test": "test.parquet", "history": "history.csv"}
-NAMES |= {"run": "run.json"}
+from foldstack.runs import RUN_FILES
 
 
 def job(results, model, fold, tolerate=True):
@@ -19,7 +17,7 @@ def job(results, model, fold, tolerate=True):
     folder = results / "models" / model / "seed0" / f"fold{fold}"
     folder.mkdir(parents=True)
     wildcards = SimpleNamespace(model=model, seed="0", fold=str(fold))
-    output = {key: str(folder / name) for key, name in NAMES.items()}
+    output = {key: str(folder / name) for key, name in RUN_FILES.items()}
     return SimpleNamespace(params={"tolerate": tolerate}, output=output, wildcards=wildcards)
 
 

@@ -1,9 +1,7 @@
-"""foldstack.stacking and foldstack.blending: equivalence with scikit-learn, honesty of the cross-fit, determinism."""
+"""foldstack.ensemble, stacking and blending: equivalence with scikit-learn, honesty of the cross-fit, determinism."""
 
-import itertools
 import json
 
-import lightgbm
 import numpy as np
 import pytest
 from fake_runs import STACK, noisy_probabilities
@@ -16,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
-from foldstack.ensemble import blending, stacking, tuning
+from foldstack.ensemble import blending, stacking
 from foldstack.errors import FoldstackError
 
 MODELS = ["a", "b", "c"]
@@ -31,8 +29,7 @@ def problem(n=150, n_classes=3, strengths=(0.5, 1.0, 1.5), seed=0):
 
 
 def fit(members, labels):
-    folds = np.arange(len(labels)) % 5
-    return stacking.fit_stack(members, labels, folds, MODELS, names(members), STACK)
+    return stacking.fit_stack(members, labels, MODELS, names(members), STACK)
 
 
 def cross_fit(members, labels, folds):
@@ -232,38 +229,3 @@ def test_one_class_outside_a_fold_is_refused():
     folds = np.where(labels == 1, 0, 1)
     with pytest.raises(FoldstackError, match="Outside fold 0"):
         cross_fit(members, labels, folds)
-
-
-TUNE = STACK | {"tune": True, "n_estimators": 40}
-
-
-def test_tuning_keeps_the_settings_of_the_lowest_cross_validated_log_loss(monkeypatch):
-    monkeypatch.setattr(tuning, "LEAVES", (2, 4))
-    members, labels, folds = problem()
-    features = {floor: stacking.meta_features(members, floor) for floor in tuning.FLOORS}
-    found = tuning.tuned(features.get, labels, folds, 3, TUNE)
-    losses = {}
-    for floor, leaves in itertools.product(features, (2, 4)):
-        parameters = tuning.lightgbm_parameters(TUNE | {"floor": floor, "num_leaves": leaves}, 3)
-        whole = lightgbm.Dataset(features[floor], labels, params=parameters).construct()
-        curves = []
-        for fold in range(5):
-            booster = lightgbm.train(parameters, whole.subset(np.flatnonzero(folds != fold)))
-            rows, own = features[floor][folds == fold], labels[folds == fold]
-            curves.append([log_loss(own, booster.predict(rows, num_iteration=i)) for i in range(1, 41)])
-        curve = np.mean(curves, axis=0)
-        losses[floor, leaves, int(curve.argmin()) + 1] = curve.min()
-    assert (found["floor"], found["num_leaves"], found["n_estimators"]) == min(losses, key=losses.get)
-    assert found["learning_rate"] == TUNE["learning_rate"]
-
-
-def test_tuning_does_not_look_at_the_fold_that_is_predicted(monkeypatch):
-    monkeypatch.setattr(tuning, "FLOORS", (1e-3, 1e-2))
-    monkeypatch.setattr(tuning, "LEAVES", (2,))
-    members, labels, folds = problem()
-    other = np.where(folds == 2, (labels + 1) % 3, labels)
-    first, second = (
-        stacking.cross_fit(members, each, folds, MODELS, names(members), TUNE)["lightgbm"] for each in (labels, other)
-    )
-    assert np.array_equal(first[folds == 2], second[folds == 2])
-    assert not np.array_equal(first[folds != 2], second[folds != 2])

@@ -33,9 +33,9 @@ def members_of(strengths, n=300, n_classes=3, seeds=2, seed=0):
 
 
 def stacked(members):
-    inputs = members.seed_averaged_oof(), members.labels, members.folds
-    spec, _ = stacking.fit_stack(*inputs, members.models, members.classes, STACK)
-    return stacking.cross_fit(*inputs, members.models, members.classes, STACK), spec
+    oof, fixed = members.seed_averaged_oof(), (members.models, members.classes, STACK)
+    spec, _ = stacking.fit_stack(oof, members.labels, *fixed)
+    return stacking.cross_fit(oof, members.labels, members.folds, *fixed), spec
 
 
 def test_drop_one_equals_the_blend_of_the_others():

@@ -1,4 +1,4 @@
-"""foldstack.onnx_ensemble and ensemble_gate, rules export_ensemble and verify_ensemble: the one file, and its gate."""
+"""foldstack.export, ensemble and ensemble_gate, with their rules export_ensemble and verify_ensemble."""
 
 import json
 import shutil

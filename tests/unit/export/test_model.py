@@ -1,4 +1,4 @@
-"""foldstack.onnx_export: one file a model, equal to torch at any batch size, with equal bytes for equal runs."""
+"""foldstack.export.model: one file a model, equal to torch at any batch size, with equal bytes for equal runs."""
 
 import json
 
@@ -145,7 +145,7 @@ class LeakyBatch(torch.nn.Module):
 
 def test_a_network_whose_rows_depend_on_their_batch_is_refused(exported, tmp_path, monkeypatch):
     monkeypatch.setattr(model, "load_classifier", lambda path: LeakyBatch())
-    with pytest.raises(FoldstackError, match="wrong at a batch of 1"):
+    with pytest.raises(FoldstackError, match="model 'cnn' is wrong at a batch of 2"):
         export_model(exported[1], tmp_path / "leaky.onnx", fake_nets.metadata("cnn"))
     assert list(tmp_path.iterdir()) == []
 
@@ -176,22 +176,31 @@ def run_files(tmp_path):
 
 
 DATASET = {"classes": ["a", "b"], "task": "images", "image_size": [4, 4], "channels": 3, "fit": "pad", "digest": "d"}
+TODAY = {"data_digest": "d", "folds_digest": "f"}
 
 
 def test_seed_and_fold_come_from_run_json_not_from_the_position(run_files):
     paths, _ = run_files
-    runs, metadata = read_runs(paths, "cnn", DATASET)
+    runs, metadata = read_runs(paths, "cnn", DATASET, TODAY)
     assert runs == [(4, 1 - i, path.parent / "weights.safetensors") for i, path in enumerate(paths)]
     assert metadata["classes"] == ["a", "b"]
     assert (metadata["data_digest"], metadata["folds_digest"]) == ("d", "f")
 
 
-@pytest.mark.parametrize("key", ["status", "model", "data_digest", "folds_digest"])
-def test_runs_of_something_else_are_refused(run_files, key):
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("status", "status is 'else'"),
+        ("model", "model is 'else'"),
+        ("data_digest", "was made from other data than today's"),
+        ("folds_digest", "was made from other folds than today's"),
+    ],
+)
+def test_runs_of_something_else_are_refused(run_files, key, words):
     paths, record = run_files
     write_json(paths[1], record | {"seed": 4, "fold": 0, key: "else"})
-    with pytest.raises(FoldstackError, match=f"two.*{key} is 'else'"):
-        read_runs(paths, "cnn", DATASET)
+    with pytest.raises(FoldstackError, match=f"two.*{words}"):
+        read_runs(paths, "cnn", DATASET, TODAY)
 
 
 def test_files_that_are_no_export_are_refused(exported, tmp_path):

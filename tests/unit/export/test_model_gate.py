@@ -1,20 +1,20 @@
-"""foldstack.parity and rule verify_export: an honest file passes, every kind of broken one fails."""
+"""foldstack.export.model_gate and rule verify_export: an honest file passes, every kind of broken one fails."""
 
 import shutil
 
 import fake_nets
 import numpy as np
 import onnx
-import pandas as pd
 import pytest
 from fake_runs import edit_record, run_script
 
 import verify_export
 from foldstack import tables
 from foldstack.errors import FoldstackError
-from foldstack.export import model_gate
+from foldstack.export import agreement, model_gate
 from foldstack.export.model import export_model, read_runs
 from foldstack.files import read_json
+from foldstack.folds.digest import versions
 
 CONFIG = {"tolerance": 1e-4, "samples": 256}
 
@@ -29,8 +29,9 @@ def built(original, tmp_path):
     """The experiment in a folder of the test's own, as (root, runs, pixels of the test samples, onnx path)."""
     shutil.copytree(original.root, tmp_path, dirs_exist_ok=True)
     files = [str(path).replace(str(original.root), str(tmp_path)) for path in original.runs["cnn"]]
-    runs, metadata = read_runs(files, "cnn", read_json(tmp_path / "data" / "dataset.json"))
-    chosen = model_gate.choose_samples(tables.read_samples(tmp_path / "data" / "samples.parquet"), 256)
+    dataset, summary = (read_json(tmp_path / name) for name in ("data/dataset.json", "folds/folds.json"))
+    runs, metadata = read_runs(files, "cnn", dataset, versions(dataset, summary))
+    chosen = agreement.choose_samples(tables.read_samples(tmp_path / "data" / "samples.parquet"), 256)
     pixels = np.load(tmp_path / "data" / "pixels.npy")[chosen["row"].to_numpy()]
     return Built(tmp_path, files, runs, metadata, chosen, pixels, tmp_path / "export" / "models" / "cnn.onnx")
 
@@ -137,20 +138,20 @@ def test_the_pipeline_is_joined_by_id_not_by_position(built):
 def test_runs_of_another_device_may_differ_more_but_not_grossly(built):
     near, far = built.pipeline() + np.array([0.005, -0.005, 0]), built.pipeline()[::-1]
     report = model_gate.check(
-        built.onnx, built.runs, built.pixels, pipeline=near, pipeline_tolerance=model_gate.DEVICE_TOLERANCE
+        built.onnx, built.runs, built.pixels, pipeline=near, pipeline_tolerance=agreement.DEVICE_TOLERANCE
     )
     assert report["pipeline_max_abs_difference"] == pytest.approx(0.005, abs=1e-5)
     with pytest.raises(FoldstackError, match="pipeline"):
         model_gate.check(built.onnx, built.runs, built.pixels, pipeline=near)
     with pytest.raises(FoldstackError, match="pipeline"):
         model_gate.check(
-            built.onnx, built.runs, built.pixels, pipeline=far, pipeline_tolerance=model_gate.DEVICE_TOLERANCE
+            built.onnx, built.runs, built.pixels, pipeline=far, pipeline_tolerance=agreement.DEVICE_TOLERANCE
         )
 
 
 def test_the_device_of_the_runs_decides_the_tolerance_against_the_pipeline(built):
     edit_record(built.runs[0][2].parent, device="cuda:0")
-    assert built.verify()["pipeline_tolerance"] == model_gate.DEVICE_TOLERANCE
+    assert built.verify()["pipeline_tolerance"] == agreement.DEVICE_TOLERANCE
 
 
 def test_without_a_test_split_training_samples_are_compared_with_torch_alone(built):
@@ -161,28 +162,3 @@ def test_without_a_test_split_training_samples_are_compared_with_torch_alone(bui
     assert report["passed"]
     assert report["samples"] == (samples["split"] == "train").sum()
     assert report["pipeline_max_abs_difference"] is None
-
-
-def test_a_difference_that_is_not_a_number_fails():
-    assert model_gate._difference(np.array([0.1, np.nan]), np.array([0.1, 0.2])) == float("inf")
-    with pytest.raises(FoldstackError):
-        model_gate._require("x.onnx", "torch", float("inf"), 1e-4, 0)
-
-
-def test_a_flip_counts_but_a_tie_does_not():
-    expected = np.array([[0.5, 0.5], [0.50002, 0.49998], [0.9, 0.1]])
-    found = np.array([[0.5 - 1e-8, 0.5 + 1e-8], [0.49999, 0.50001], [0.9, 0.1]])
-    assert model_gate._flips(found, expected) == 1
-    with pytest.raises(FoldstackError, match="1 labels flip"):
-        model_gate._require("x.onnx", "torch", 3e-5, 1e-4, 1)
-
-
-@pytest.mark.parametrize(("count", "size"), [(1, 1), (4, 4), (10, 10), (256, 10)])
-def test_samples_are_spread_over_the_test_split(count, size):
-    ids = [f"s{i:02d}" for i in range(30)]
-    samples = pd.DataFrame({"sample_id": ids, "split": ["train"] * 20 + ["test"] * 10}).sample(frac=1, random_state=1)
-    chosen = model_gate.choose_samples(samples, count)
-    assert len(chosen) == size
-    assert chosen["sample_id"].is_monotonic_increasing
-    assert (chosen["split"] == "test").all()
-    assert chosen["sample_id"].is_unique

@@ -1,4 +1,4 @@
-"""foldstack.onnx_resize: in the graph, images of any size become the very pixels that the data stage stores."""
+"""foldstack.export.resize: in the graph, images of any size become the very pixels that the data stage stores."""
 
 import numpy as np
 import onnxruntime

@@ -1,4 +1,4 @@
-"""foldstack.student: what a student learns, and from which samples (its export: test_variants.py)."""
+"""foldstack.export.student: what a student learns, and from which samples (its export: test_variants.py)."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""foldstack.onnx_trees: LightGBM's scores up to the last bit, and a refusal of all that would be silently wrong."""
+"""foldstack.export.trees: LightGBM's scores up to the last bit, and a refusal of all that would be silently wrong."""
 
 import lightgbm
 import numpy as np
@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from foldstack.errors import FoldstackError
-from foldstack.export.trees import old_tree_node, thresholds, tree_node
+from foldstack.export.trees import thresholds, tree_node
 
 PLAIN = {"objective": "multiclass", "num_class": 3, "num_leaves": 5, "min_data_in_leaf": 3, "verbosity": -1}
 PLAIN |= {"num_threads": 1, "seed": 0, "deterministic": True}
@@ -27,16 +27,14 @@ def fit(missing=False, rounds=12, **changes):
     return lightgbm.train(PLAIN | changes, lightgbm.Dataset(features, labels), rounds)
 
 
-def scores(booster, rows, n_classes=3, old=False):
-    node = (old_tree_node if old else tree_node)(booster, 6, n_classes, "x", "y")
-    kind = TensorProto.FLOAT if old else TensorProto.DOUBLE
+def scores(booster, rows, n_classes=3):
     graph = helper.make_graph(
-        [node],
+        [tree_node(booster, 6, n_classes, "x", "y")],
         "trees",
-        [helper.make_tensor_value_info("x", kind, ["n", 6])],
-        [helper.make_tensor_value_info("y", kind, ["n", n_classes])],
+        [helper.make_tensor_value_info("x", TensorProto.DOUBLE, ["n", 6])],
+        [helper.make_tensor_value_info("y", TensorProto.DOUBLE, ["n", n_classes])],
     )
-    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 3 if old else 5)]
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 5)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     return onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": rows})[0]
 
@@ -62,24 +60,12 @@ def test_raw_scores_are_lightgbms_at_and_around_every_threshold(missing):
     np.testing.assert_allclose(scores(booster, rows), booster.predict(rows, raw_score=True), rtol=0, atol=2e-15)
 
 
-@pytest.mark.parametrize("missing", [False, True])
-def test_trees_for_older_runtimes_take_the_same_branches_for_every_float(missing):
-    booster = fit(missing)
-    rows = adversarial(booster).astype(np.float32)
-    near = [np.nextafter(rows, np.float32(limit)) for limit in (-np.inf, np.inf)]
-    rows = np.concatenate([rows, *near])
-    rows = np.where(np.abs(rows) < 2e-35, np.float32(0), rows)
-    expected = booster.predict(rows.astype(np.float64), raw_score=True)
-    np.testing.assert_allclose(scores(booster, rows, old=True), expected, rtol=0, atol=2e-6)
-
-
-@pytest.mark.parametrize("old", [False, True])
-def test_trees_without_a_split_count_too(old):
+def test_trees_without_a_split_count_too():
     booster = fit(min_data_in_leaf=150, rounds=2)
     assert all("threshold" not in tree["tree_structure"] for tree in booster.dump_model()["tree_info"])
-    rows = data()[0].astype(np.float32 if old else np.float64)
-    found = scores(booster, rows, old=old)
-    np.testing.assert_allclose(found, booster.predict(rows, raw_score=True), rtol=0, atol=1e-7 if old else 2e-15)
+    rows = data()[0]
+    found = scores(booster, rows)
+    np.testing.assert_allclose(found, booster.predict(rows, raw_score=True), rtol=0, atol=2e-15)
     assert np.abs(found).max() > 0
 
 

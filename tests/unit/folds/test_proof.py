@@ -1,4 +1,4 @@
-"""foldstack.proof: data, folds and tables that do not belong together, or leak by themselves, are refused."""
+"""foldstack.folds.proof: data, folds and tables that do not belong together, or leak by themselves, are refused."""
 
 import json
 
@@ -12,6 +12,8 @@ from foldstack.data import digest
 from foldstack.errors import FoldstackError
 from foldstack.files import read_json, write_json
 from foldstack.folds import proof
+from foldstack.folds.digest import folds_digest
+from foldstack.folds.split import split_ids
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def check(made, samples=None, near=None, folds=None, **changes):
     folds = made.folds if folds is None else folds
     dataset = read_json(made.root / "data" / "dataset.json")
     dataset |= {"digest": digest.data_digest(samples, dataset)}
-    summary = made.summary | {"data_digest": dataset["digest"], "digest": proof.folds_digest(folds)} | changes
+    summary = made.summary | {"data_digest": dataset["digest"], "digest": folds_digest(folds)} | changes
     proof.check_prepared(samples, dataset, duplicates() if near is None else near, folds, summary)
 
 
@@ -95,6 +97,25 @@ def test_a_build_with_a_duplicate_across_folds_fails(made, capfd):
     assert not outputs["oof"].exists()
 
 
+@pytest.mark.parametrize("selection", ["inner", "final"])
+def test_a_run_that_saw_what_its_fold_allows_passes_and_gives_what_it_predicts(made, selection):
+    train, aside, held_out = split_ids(made.folds, 1, selection)
+    record = {"train_ids": tables.ids_digest(train), "predicted_ids": tables.ids_digest(held_out)}
+    record |= {"selection_ids": tables.ids_digest(aside) if aside else None}
+    assert proof.check_ids(record, "run.json", made.folds, 1) == held_out
+    for key, ids in (("train_ids", sorted(train + held_out)), ("selection_ids", held_out), ("predicted_ids", train)):
+        with pytest.raises(FoldstackError, match=r"run\.json: \w+ is not the digest of what fold 1 allows"):
+            proof.check_ids(record | {key: tables.ids_digest(ids)}, "run.json", made.folds, 1)
+    with pytest.raises(FoldstackError, match="train_ids is not the digest of what fold 2 allows"):
+        proof.check_ids(record, "run.json", made.folds, 2)
+
+
+def test_a_run_of_all_samples_predicts_none(made):
+    train, aside, _ = split_ids(made.folds, 3, "inner")
+    record = {"train_ids": tables.ids_digest(train), "selection_ids": tables.ids_digest(aside), "predicted_ids": None}
+    assert proof.check_ids(record, "run.json", made.folds, 3) == []
+
+
 @pytest.fixture
 def member(made):
     """A table of the stage oof with its proof."""
@@ -133,13 +154,22 @@ def selected_on_the_scored_fold(made_from):
     return made_from
 
 
+def without_what_a_run_predicted(made_from):
+    made_from["runs"]["1"]["predicted_ids"] = None
+    return made_from
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda made_from: made_from | {"data_digest": "0"}, "other data than today's"),
         (lambda made_from: made_from | {"folds_digest": "0"}, "other folds than today's"),
         (without_a_fold, r"is of the folds \['0', '2'\]"),
-        (selected_on_the_scored_fold, "selection_ids of fold 1 .* may have seen samples that it predicts"),
+        (
+            selected_on_the_scored_fold,
+            "selection_ids is not the digest of what fold 1 allows: .* may have seen samples that it predicts",
+        ),
+        (without_what_a_run_predicted, "predicted_ids is not the digest of what fold 1 allows"),
         (lambda made_from: None, "does not say what it was made from"),
     ],
 )

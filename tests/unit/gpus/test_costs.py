@@ -1,4 +1,4 @@
-"""Which runs start first: recorded seconds where there are some, else pixels and epochs."""
+"""foldstack.gpus.costs: which runs start first, and how long jobs took."""
 
 import json
 
@@ -15,7 +15,14 @@ def config(**models):
 def record(results, model, **fields):
     path = results / "models" / model / "seed0" / "fold0" / "run.json"
     path.parent.mkdir(parents=True)
-    known = {"status": "completed", "seconds": 100.0, "epochs_run": 10, "device": "cpu", "peak_memory_mb": 500.0}
+    known = {
+        "model": model,
+        "status": "completed",
+        "seconds": 100.0,
+        "epochs_run": 10,
+        "device": "cpu",
+        "peak_memory_mb": 500.0,
+    }
     path.write_text(json.dumps(known | fields))
 
 
@@ -50,3 +57,30 @@ def test_memory_is_known_once_a_run_was_on_a_card(tmp_path):
     record(tmp_path, "on_card", device="NVIDIA H100")
     assert costs.peak_memory(tmp_path, "on_cpu") == costs.peak_memory(tmp_path, "never_ran") == 0
     assert costs.peak_memory(tmp_path, "on_card") == pytest.approx(550)
+
+
+def benchmark(results, rule, text="s\th:m:s\n30.0\t0:00:30\n"):
+    path = results / "benchmarks" / f"{rule}.tsv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_what_is_not_an_epoch_of_a_run_is_its_start_and_never_less_than_nothing(tmp_path):
+    record(tmp_path, "measured", seconds=20.0, epochs_run=4)
+    benchmark(tmp_path, "train_fold/measured/seed0/fold0")
+    record(tmp_path, "resumed", seconds=50.0, epochs_run=5)
+    benchmark(tmp_path, "train_fold/resumed/seed0/fold0")  # of its last attempt
+    record(tmp_path, "bare", seconds=20.0, epochs_run=4)
+    found = costs.Timings(tmp_path).runs
+    assert found["measured"] == [{"start": 10.0, "epoch": 5.0}]
+    assert found["resumed"] == [{"start": 0.0, "epoch": 10.0}]
+    assert found["bare"] == [{"start": 0.0, "epoch": 5.0}]
+
+
+def test_other_rules_take_the_mean_of_their_jobs_and_a_damaged_benchmark_counts_for_nothing(tmp_path):
+    benchmark(tmp_path, "evaluate")
+    benchmark(tmp_path, "collect_oof/cnn/seed0")
+    benchmark(tmp_path, "collect_oof/cnn/seed1", "s\th:m:s\n10.0\t0:00:10\n")
+    benchmark(tmp_path, "collect_oof/cnn/seed2", "h:m:s\n0:00:10\n")
+    benchmark(tmp_path, "fit_stacker", "")
+    assert costs.Timings(tmp_path).others == {"evaluate": 30.0, "collect_oof": 20.0}

@@ -1,7 +1,6 @@
-"""foldstack.jobs: logs, atomic writes."""
+"""foldstack.jobs.job: a job's log, and what it says when it fails."""
 
 import errno
-import json
 import os
 import re
 import subprocess
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from foldstack import files
 from foldstack.errors import FoldstackError
 from foldstack.jobs import job
 from foldstack.reruns import code_digest, versions
@@ -54,29 +52,6 @@ def test_a_failing_job_exits_non_zero_and_its_log_ends_with_the_sentence(tmp_pat
     assert done.stdout == ""
     assert done.stderr == ""
     assert log.splitlines()[-1].endswith("Row 3 is empty; fill it.")
-
-
-def test_an_interrupted_write_leaves_the_old_file_and_no_rubbish(tmp_path):
-    path = tmp_path / "deep" / "file.json"
-    files.write_json(path, {"a": 1})
-    with pytest.raises(FileNotFoundError), files.atomic(path) as temporary:
-        temporary.rename(tmp_path / "lost")
-    assert json.loads(path.read_text()) == {"a": 1}
-    assert [entry.name for entry in path.parent.iterdir()] == ["file.json"]
-
-
-def test_json_has_sorted_keys_and_no_nan(tmp_path):
-    files.write_json(tmp_path / "x.json", {"b": 1, "a": 2})
-    assert (tmp_path / "x.json").read_text() == '{\n  "a": 2,\n  "b": 1\n}\n'
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        files.write_json(tmp_path / "y.json", {"a": float("nan")})
-    assert not (tmp_path / "y.json").exists()
-
-
-def test_a_broken_json_file_is_named(tmp_path):
-    (tmp_path / "x.json").write_text("{")
-    with pytest.raises(FoldstackError, match=r"x\.json cannot be read"):
-        files.read_json(tmp_path / "x.json")
 
 
 def test_versions_name_what_decides_a_result():

@@ -153,3 +153,8 @@ def test_the_logger_speaks_in_words_once_attached_and_is_attached_once():
     logger.info("x", extra=extra | {"reason": params([training()], [training(epochs=50)])})
     assert seen == ["resnet18: epochs 30 → 50"]
     assert len(logger.filters) == 1
+
+
+def test_nested_settings_are_named_by_their_path_and_empty_ones_kept():
+    tree = {"a": {"b": {"c": 1, "d": [2]}, "e": {}}, "f": None}
+    assert reasons.flat(tree) == {"a.b.c": 1, "a.b.d": [2], "a.e": {}, "f": None}

@@ -4,15 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import transformers
 from text_inputs import KINDS, clip_block
 from training_inputs import CLASSES, read_bytes, train, write_inputs
 
 from foldstack import tables
 from foldstack.errors import FoldstackError
 from foldstack.evaluation import retrieval
-from foldstack.export import dual
-from foldstack.export.session import session_of
 from foldstack.models import network
 from foldstack.text import captions, encoder, ranking, reference
 
@@ -71,35 +68,6 @@ def test_a_batch_has_each_of_its_captions_once(fetched_encoder, captioned, tmp_p
     torch.testing.assert_close(encoder.read_encoder(fetched_encoder)(tokens, mask)[0], vectors[0], rtol=1e-5, atol=1e-5)
     with pytest.raises(FoldstackError, match="has no caption of 'sample999'"):
         captions.read_captions(file, True, "cpu")(["sample999"])
-
-
-def test_the_two_halves_give_the_mean_cosine_of_the_networks(tmp_path, fetched_encoder):
-    block, _ = clip_block(fetched_encoder, tmp_path / "text")
-    spec = {"architecture": "clip", "options": block["options"], "image_size": [10, 10], "store_size": [10, 10],
-            "channels": 1, "task": "images", "classes": CLASSES}  # fmt: skip
-    paths = [tmp_path / "0.safetensors", tmp_path / "1.safetensors"]
-    for seed, path in enumerate(paths):
-        torch.manual_seed(seed)
-        network.save_classifier(network.Classifier(spec), path)
-    dual.export_dual(paths, fetched_encoder, tmp_path / "dual", 1e-5)
-    image, text = (session_of(str(tmp_path / "dual" / f"{half}.onnx")) for half in ("image", "text"))
-    pixels = np.random.default_rng(1).integers(0, 256, (2, 10, 10, 1), dtype=np.uint8)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "dual")
-    encoder_folder = tokenizer(["a photo of dark", "a light photo"], padding=True, return_tensors="np")
-    said = text.run(None, {name: encoder_folder[name].astype(np.int64) for name in ("input_ids", "attention_mask")})[0]
-    found = image.run(None, {"image": pixels})[0] @ said.T
-    with torch.inference_mode():  # the class prompts are these texts
-        cosines = [
-            (net(torch.from_numpy(pixels)) / net.architecture.scale.exp())
-            for net in map(network.load_classifier, paths)
-        ]
-    np.testing.assert_allclose(found, torch.stack(cosines).mean(dim=0), atol=1e-5)
-    spec["options"] = spec["options"] | {"encoder": "x@0"}
-    net = network.load_classifier(paths[0])
-    net.spec = spec
-    network.save_classifier(net, paths[1])
-    with pytest.raises(FoldstackError, match=r"was trained with the images and is not kept"):
-        dual.export_dual(paths, fetched_encoder, tmp_path / "dual", 1e-5)
 
 
 def test_samples_without_a_caption_are_named():

@@ -1,6 +1,7 @@
 """Files on disk: written whole or not at all, JSON and CSV in one form, and their SHA-256."""
 
 import contextlib
+import hashlib
 import json
 import os
 import tempfile
@@ -47,3 +48,20 @@ def read_json(path) -> dict:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FoldstackError(f"{path} cannot be read ({error}); delete it and run the same command again.") from error
+
+
+def write_csv(path, table, float_format: str = "%.6f") -> None:
+    """Write a data frame as CSV: a header, no index, lines that end in a line feed."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, float_format=float_format, lineterminator="\n")
+
+
+def digest_of(value) -> str:
+    """SHA-256 of a value that JSON can hold, whatever the order of its keys; 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def sha256_of(path) -> str:
+    """SHA-256 of a file's bytes, 64 hexadecimal digits; raises OSError where it cannot be read."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Softmax, log-loss and temperature of class probabilities (N, C), in double precision."""
+"""Softmax, log-loss and temperature of class probabilities, in double precision."""
 
 import numpy as np
 
@@ -10,6 +10,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """(N, C) float64, each row with the sum 1."""
     values = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     return values / values.sum(axis=1, keepdims=True)
+
+
+def normalised(probabilities: np.ndarray) -> np.ndarray:
+    """float64 that sum to 1 over the last axis, which is the classes, beyond the precision of the float32 of files."""
+    values = np.asarray(probabilities, np.float64)
+    return values / values.sum(axis=-1, keepdims=True)
 
 
 def temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -25,11 +31,14 @@ def temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 def with_temperature(probabilities: np.ndarray, value: float) -> np.ndarray:
     """(N, C): softmax(log(p) / value)."""
-    powers = np.log(np.clip(probabilities, TINY, 1)) / value
-    powers = np.exp(powers - powers.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return softmax(np.log(np.clip(probabilities, TINY, 1)) / value)
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean negative logarithm of the true class's probability; a probability of 0 counts as TINY."""
-    return -np.log(np.clip(probabilities[np.arange(len(labels)), labels], TINY, 1)).mean()
+    """Mean of `negative_log`; probabilities is (N, C), labels (N,) class indices."""
+    return negative_log(probabilities[np.arange(len(labels)), labels]).mean()
+
+
+def negative_log(true_class: np.ndarray) -> np.ndarray:
+    """The negative logarithm of the true class's probability, floored as scikit-learn does."""
+    return -np.log(np.clip(true_class, TINY, 1))

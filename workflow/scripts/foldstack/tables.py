@@ -91,7 +91,7 @@ def write_predictions(
 ) -> None:
     """Write a prediction table whose `keys` identify a row; raises FoldstackError where the contract is broken.
 
-    `proof` says what the table was made from (`foldstack.proof`); it goes into the file's metadata.
+    `proof` says what the table was made from (`folds.proof`); it goes into the file's metadata.
     """
     _check_probabilities(frame, path, classes)
     _write(frame, path, _prediction_schema(frame, keys, classes), keys, proof=proof)

@@ -1,11 +1,11 @@
 """The digest of prepared data: what dataset.json says of samples.parquet."""
 
-import hashlib
-import json
-
 import pandas as pd
 
 from foldstack.errors import FoldstackError
+from foldstack.files import digest_of
+
+PIXEL_FORMAT = ("task", "image_size", "channels", "fit")  # keys of dataset.json that say how an image becomes pixels
 
 
 def data_digest(samples: pd.DataFrame, dataset: dict) -> str:
@@ -13,14 +13,14 @@ def data_digest(samples: pd.DataFrame, dataset: dict) -> str:
 
     Args:
         samples: samples.parquet.
-        dataset: dataset.json; its keys `task`, `classes`, `image_size`, `channels` and `fit` count.
+        dataset: dataset.json; its `classes` and PIXEL_FORMAT count.
     """
     columns = ["sample_id", "split", "label", "group", "fold", "caption", "view_hashes"]
     content = samples[columns].astype(object).where(samples[columns].notna(), None)
     content["view_hashes"] = [list(views) for views in content["view_hashes"]]
-    described = {key: dataset[key] for key in ("task", "classes", "image_size", "channels", "fit")}
+    described = {key: dataset[key] for key in ("classes", *PIXEL_FORMAT)}
     whole = {"dataset": described, "samples": content.to_numpy().tolist()}
-    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+    return digest_of(whole)
 
 
 def check_data(samples: pd.DataFrame, dataset: dict) -> None:

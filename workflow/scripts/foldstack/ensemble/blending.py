@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from foldstack.probabilities import negative_log
+
 GREEDY_ROUNDS = 50
-TINY = np.finfo(np.float64).eps
 
 
 def log_loss(members: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(M,) mean log-loss of each of the models in `members` (M, N, C) on `labels` (N,)."""
-    return _loss(members[:, np.arange(len(labels)), labels])
+    return negative_log(members[:, np.arange(len(labels)), labels]).mean(axis=-1)
 
 
 def best_single(members: np.ndarray, labels: np.ndarray) -> int:
@@ -29,14 +30,9 @@ def greedy_weights(members: np.ndarray, labels: np.ndarray, rounds: int = GREEDY
     total, counts = np.zeros(len(labels)), np.zeros(len(members))
     lowest, weights = np.inf, None
     for size in range(1, rounds + 1):
-        losses = _loss((total + true_class) / size)
+        losses = negative_log((total + true_class) / size).mean(axis=-1)
         chosen = int(np.argmin(losses))
         total, counts[chosen] = total + true_class[chosen], counts[chosen] + 1
         if losses[chosen] < lowest:
             lowest, weights = losses[chosen], counts / size
     return weights
-
-
-def _loss(true_class: np.ndarray) -> np.ndarray:
-    """Mean log-loss over the last axis of the probabilities of the true class, floored as scikit-learn does."""
-    return -np.log(np.clip(true_class, TINY, 1)).mean(axis=-1)

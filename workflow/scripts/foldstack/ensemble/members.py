@@ -11,6 +11,7 @@ from foldstack import tables
 from foldstack.ensemble import quorum
 from foldstack.ensemble.stacking import METHODS
 from foldstack.errors import FoldstackError
+from foldstack.probabilities import normalised
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def read_members(
         same = np.array_equal(frame["sample_id"].to_numpy(str), train.index.to_numpy(str))
         if not same or not np.array_equal(frame["fold"].to_numpy(), folds):
             raise FoldstackError(f"{oof_path} has other samples or folds than the rest; delete it and run again.")
-        oof[key] = _normalised(frame, classes)
+        oof[key] = normalised(tables.probabilities(frame, classes))
         tests[key] = _by_fold(test_path, classes, test.index.to_numpy(str), int(folds.max()) + 1)
     return Members(
         seeds={model: list(model_seeds) for model, model_seeds in seeds.items()},
@@ -120,13 +121,7 @@ def _by_fold(path, classes: Sequence[str], test_ids: np.ndarray, n_splits: int) 
             f"{path} does not predict each of {len(test_ids)} test samples once with each of {n_splits} folds' "
             "networks; delete it and run again."
         )
-    return _normalised(frame, classes).reshape(n_splits, len(test_ids), len(classes))
-
-
-def _normalised(frame: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
-    """(N, C) float64 that sums to 1 beyond the precision of the stored float32."""
-    values = tables.probabilities(frame, classes).astype(np.float64)
-    return values / values.sum(axis=1, keepdims=True)
+    return normalised(tables.probabilities(frame, classes)).reshape(n_splits, len(test_ids), len(classes))
 
 
 def methods_table(by_method: dict[str, np.ndarray], sample_ids, classes: Sequence[str], folds=None) -> pd.DataFrame:
@@ -149,5 +144,5 @@ def read_methods(path, sample_ids, classes: Sequence[str]) -> dict[str, np.ndarr
         rows = frame[frame["method"] == method].set_index("sample_id")
         if len(rows) != len(sample_ids) or set(rows.index) != set(sample_ids):
             raise FoldstackError(f"{path} does not predict every sample by {method}; delete it and run again.")
-        found[method] = _normalised(rows.loc[sample_ids], classes)
+        found[method] = normalised(tables.probabilities(rows.loc[sample_ids], classes))
     return found

@@ -1,8 +1,8 @@
 """A stack without the members that failed, where the config allows it (`stack.quorum` below 1).
 
-Such a run is recorded as failed (failures.py). A seed of a model with any failed
-run is left out whole: a stacker must not learn from a member that lacks folds. Failed runs are removed when an
-invocation ends, so that the next one tries them again.
+Such a run is recorded as failed (`jobs.failed_run`). A seed of a model with any failed run is left out whole: a stacker
+must not learn from a member that lacks folds. Failed runs are removed when an invocation ends, so that the next one
+tries them again.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from foldstack.errors import FoldstackError
 from foldstack.files import read_json
+from foldstack.runs import RUN_FILES, run_records
 
 Member = tuple[str, int]
 
@@ -92,10 +93,10 @@ def remove_failed(results: Path) -> list[Path]:
     A completed run is never touched.
     """
     removed = []
-    for path in sorted([*results.glob("models/*/seed*/fold*/run.json"), *results.glob("student/fold*/run.json")]):
+    for path in [*run_records(results), *sorted(results.glob("student/fold*/run.json"))]:
         with contextlib.suppress(FoldstackError):
             if failed([path]):
-                for name in ("weights.safetensors", "oof.parquet", "test.parquet", "history.csv", "run.json"):
+                for name in RUN_FILES.values():
                     (path.parent / name).unlink(missing_ok=True)
                 removed.append(path.parent)
     for path in [path for stage in ("oof/*/*", "test/*/*", "export/models/*") for path in results.glob(stage)]:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from foldstack.ensemble.blending import best_single, greedy_weights
-from foldstack.ensemble.tuning import lightgbm_parameters, tuned
 from foldstack.errors import FoldstackError
 from foldstack.probabilities import softmax
 
@@ -68,19 +67,12 @@ def predict_folds(method: str, spec: dict, members: np.ndarray, booster=None) ->
     return np.mean([predict_stack(method, spec, fold, booster) for fold in np.moveaxis(members, 1, 0)], axis=0)
 
 
-def fit_stack(
-    members: np.ndarray,
-    labels: np.ndarray,
-    folds: np.ndarray,
-    models: Sequence[str],
-    classes: Sequence[str],
-    config: dict,
-):
+def fit_stack(members: np.ndarray, labels: np.ndarray, models: Sequence[str], classes: Sequence[str], config: dict):
     """Fit every method on these rows.
 
     Args:
         members: (M, N, C) seed-averaged out-of-fold probabilities.
-        labels, folds: (N,) class indices, and folds of the base models.
+        labels: (N,) class indices.
         models, classes: M and C names.
         config: the block `stack` of the config.
 
@@ -89,11 +81,9 @@ def fit_stack(
     """
     from lightgbm import Booster
 
-    if config["tune"]:
-        config = tuned(lambda floor: meta_features(members, floor), labels, folds, len(classes), config)
     weights = greedy_weights(members, labels)
     features = meta_features(members, config["floor"])
-    parameters = lightgbm_parameters(config, len(classes))
+    parameters = _lightgbm_parameters(config, len(classes))
     # What is scored is what is deployed: the booster as its text gives it back.
     booster = Booster(model_str=_fit_lightgbm(features, labels, parameters))
     spec = {
@@ -118,7 +108,7 @@ def cross_fit(
 
     `folds` (N,) are the folds of the base models: a row and the networks that predicted it share them, so neither a
     network nor the stacker behind a row's prediction was fitted on that row. `fitted_on`, if given, is filled with
-    {fold: positions of the rows that its methods were fitted on}: the proof of that (`foldstack.proof`).
+    {fold: positions of the rows that its methods were fitted on}: the proof of that (`folds.proof`).
     """
     predicted = {method: np.full(members.shape[1:], np.nan) for method in METHODS}
     for fold in np.unique(folds):
@@ -128,7 +118,7 @@ def cross_fit(
                 f"Outside fold {fold} all training samples are of one class: nothing can be stacked; "
                 "use another folds.strategy or fewer n_splits."
             )
-        spec, booster = fit_stack(members[:, rest], labels[rest], folds[rest], models, classes, config)
+        spec, booster = fit_stack(members[:, rest], labels[rest], models, classes, config)
         if fitted_on is not None:
             fitted_on[int(fold)] = np.flatnonzero(rest)
         for method in METHODS:
@@ -153,6 +143,23 @@ def _fit_logistic(features: np.ndarray, labels: np.ndarray, n_classes: int, floo
     all_intercept = np.full(n_classes, lowest.min() - 50)
     all_coef[present], all_intercept[present] = coef, intercept
     return {"coef": all_coef.tolist(), "intercept": all_intercept.tolist()}
+
+
+def _lightgbm_parameters(config: dict, n_classes: int) -> dict:
+    """Parameters of `lightgbm.train`; the first row is what makes equal inputs give equal trees."""
+    return {
+        "deterministic": True, "force_row_wise": True, "num_threads": 1, "seed": config["seed"], "verbosity": -1,
+        "objective": "multiclass",
+        "num_class": n_classes,
+        "num_iterations": config["n_estimators"],
+        "learning_rate": config["learning_rate"],
+        "num_leaves": config["num_leaves"],
+        "min_data_in_leaf": config["min_child_samples"],
+        "feature_fraction": config["colsample"],
+        "bagging_fraction": config["subsample"],
+        "bagging_freq": 1,
+        "lambda_l2": config["l2"],
+    }  # fmt: skip
 
 
 def _fit_lightgbm(features: np.ndarray, labels: np.ndarray, parameters: dict) -> str:

@@ -1,6 +1,5 @@
 """Two experiments side by side: what differs in how they were made, and whether the scores differ beyond noise."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,12 +7,16 @@ import numpy as np
 import pandas as pd
 
 from foldstack import tables
+from foldstack.data.digest import PIXEL_FORMAT
 from foldstack.errors import FoldstackError
 from foldstack.evaluation import metrics
 from foldstack.evaluation.bootstrap import Bootstrap, difference
 from foldstack.files import read_json
+from foldstack.probabilities import normalised
+from foldstack.reruns.reasons import flat
+from foldstack.runs import run_records
 
-FROM_DATASET = ("task", "classes", "image_size", "channels", "fit", "digest")
+FROM_DATASET = ("classes", *PIXEL_FORMAT, "digest")
 FROM_FOLDS = ("strategy", "n_splits", "inner_splits", "seed", "digest")
 FROM_STACK = ("method", "floor", "lightgbm", "left_out")
 ABSENT = "–"
@@ -48,7 +51,7 @@ def read_experiment(folder) -> Experiment:
     )
     if "method" not in stack:
         raise FoldstackError(f"{folder} was made by an older version of Foldstack; run it again to compare it.")
-    runs = [read_json(path) for path in sorted(folder.glob("models/*/seed*/fold*/run.json"))]
+    runs = [read_json(path) for path in run_records(folder)]
     runs = [run for run in runs if run["status"] == "completed"]
     models: dict[str, dict] = {}
     for run in runs:
@@ -67,32 +70,23 @@ def read_experiment(folder) -> Experiment:
     names = np.array(dataset["classes"], dtype=object)
     table = tables.read_predictions(folder / "stack/oof.parquet", dataset["classes"], keys=("method", "sample_id"))
     table = table[table["method"] == stack["method"]].set_index("sample_id").sort_index()
-    values = tables.probabilities(table, dataset["classes"]).astype(np.float64)
-    values /= values.sum(axis=1, keepdims=True)
+    values = normalised(tables.probabilities(table, dataset["classes"]))
     truth = pd.Series(names[samples.loc[table.index, "label"]], index=table.index)
     return Experiment(described, code, truth, pd.DataFrame(values, table.index, dataset["classes"]))
 
 
 def changes(first: Experiment, second: Experiment) -> list[dict]:
     """`what` (a dotted name), `first` and `second` of everything that differs; what all models share is said once."""
-    flat = [_flat(each.described) for each in (first, second)]
+    sides = [flat(each.described) for each in (first, second)]
     rows = [
-        {"what": key, "first": flat[0].get(key, ABSENT), "second": flat[1].get(key, ABSENT)}
-        for key in dict.fromkeys((*flat[0], *flat[1]))
-        if flat[0].get(key, ABSENT) != flat[1].get(key, ABSENT)
+        {"what": key, "first": sides[0].get(key, ABSENT), "second": sides[1].get(key, ABSENT)}
+        for key in dict.fromkeys((*sides[0], *sides[1]))
+        if sides[0].get(key, ABSENT) != sides[1].get(key, ABSENT)
     ]
     rows = _models_as_one(rows, *(each.described["models"] for each in (first, second)))
     both = first.code.keys() & second.code.keys()
     edited = sorted(file for file in both if first.code[file] != second.code[file])
     return rows + [{"what": f"code: {file}", "first": first.code[file], "second": second.code[file]} for file in edited]
-
-
-def _flat(value, where: str = "") -> dict:
-    """{"a.b": leaf} of nested dicts."""
-    if not isinstance(value, Mapping) or not value:
-        return {where: value}
-    below = (_flat(item, f"{where}.{key}".lstrip(".")) for key, item in value.items())
-    return {name: leaf for part in below for name, leaf in part.items()}
 
 
 def _models_as_one(rows: list[dict], first: dict, second: dict) -> list[dict]:

@@ -6,7 +6,7 @@ Bioinformatics 7:91, 2006. A fold is predicted by a whole line (folds, runs, sta
 
 import numpy as np
 
-from foldstack.evaluation import metrics
+from foldstack.evaluation import metrics, words
 from foldstack.evaluation.bootstrap import Bootstrap, difference, intervals
 
 SHOWN = ("accuracy", "log_loss")
@@ -46,12 +46,7 @@ def nested_summary(scores: dict, deployed: str, samples: int) -> str:
         f"{'':<14}{'nested accuracy':<24}{'OOF estimate':<24}{'OOF less nested, points':<26}",
     ]
     for method, entry in scores.items():
-        cells = [_interval(entry[name]["accuracy"], "value") for name in ("nested", "oof")]
-        change = _interval(entry["difference"]["accuracy"], "difference", "+")
+        cells = [words.interval(**entry[name]["accuracy"]) for name in ("nested", "oof")]
+        change = words.change(entry["difference"]["accuracy"])
         lines.append(f"{method + '*' * (method == deployed):<14}{cells[0]:<24}{cells[1]:<24}{change}".rstrip())
     return "\n".join([*lines, "", "* is deployed; in brackets 95 % over samples.", ""])
-
-
-def _interval(entry: dict, key: str, sign: str = "") -> str:
-    value, low, high = (100 * entry[name] for name in (key, "low", "high"))
-    return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"

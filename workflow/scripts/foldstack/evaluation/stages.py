@@ -60,9 +60,8 @@ def _tables(models: list[str], members: Members, config: dict) -> tuple[dict, di
     """The stack of `models` fitted on all rows, and {(`single` or `stack`, part): (N, C)}."""
     at = [members.models.index(model) for model in models]
     oof, test = members.seed_averaged_oof()[at], members.seed_averaged_test()[at]
-    arguments = members.labels, members.folds, models, members.classes, config
-    spec, booster = stacking.fit_stack(oof, *arguments)
-    crossed = stacking.cross_fit(oof, *arguments)
+    spec, booster = stacking.fit_stack(oof, members.labels, models, members.classes, config)
+    crossed = stacking.cross_fit(oof, members.labels, members.folds, models, members.classes, config)
     tables = {}
     for what, method in (("single", "best_single"), ("stack", config["method"])):
         tables[what, "oof"] = crossed[method]

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from foldstack.errors import FoldstackError
+from foldstack.export import agreement
 from foldstack.export.model import MAX_BYTES, OPSET, strip
 from foldstack.export.session import session_of
 from foldstack.files import atomic, read_json, write_json
@@ -112,10 +113,6 @@ def _export(half: nn.Module, example: dict, free: dict, folder: Path, tolerance:
         with torch.inference_mode():
             expected = half(*given.values()).numpy()
         found = session.run(["features"], {name: value.numpy() for name, value in given.items()})[0]
-        worst = max(worst, float(np.abs(found - expected).max()))
-    if worst > tolerance:
-        raise FoldstackError(
-            f"{path} differs from torch by {worst:.2g}, more than export.tolerance ({tolerance:g}) allows; raise it or "
-            "take another text encoder."
-        )
+        worst = max(worst, agreement.difference(found, expected))
+    agreement.require(path, "torch", "features", worst, tolerance)
     return worst

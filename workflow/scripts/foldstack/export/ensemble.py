@@ -1,11 +1,10 @@
 """The whole ensemble as one ONNX file: images in, class probabilities out; a consumer needs onnxruntime alone.
 
 Fit to the stored size, every network of every model, mean over seeds, meta-features, trees, softmax, mean over folds:
-what `foldstack.stacking.predict_folds` computes for the method of stack.json, made of the files of `onnx_export`.
+what `stacking.predict_folds` computes for the method of stack.json, made of the files of `export.model`.
 """
 
 import base64
-import hashlib
 import json
 import zlib
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, helper, numpy_helper, parser
 
+from foldstack.data.digest import PIXEL_FORMAT
 from foldstack.ensemble.stacking import BLENDS
 from foldstack.errors import FoldstackError
 from foldstack.export.model import MAX_BYTES, OPSET
@@ -21,13 +21,13 @@ from foldstack.export.resize import fit_graph
 from foldstack.export.session import ENSEMBLE_OUTPUTS, input_shape, metadata_of, run_ensemble, session_of
 from foldstack.export.trees import OPSET as TREES_OPSET
 from foldstack.export.trees import tree_node
-from foldstack.files import atomic
+from foldstack.files import atomic, digest_of
+from foldstack.folds.digest import check_versions
 from foldstack.reruns.versions import versions
 
 FORMAT = 1
 IR_VERSION = 10
 ONNXRUNTIME = "1.21"  # the first that computes TreeEnsemble
-PIXEL_FORMAT = ("task", "image_size", "channels", "fit")
 FROM_STACK = ("method", "classes", "models", "meta_features", "floor", "n_splits", "data_digest", "folds_digest")
 PROTOCOL = (
     "Each fold's networks were trained without that fold. The stacker was fitted on out-of-fold predictions, each by "
@@ -48,10 +48,7 @@ def export_ensemble(onnx_paths: Sequence, booster, stack: dict, dataset: dict, d
     Returns the metadata. Raises FoldstackError where the parts do not belong together, the file would be too large, or
     the stacker is of a kind that has no equal in ONNX.
     """
-    if stack["data_digest"] != dataset["digest"] or stack["classes"] != dataset["classes"]:
-        raise FoldstackError(
-            "stack.json was made from other data than dataset.json; delete the folder stack and run again."
-        )
+    check_versions(stack, "stack.json", stack | {"data_digest": dataset["digest"]})  # of the same data, whatever folds
     metadata = (
         {"protocol": PROTOCOL}
         | {key: stack[key] for key in FROM_STACK}
@@ -93,8 +90,8 @@ def describe(records: Sequence[dict], stack: dict, metrics: dict, licence: str |
     return {
         "architectures": {run["model"]: run["config"]["architecture"] for run in records},
         "licence": licence,
-        "config_digest": _digest([configs, stack["method"], stack["lightgbm"], stack["floor"]]),
-        "code_digest": _digest(code),
+        "config_digest": digest_of([configs, stack["method"], stack["lightgbm"], stack["floor"]]),
+        "code_digest": digest_of(code),
         "scores": scores,
     }
 
@@ -270,7 +267,3 @@ def _check_free(proto: ModelProto) -> None:
             raise FoldstackError(f"The ensemble's {value.name!r} has a fixed batch size; do not deploy it.")
     if [value.name for value in proto.graph.output] != list(ENSEMBLE_OUTPUTS):
         raise FoldstackError("The ensemble's outputs are not those that are documented; do not deploy it.")
-
-
-def _digest(value) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -12,13 +12,13 @@ import onnx
 from foldstack.data.decode import Geometry, convert
 from foldstack.ensemble.stacking import meta_features, predict_folds
 from foldstack.errors import FoldstackError
+from foldstack.export import agreement
 from foldstack.export.cut import cut
 from foldstack.export.ensemble import golden_images
-from foldstack.export.model_gate import DEVICE_TOLERANCE, _difference, _flips
 from foldstack.export.session import input_shape, open_session, run_batches, run_ensemble, session_of
 from foldstack.export.trees import thresholds
+from foldstack.probabilities import normalised
 
-SIZES = (1, 2, 7)  # batches
 TREE_TOLERANCE = 1e-12  # raw scores, which are sums of doubles
 ZERO = 2e-35  # LightGBM takes what is smaller for 0 before it looks at a threshold; no logarithm is so small
 MAX_TREE_ROWS = 20_000
@@ -45,7 +45,7 @@ def check(
         tolerance: largest absolute difference of any probability.
         pipeline: the pipeline's own predictions for these samples: members (M, n_splits, N, C), ensemble (N, C).
         on_cpu: whether the runs predicted on a CPU. Shorter floats of a GPU move features across thresholds of the
-            trees, so then only the members are held against `parity.DEVICE_TOLERANCE`.
+            trees, so then only the members are held against `agreement.DEVICE_TOLERANCE`.
 
     Raises FoldstackError where a difference is too large or a label flips.
     """
@@ -54,12 +54,12 @@ def check(
     extremes = np.stack([np.full_like(pixels[0], value) for value in (0, 255)])
     images = np.concatenate([pixels, extremes])
     outputs = run_ensemble(session, images)
-    _check_batches(path, session, images)
+    agreement.check_batches(path, lambda batch: run_ensemble(session, batch)["fold_probabilities"], images)
     members = _members(onnx_paths, stack["models"], images)
     expected = predict_folds(stack["method"], stack, members, booster)
     found = outputs["fold_probabilities"].transpose(1, 2, 0, 3).astype(np.float64)
-    _require(path, "the models' own files", "members", _difference(found, members), tolerance)
-    report = {"samples": len(pixels), "tolerance": tolerance, "batches": list(SIZES), "on_cpu": on_cpu}
+    agreement.require(path, "the models' own files", "members", agreement.difference(found, members), tolerance)
+    report = {"samples": len(pixels), "tolerance": tolerance, "batches": list(agreement.SIZES), "on_cpu": on_cpu}
     report |= _ensemble(path, stack["method"], outputs, found, members, expected, booster, stack, tolerance)
     if stack["method"] == "lightgbm":
         report["trees"] = _trees(path, proto, booster, found, stack)
@@ -69,9 +69,9 @@ def check(
         theirs, ensemble = pipeline
         count = len(pixels)
         own = {key: value[:count] for key, value in outputs.items()}
-        limit = tolerance if on_cpu else DEVICE_TOLERANCE
-        difference = _difference(found[:, :, :count], theirs)
-        _require(path, "the pipeline's own predictions", "members", difference, limit)
+        limit = tolerance if on_cpu else agreement.DEVICE_TOLERANCE
+        difference = agreement.difference(found[:, :, :count], theirs)
+        agreement.require(path, "the pipeline's own predictions", "members", difference, limit)
         strict = tolerance if on_cpu else None
         result = _ensemble(
             path, "the pipeline's own predictions", own, found[:, :, :count], theirs, ensemble, booster, stack, strict
@@ -83,8 +83,7 @@ def check(
 def _members(onnx_paths: Sequence, models: Sequence[str], images: np.ndarray) -> np.ndarray:
     """(M, n_splits, N, C) float64 that sum to 1, by the models' own files."""
     opened = {metadata["model"]: session for session, metadata in map(open_session, onnx_paths)}
-    members = np.stack([run_batches(opened[model], images)[1] for model in models]).transpose(0, 2, 1, 3)
-    return members / members.sum(axis=-1, keepdims=True)
+    return normalised(np.stack([run_batches(opened[model], images)[1] for model in models]).transpose(0, 2, 1, 3))
 
 
 def _ensemble(path, reference, outputs, found, members, expected, booster, stack, tolerance) -> dict:
@@ -98,35 +97,30 @@ def _ensemble(path, reference, outputs, found, members, expected, booster, stack
     rest = ~crossed
     labels = np.argmax(probabilities, axis=1)
     result = {
-        "max_abs_difference": _difference(probabilities[rest], expected[rest]) if rest.any() else 0.0,
-        "label_flips": _flips(probabilities[rest], expected[rest]) if rest.any() else 0,
+        "max_abs_difference": agreement.difference(probabilities[rest], expected[rest]) if rest.any() else 0.0,
+        "label_flips": agreement.flips(probabilities[rest], expected[rest]) if rest.any() else 0,
         "threshold_rows": int(crossed.sum()),
     }
     mean = members.mean(axis=(0, 1))
-    result["mean_max_abs_difference"] = _difference(outputs["mean_probabilities"], mean)
+    result["mean_max_abs_difference"] = agreement.difference(outputs["mean_probabilities"], mean)
     if tolerance is None:
         return result
-    _require(path, reference, "probabilities", result["max_abs_difference"], tolerance, result["label_flips"])
-    _require(path, reference, "mean_probabilities", result["mean_max_abs_difference"], tolerance)
-    by_model = members.mean(axis=1).transpose(1, 0, 2)
-    _require(path, reference, "model_probabilities", _difference(outputs["model_probabilities"], by_model), tolerance)
+    agreement.require(path, reference, "probabilities", result["max_abs_difference"], tolerance, result["label_flips"])
+    agreement.require(path, reference, "mean_probabilities", result["mean_max_abs_difference"], tolerance)
+    of_models = agreement.difference(outputs["model_probabilities"], members.mean(axis=1).transpose(1, 0, 2))
+    agreement.require(path, reference, "model_probabilities", of_models, tolerance)
     if crossed.sum() > max(1, THRESHOLD_SHARE * len(crossed)):
         raise FoldstackError(
             f"{path}: in {crossed.sum()} of {len(crossed)} samples a meta-feature lies on the other side of a tree's "
             f"threshold than in {reference}; raise stack.floor or min_child_samples, and do not deploy the file."
         )
-    wrong = (outputs["label"] != labels) & (_margin(probabilities) > 0)
+    wrong = (outputs["label"] != labels) & (agreement.margin(probabilities) > 0)
     names = np.array(stack["classes"], dtype=object)[outputs["label"]]
     if wrong.any() or (outputs["class_name"] != names).any():
         raise FoldstackError(
             f"{path}: its labels or class names do not follow from its probabilities; export it again."
         )
     return result
-
-
-def _margin(probabilities: np.ndarray) -> np.ndarray:
-    second, first = np.sort(probabilities, axis=1)[:, -2:].T
-    return first - second
 
 
 def _crossed(found: np.ndarray, members: np.ndarray, booster, stack: dict) -> np.ndarray:
@@ -160,8 +154,8 @@ def _trees(path, proto, booster, found: np.ndarray, stack: dict) -> dict:
     rows[np.abs(rows) < ZERO] = 0
     part = session_of(cut(proto, {"features": (onnx.TensorProto.DOUBLE, ["n", n_features])}, "raw_scores"))
     scores = part.run(None, {"features": rows})[0]
-    difference = _difference(scores, booster.predict(rows, raw_score=True, num_threads=1))
-    _require(path, "LightGBM's trees", "raw scores", difference, TREE_TOLERANCE)
+    difference = agreement.difference(scores, booster.predict(rows, raw_score=True, num_threads=1))
+    agreement.require(path, "LightGBM's trees", "raw scores", difference, TREE_TOLERANCE)
     return {"rows": len(rows), "max_abs_difference": difference}
 
 
@@ -185,8 +179,8 @@ def _odd_sizes(path, session, proto, metadata: dict, tolerance: float) -> dict:
         fitted = convert(views, geometry).reshape(2, *shape)
         pixels = part.run(None, {"image": images})[0]
         largest = max(largest, int(np.abs(pixels.astype(int) - fitted).max()))
-        difference = _difference(*(run_ensemble(session, x)["fold_probabilities"] for x in (images, pixels)))
-        _require(path, "itself", f"members of images of {size[0]} × {size[1]} pixels", difference, tolerance)
+        difference = agreement.difference(*(run_ensemble(session, x)["fold_probabilities"] for x in (images, pixels)))
+        agreement.require(path, "itself", f"members of images of {size[0]} × {size[1]} pixels", difference, tolerance)
     if largest > 1:
         raise FoldstackError(
             f"{path} fits images of other sizes otherwise than the data stage, by up to {largest} of 255; "
@@ -202,25 +196,6 @@ def _free(shape: tuple[int, ...]) -> list:
 def _golden(path, session, metadata: dict) -> float:
     images = golden_images(metadata)
     expected = np.array(metadata["golden"]["probabilities"])
-    difference = _difference(run_ensemble(session, images)["probabilities"], expected)
-    _require(path, "its golden samples", "probabilities", difference, metadata["golden"]["tolerance"])
+    difference = agreement.difference(run_ensemble(session, images)["probabilities"], expected)
+    agreement.require(path, "its golden samples", "probabilities", difference, metadata["golden"]["tolerance"])
     return difference
-
-
-def _check_batches(path, session, images: np.ndarray) -> None:
-    """A row must not depend on how many rows there are."""
-    images = images[np.arange(max(SIZES)) % len(images)]
-    whole = run_ensemble(session, images)["fold_probabilities"]
-    for size in SIZES:
-        part = run_ensemble(session, images[:size])["fold_probabilities"]
-        if part.shape != (size, *whole.shape[1:]) or not np.allclose(part, whole[:size], atol=1e-4):
-            raise FoldstackError(f"{path} is wrong at a batch of {size}; export it again, and do not deploy it.")
-
-
-def _require(path, reference: str, what: str, difference: float, tolerance: float, flips: int = 0) -> None:
-    if not difference <= tolerance or flips:
-        raise FoldstackError(
-            f"{path} does not agree with {reference}: its {what} differ by up to {difference:.2g} "
-            f"({tolerance:.2g} is allowed; see export.tolerance) and {flips} labels flip; "
-            "delete it and export it again, and do not deploy it."
-        )

@@ -9,11 +9,15 @@ import onnx
 import torch
 from torch import nn
 
+from foldstack.data.digest import PIXEL_FORMAT
 from foldstack.errors import FoldstackError
-from foldstack.export.session import OUTPUTS, input_shape, open_session
+from foldstack.export.agreement import SIZES, check_batches
+from foldstack.export.session import OUTPUTS, input_shape, open_session, run_batches
 from foldstack.files import atomic, read_json
+from foldstack.folds.digest import check_versions
 from foldstack.models.network import load_classifier
 from foldstack.reruns.versions import versions
+from foldstack.runs import beside
 
 OPSET = 20  # read by onnxruntime >= 1.17
 MAX_BYTES = 2**31 - 1  # what one protobuf file can hold
@@ -39,24 +43,27 @@ class FoldEnsemble(nn.Module):
         return folds.mean(dim=1), folds
 
 
-def read_runs(run_files: Sequence[str], model: str, dataset: dict) -> tuple[list[Run], dict]:
+def read_runs(run_files: Sequence[str], model: str, dataset: dict, today: dict) -> tuple[list[Run], dict]:
     """The runs of one model from their run.json files, beside which the weights lie, and the metadata to export.
 
-    dataset is dataset.json. Raises FoldstackError where a run did not complete, or is of another model, data or folds.
+    Args:
+        dataset: dataset.json.
+        today: `data_digest` and `folds_digest` that all must be of.
+
+    Raises:
+        FoldstackError: a run did not complete, or is of another model, data or folds.
     """
     records = {Path(path): read_json(path) for path in run_files}
-    first = next(iter(records.values()), {"folds_digest": None})
-    wanted = {"model": model, "status": "completed", "data_digest": dataset["digest"]}
-    wanted |= {"folds_digest": first["folds_digest"]}
     for path, record in records.items():
-        for key, value in wanted.items():
+        for key, value in {"model": model, "status": "completed"}.items():
             if record[key] != value:
                 raise FoldstackError(
                     f"{path}: {key} is {record[key]!r}, expected {value!r}; delete that folder and run again."
                 )
-    runs = [(record["seed"], record["fold"], path.parent / "weights.safetensors") for path, record in records.items()]
-    metadata = {key: dataset[key] for key in ("classes", "task", "image_size", "channels", "fit")}
-    return runs, metadata | {key: wanted[key] for key in ("model", "data_digest", "folds_digest")}
+        check_versions(record, path, today)
+    runs = [(record["seed"], record["fold"], beside(path, "weights")) for path, record in records.items()]
+    metadata = {key: dataset[key] for key in ("classes", *PIXEL_FORMAT)}
+    return runs, metadata | {"model": model} | {key: today[key] for key in ("data_digest", "folds_digest")}
 
 
 def order_runs(runs: Sequence[Run]) -> tuple[list[Run], list[int], int]:
@@ -101,7 +108,9 @@ def export_model(runs: Sequence[Run], path, metadata: dict) -> dict:
     data = proto.SerializeToString(deterministic=True)
     with atomic(path) as temporary:
         temporary.write_bytes(data)
-        _check_batches(temporary, metadata)
+        session, _ = open_session(temporary)
+        images = np.random.default_rng(0).integers(0, 256, (max(SIZES), *input_shape(metadata)), dtype=np.uint8)
+        check_batches(f"The export of model {name!r}", lambda batch: _outputs(session, batch), images)
     return metadata
 
 
@@ -147,17 +156,7 @@ def _name_batch(proto: onnx.ModelProto, name: str) -> None:
         dimension.dim_param = "batch"
 
 
-def _check_batches(path, metadata: dict) -> None:
-    """Run batches of 1, 2 and 7: the shapes must follow, and a row must not depend on its batch."""
-    session, _ = open_session(path)
-    images = np.random.default_rng(0).integers(0, 256, (7, *input_shape(metadata)), dtype=np.uint8)
-    n_classes = len(metadata["classes"])
-    whole = session.run(list(OUTPUTS), {"image": images})
-    for size in (1, 2, 7):
-        mean, folds = session.run(list(OUTPUTS), {"image": images[:size]})
-        shapes = mean.shape == (size, n_classes) and folds.shape == (size, metadata["n_splits"], n_classes)
-        if not shapes or not np.allclose(folds, whole[1][:size], atol=1e-4):
-            raise FoldstackError(
-                f"The export of model {metadata['model']!r} is wrong at a batch of {size} samples: its outputs have "
-                f"the shapes {mean.shape} and {folds.shape}, or differ from those of a larger batch."
-            )
+def _outputs(session, images: np.ndarray) -> np.ndarray:
+    """(n, 1 + n_splits, C): the mean, then each fold."""
+    mean, folds = run_batches(session, images)
+    return np.concatenate([mean[:, None], folds], axis=1)

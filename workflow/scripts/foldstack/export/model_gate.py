@@ -3,29 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 
 from foldstack import tables
 from foldstack.errors import FoldstackError
+from foldstack.export import agreement
 from foldstack.export.model import Run, order_runs
 from foldstack.export.session import batches, open_session, run_batches
 from foldstack.models.network import load_classifier
-
-# Two labels this close in probability are a tie that the last bit of a float32 decides, not a flip.
-TIE = 1e-6
-# Runs on a GPU may have predicted with shorter floats; beyond this, weights or rows were mixed up.
-DEVICE_TOLERANCE = 0.02
-
-
-def choose_samples(samples: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Up to `count` samples, spread evenly over the test split; over the training split where there is no test.
-
-    samples is the table of samples.parquet; returns its rows in the order of `sample_id`.
-    """
-    split = "test" if (samples["split"] == "test").any() else "train"
-    rows = samples[samples["split"] == split].sort_values("sample_id", ignore_index=True)
-    return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
 
 
 def read_pipeline(test_files: Sequence[tuple[int, int, str]], sample_ids: Sequence[str], classes) -> np.ndarray:
@@ -76,7 +61,7 @@ def check(
         pixels: uint8 (N, H, W, C) or (N, 2, H, W, C), stored pixels.
         tolerance: largest absolute difference of any probability, of the mean and of each fold.
         pipeline: (N, n_splits, C) of `read_pipeline`, for the same samples, or None.
-        pipeline_tolerance: `tolerance` by default; for runs that were trained elsewhere, `DEVICE_TOLERANCE`.
+        pipeline_tolerance: `tolerance` by default; for runs that were trained elsewhere, `agreement.DEVICE_TOLERANCE`.
 
     Returns the parity report. Raises FoldstackError where a difference is too large or a label flips.
     """
@@ -87,52 +72,32 @@ def check(
     expected = torch_probabilities(runs, images)
     if folds.shape != expected.shape:
         raise FoldstackError(f"{onnx_path} was exported from other runs (folds or classes differ); export it again.")
-    difference = max(_difference(folds, expected), _difference(mean, expected.mean(axis=1)))
+    difference = max(agreement.difference(folds, expected), agreement.difference(mean, expected.mean(axis=1)))
     report = {
         "model": metadata["model"],
         "samples": len(pixels),
         "tolerance": tolerance,
         "max_abs_difference": difference,
-        "label_flips": _flips(mean, expected.mean(axis=1)),
+        "label_flips": agreement.flips(mean, expected.mean(axis=1)),
         "pipeline_tolerance": None,
         "pipeline_max_abs_difference": None,
         "pipeline_label_flips": None,
     }
-    _require(onnx_path, "torch", difference, tolerance, report["label_flips"])
+    agreement.require(onnx_path, "torch", "probabilities", difference, tolerance, report["label_flips"])
     if pipeline is not None:
         limit = tolerance if pipeline_tolerance is None else pipeline_tolerance
-        difference = _difference(folds[: len(pixels)], pipeline)
-        flips = _flips(mean[: len(pixels)], pipeline.mean(axis=1))
+        difference = agreement.difference(folds[: len(pixels)], pipeline)
+        flips = agreement.flips(mean[: len(pixels)], pipeline.mean(axis=1))
         report |= {
             "pipeline_tolerance": limit,
             "pipeline_max_abs_difference": difference,
             "pipeline_label_flips": flips,
         }
-        _require(onnx_path, "the pipeline's own predictions", difference, limit, flips if limit <= tolerance else 0)
+        strict = flips if limit <= tolerance else 0
+        agreement.require(onnx_path, "the pipeline's own predictions", "probabilities", difference, limit, strict)
     return report | {"passed": True}
 
 
 def _seed_means(each: list[np.ndarray], n_seeds: int, n_splits: int) -> np.ndarray:
     """(N, n_splits, C) from one (N, C) a run, ordered by fold, then seed."""
     return np.stack(each, axis=1).reshape(len(each[0]), n_splits, n_seeds, -1).mean(axis=2)
-
-
-def _difference(found: np.ndarray, expected: np.ndarray) -> float:
-    """Largest absolute difference; infinite where a number is not finite."""
-    difference = float(np.abs(found - expected).max())
-    return difference if np.isfinite(difference) else float("inf")
-
-
-def _flips(found: np.ndarray, expected: np.ndarray) -> int:
-    """Rows of (N, C) whose label differs, though the two largest expected probabilities are no tie."""
-    second, first = np.sort(expected, axis=1)[:, -2:].T
-    return int(((found.argmax(axis=1) != expected.argmax(axis=1)) & (first - second > TIE)).sum())
-
-
-def _require(onnx_path, reference: str, difference: float, tolerance: float, flips: int) -> None:
-    if not difference <= tolerance or flips:
-        raise FoldstackError(
-            f"{onnx_path} does not agree with {reference}: its probabilities differ by up to {difference:.2g} "
-            f"(export.tolerance allows {tolerance:.2g}) and {flips} labels flip; delete it and export it again, "
-            "and do not deploy it."
-        )

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from foldstack.data.digest import PIXEL_FORMAT
 from foldstack.export.session import open_session, run_ensemble
-from foldstack.files import atomic
-
-PIXEL_FORMAT = ("task", "image_size", "channels", "fit")
 
 
 class Ensemble:
@@ -36,10 +34,3 @@ class Ensemble:
         }
         columns |= {f"prob_{name}": values[:, index] for index, name in enumerate(self.classes)}
         return pd.DataFrame(columns).sort_values("sample_id", ignore_index=True)
-
-
-def write_tables(predictions: pd.DataFrame, quarantined: pd.DataFrame, predictions_path, quarantine_path) -> None:
-    """Write predictions.csv and quarantine.csv."""
-    for frame, path in ((predictions, predictions_path), (quarantined, quarantine_path)):
-        with atomic(path) as temporary:
-            frame.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")

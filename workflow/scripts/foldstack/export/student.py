@@ -9,7 +9,6 @@ may flatter a little, as that of any model behind a stack. The test split is fre
 decides. Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531.
 """
 
-import hashlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,16 +17,20 @@ import numpy as np
 import pandas as pd
 
 from foldstack import tables
+from foldstack.data.digest import PIXEL_FORMAT
 from foldstack.ensemble.stacking import meta_feature_names
 from foldstack.errors import FoldstackError
 from foldstack.evaluation import bootstrap
 from foldstack.evaluation.metrics import core_scores
 from foldstack.export import model_gate
-from foldstack.export.ensemble import _digest, export_ensemble
+from foldstack.export.ensemble import export_ensemble
 from foldstack.export.model import export_model
 from foldstack.export.session import metadata_of
-from foldstack.files import read_json
-from foldstack.folds.split import split_ids
+from foldstack.files import digest_of, read_json, sha256_of
+from foldstack.folds.digest import check_versions
+from foldstack.folds.proof import check_ids
+from foldstack.probabilities import normalised
+from foldstack.runs import beside
 
 NAME = "student"
 TOLERANCE = 1e-4  # of the exported file against torch, as for every model
@@ -49,11 +52,9 @@ def write_student(full, run, stack: dict, dataset: dict, pixels: np.ndarray, pat
     import onnx
 
     record = _trained(run)
-    for key in ("data_digest", "folds_digest"):
-        if record[key] != stack[key]:
-            raise FoldstackError(f"{run} was made from other data or folds than the stack; delete it and run again.")
-    weights = [(record["seed"], 0, Path(run).parent / "weights.safetensors")]
-    described = {key: dataset[key] for key in ("classes", "task", "image_size", "channels", "fit")}
+    check_versions(record, run, stack)
+    weights = [(record["seed"], 0, beside(run, "weights"))]
+    described = {key: dataset[key] for key in ("classes", *PIXEL_FORMAT)}
     described |= {"model": NAME, "data_digest": stack["data_digest"], "folds_digest": stack["folds_digest"]}
     own = metadata_of(onnx.load(full), full)
     spec = {key: stack[key] for key in ("classes", "floor", "data_digest", "folds_digest", "left_out")}
@@ -62,11 +63,10 @@ def write_student(full, run, stack: dict, dataset: dict, pixels: np.ndarray, pat
     metadata = {"architectures": {NAME: record["config"]["architecture"]}, "licence": own["licence"], "scores": {}}
     metadata |= {
         "protocol": PROTOCOL,
-        "config_digest": _digest(record["config"]),
-        "code_digest": _digest([record["code_digest"]]),
+        "config_digest": digest_of(record["config"]),
+        "code_digest": digest_of([record["code_digest"]]),
     }
-    made_of = hashlib.sha256(Path(full).read_bytes()).hexdigest()
-    metadata |= {"variant": {"kind": NAME, "made_of": made_of, "teacher": stack["method"]}}
+    metadata |= {"variant": {"kind": NAME, "made_of": sha256_of(full), "teacher": stack["method"]}}
     with tempfile.TemporaryDirectory() as folder:
         single = Path(folder) / f"{NAME}.onnx"
         export_model(weights, single, described)
@@ -95,16 +95,12 @@ def collect_oof(runs: Sequence, folds: pd.DataFrame, sample_ids: Sequence[str], 
     frames = []
     for path in runs:
         record = _trained(path)
-        selection = "final" if record["selection_ids"] is None else "inner"
-        train, _, held_out = split_ids(folds, record["fold"], selection)
-        if record["train_ids"] != tables.ids_digest(train) or record["predicted_ids"] != tables.ids_digest(held_out):
-            raise FoldstackError(f"{path}: it learned from or predicted other samples than its fold's; delete it.")
-        frames.append(tables.read_predictions(Path(path).parent / "oof.parquet", classes))
+        check_ids(record, path, folds, record["fold"])
+        frames.append(tables.read_predictions(beside(path, "oof"), classes))
     joined = pd.concat(frames, ignore_index=True).set_index("sample_id")
     if not joined.index.is_unique or set(joined.index) != set(sample_ids):
         raise FoldstackError("The students' folds do not hold each training sample once; delete the folder student.")
-    values = tables.probabilities(joined.loc[list(sample_ids)], classes).astype(np.float64)
-    return values / values.sum(axis=1, keepdims=True)
+    return normalised(tables.probabilities(joined.loc[list(sample_ids)], classes))
 
 
 def out_of_fold(labels: np.ndarray, student: np.ndarray, teacher: np.ndarray, config: dict) -> dict:

@@ -1,4 +1,4 @@
-"""LightGBM's trees as one ONNX node, written from `dump_model()`: in double precision, or for older runtimes in single.
+"""LightGBM's trees as one ONNX node, written from `dump_model()`, in double precision.
 
 Converters read some settings wrongly without a word (one-vs-all objectives, scaled sigmoids, random forests, zeros as
 missing, linear leaves); here whatever is not known to be equal is refused.
@@ -10,7 +10,6 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from foldstack.errors import FoldstackError
 
 OPSET = 5  # ai.onnx.ml; TreeEnsemble is read by onnxruntime >= 1.21
-OLD_OPSET = 3  # with TreeEnsembleRegressor, which is as old as the trees of ONNX
 LESS_OR_EQUAL = 0
 REMEDY = "use Foldstack's own stacker, which fit_stacker writes."
 
@@ -20,32 +19,15 @@ def tree_node(booster, n_features: int, n_classes: int, features: str, scores: s
 
     Raises FoldstackError for a booster that is no plain gradient-boosted `multiclass` one of this size.
     """
-    trees = _trees_of(booster, n_features, n_classes)
-    return helper.make_node(
-        "TreeEnsemble", [features], [scores], domain="ai.onnx.ml", name=scores, n_targets=n_classes,
-        **trees.attributes(),
-    )  # fmt: skip
-
-
-def old_tree_node(booster, n_features: int, n_classes: int, features: str, scores: str) -> NodeProto:
-    """The same as a TreeEnsembleRegressor: float (N, n_features) to float (N, n_classes).
-
-    Thresholds are rounded down, which for a float x is the same question: x <= t and x <= floor(t) agree.
-    """
-    trees = _trees_of(booster, n_features, n_classes)
-    return helper.make_node(
-        "TreeEnsembleRegressor", [features], [scores], domain="ai.onnx.ml", name=scores, n_targets=n_classes,
-        **trees.old_attributes(),
-    )  # fmt: skip
-
-
-def _trees_of(booster, n_features: int, n_classes: int) -> "_Trees":
     dump = booster.dump_model()
     _refuse(dump, booster.model_to_string(num_iteration=1), n_features, n_classes)
     trees = _Trees()
     for tree in dump["tree_info"]:
         trees.add(tree["tree_structure"], tree["tree_index"] % n_classes)
-    return trees
+    return helper.make_node(
+        "TreeEnsemble", [features], [scores], domain="ai.onnx.ml", name=scores, n_targets=n_classes,
+        **trees.attributes(),
+    )  # fmt: skip
 
 
 def thresholds(booster) -> list[np.ndarray]:
@@ -141,40 +123,3 @@ class _Trees:
             "leaf_targetids": self.targets,
             "leaf_weights": numpy_helper.from_array(np.array(self.weights, np.float64), "leaf_weights"),
         }  # fmt: skip
-
-    def old_attributes(self) -> dict:
-        """Here nodes and leaves of a tree share one count, and leaves stand in the list of nodes."""
-        splits = np.array(self.splits, np.float64)
-        rounded = splits.astype(np.float32)
-        rounded = np.where(rounded > splits, np.nextafter(rounded, np.float32(-np.inf)), rounded)
-        first = np.append(self.roots, len(splits))  # the trees' nodes stand one after another
-        owner = np.repeat(np.arange(len(self.roots)), np.diff(first))
-        n_leaves, tree_of_leaf = len(self.weights), np.zeros(len(self.weights), int)
-        ids = {}
-        for side, (branches, leaves) in self.branches.items():
-            branches, leaves = np.array(branches), np.array(leaves, bool)
-            tree_of_leaf[branches[leaves]] = owner[leaves]
-            ids[side] = np.where(leaves, len(splits) + branches, branches)
-
-        def column(of_splits, of_leaf) -> list:
-            """An attribute of all nodes: a runtime takes the first node that it sees of a tree for its root."""
-            return [*of_splits, *[of_leaf] * n_leaves]
-
-        trees = np.append(owner, tree_of_leaf)
-        order = np.argsort(trees, kind="stable")
-        columns = {
-            "nodes_treeids": trees.tolist(),
-            "nodes_nodeids": list(range(len(trees))),
-            "nodes_featureids": column(self.features, 0),
-            "nodes_values": column(rounded.tolist(), 0.0),
-            "nodes_modes": column(["BRANCH_LEQ"] * len(splits), "LEAF"),
-            "nodes_missing_value_tracks_true": column(self.missing, 0),
-            "nodes_truenodeids": column(ids[True].tolist(), 0),
-            "nodes_falsenodeids": column(ids[False].tolist(), 0),
-        }
-        return {name: [values[index] for index in order] for name, values in columns.items()} | {
-            "target_treeids": tree_of_leaf.tolist(),
-            "target_nodeids": list(range(len(splits), len(trees))),
-            "target_ids": self.targets,
-            "target_weights": np.array(self.weights, np.float32).tolist(),
-        }

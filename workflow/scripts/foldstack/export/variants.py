@@ -4,10 +4,8 @@
 - int8: 8-bit weights and arithmetic. Convolutional networks are calibrated on training samples (unsigned activations,
   which processors are quick with); in networks that mostly multiply matrices each batch sets its own ranges.
 - pruned: the networks of fewer models, chosen out of fold, under a stacker of their own.
-- portable: for onnxruntime from 1.17 on: the trees in single precision, by a node that older runtimes know.
 """
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
@@ -22,8 +20,7 @@ from foldstack.ensemble.stacking import fit_stack
 from foldstack.evaluation.contribution import smallest
 from foldstack.export.ensemble import export_ensemble, write_ensemble
 from foldstack.export.session import metadata_of
-from foldstack.export.trees import OLD_OPSET as TREES_OLD_OPSET
-from foldstack.export.trees import old_tree_node
+from foldstack.files import sha256_of
 
 SMALLEST = 256  # numbers; below it, what fp16 saves is not worth a node
 FP16_LARGEST = 65504
@@ -31,8 +28,6 @@ CALIBRATION = 256  # training samples
 CALIBRATION_BATCH = 32
 QUANTIZED = ("Conv", "Gemm", "MatMul")
 FROM_FULL = ("architectures", "licence", "config_digest", "code_digest")
-OLD_IR_VERSION = 9  # with opset 20, what onnxruntime 1.17 reads
-OLD_ONNXRUNTIME = "1.17"
 
 
 def write_fp16(full, path) -> dict:
@@ -49,27 +44,6 @@ def write_fp16(full, path) -> dict:
     _replace(proto.graph, "initializer", kept)
     _replace(proto.graph, "node", [*casts, *proto.graph.node])
     return write_ensemble(proto, _of_full(full, "fp16"), path)
-
-
-def write_portable(full, booster, path) -> dict:
-    """Write the ensemble without TreeEnsemble, which onnxruntime has only since 1.21; returns the metadata."""
-    proto, metadata = onnx.load(full), _of_full(full, "portable")
-    nodes = []
-    for node in proto.graph.node:
-        if node.op_type != "TreeEnsemble":
-            nodes.append(node)
-            continue
-        features, scores = node.input[0], node.output[0]
-        old = old_tree_node(
-            booster, len(metadata["meta_features"]), len(metadata["classes"]), "features_single", "scores_single"
-        )
-        nodes.append(helper.make_node("Cast", [features], ["features_single"], to=TensorProto.FLOAT))
-        nodes += [old, helper.make_node("Cast", ["scores_single"], [scores], to=TensorProto.DOUBLE)]
-    _replace(proto.graph, "node", nodes)
-    for opset in proto.opset_import:
-        opset.version = TREES_OLD_OPSET if opset.domain == "ai.onnx.ml" else opset.version
-    proto.ir_version = OLD_IR_VERSION
-    return write_ensemble(proto, metadata | {"onnxruntime": f">={OLD_ONNXRUNTIME}"}, path)
 
 
 def write_int8(full, onnx_paths: Sequence, booster, stack: dict, dataset: dict, pixels: np.ndarray, path) -> dict:
@@ -99,7 +73,7 @@ def write_pruned(
     """
     kept = [model for model in members.models if model in keep]
     oof = members.seed_averaged_oof()[[members.models.index(model) for model in kept]]
-    spec, booster = fit_stack(oof, members.labels, members.folds, kept, members.classes, config)
+    spec, booster = fit_stack(oof, members.labels, kept, members.classes, config)
     spec |= {key: stack[key] for key in ("n_splits", "data_digest", "folds_digest", "left_out")}
     paths = [source for source in onnx_paths if metadata_of(onnx.load(source), source)["model"] in kept]
     described = _described(_of_full(full, "pruned"))
@@ -134,8 +108,8 @@ def _replace(graph, field: str, values: Sequence) -> None:
 
 def _of_full(full, kind: str) -> dict:
     """The full file's metadata, less its scores, which are not the variant's."""
-    digest = hashlib.sha256(Path(full).read_bytes()).hexdigest()
-    return metadata_of(onnx.load(full), full) | {"scores": {}, "variant": {"kind": kind, "made_of": digest}}
+    described = {"scores": {}, "variant": {"kind": kind, "made_of": sha256_of(full)}}
+    return metadata_of(onnx.load(full), full) | described
 
 
 def _described(metadata: dict) -> dict:

@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, Str
 
 from foldstack.data.ties import components, links
 from foldstack.errors import FoldstackError
-from foldstack.folds.proof import folds_digest
+from foldstack.folds.digest import folds_digest
 
 
 def assign(

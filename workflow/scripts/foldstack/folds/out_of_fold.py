@@ -13,16 +13,16 @@ import pandas as pd
 from foldstack import tables
 from foldstack.errors import FoldstackError
 from foldstack.files import read_json
-from foldstack.folds.split import split_ids
+from foldstack.folds.digest import check_folds, check_versions, versions
+from foldstack.folds.proof import check_ids
 
 
 def collect(
     runs: Sequence[Path],
     folds: pd.DataFrame,
     samples: pd.DataFrame,
-    classes: Sequence[str],
+    dataset: dict,
     summary: dict,
-    data_digest: str,
     model: str | None = None,
     seed: int | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -32,9 +32,7 @@ def collect(
         runs: folders that hold run.json, oof.parquet and test.parquet; one a fold, in any order.
         folds: folds.parquet.
         samples: samples.parquet.
-        classes: C names, in the order of dataset.json.
-        summary: folds.json.
-        data_digest: the digest in dataset.json.
+        dataset, summary: dataset.json and folds.json.
         model, seed: what the runs must be of; None accepts whatever the first run says.
 
     Returns:
@@ -45,15 +43,12 @@ def collect(
         FoldstackError: a fold is missing or stands twice, a run did not complete, was made from other data or folds,
             saw samples that it was not allowed to see, or predicted other samples than its own.
     """
-    if summary["data_digest"] != data_digest:
-        raise FoldstackError(
-            "folds.json was made from other data than dataset.json; delete the folder folds and run again."
-        )
-    records = _records(runs, summary, model, seed)
+    check_folds(summary, dataset)
+    records, classes = _records(runs, dataset, summary, model, seed), dataset["classes"]
     test_ids = samples.loc[samples["split"] == "test", "sample_id"]
     oof, test = [], []
     for fold, (folder, record) in sorted(records.items()):
-        held_out = _check_ids(folder, record, folds, fold)
+        held_out = check_ids(record, folder / "run.json", folds, fold)
         oof.append(_table(folder / "oof.parquet", classes, held_out, fold))
         test.append(_table(folder / "test.parquet", classes, test_ids, fold))
     joined = pd.concat(oof, ignore_index=True).sort_values("sample_id", ignore_index=True)
@@ -66,7 +61,7 @@ def collect(
     return joined, pd.concat(test, ignore_index=True).sort_values(["fold", "sample_id"], ignore_index=True)
 
 
-def _records(runs, summary: dict, model, seed) -> dict[int, tuple[Path, dict]]:
+def _records(runs, dataset: dict, summary: dict, model, seed) -> dict[int, tuple[Path, dict]]:
     """{fold: (folder, run.json)}: complete, of one model and seed, made from today's data and folds."""
     records = {}
     for folder in map(Path, runs):
@@ -83,12 +78,7 @@ def _records(runs, summary: dict, model, seed) -> dict[int, tuple[Path, dict]]:
                 f"{folder / 'run.json'} has the status {record['status']!r}, expected 'completed'; "
                 "look into its log, change the model's training and run again."
             )
-        for key, current in (("data_digest", summary["data_digest"]), ("folds_digest", summary["digest"])):
-            if record[key] != current:
-                raise FoldstackError(
-                    f"{folder / 'run.json'}: {key} {record[key]!r} is not today's {current!r}: "
-                    "the run was made from other data or folds; delete that folder and run again."
-                )
+        check_versions(record, folder / "run.json", versions(dataset, summary))
         if record["fold"] in records:
             raise FoldstackError(f"{folder} and {records[record['fold']][0]} are both runs of fold {record['fold']}.")
         records[record["fold"]] = folder, record
@@ -98,24 +88,6 @@ def _records(runs, summary: dict, model, seed) -> dict[int, tuple[Path, dict]]:
             f"expected 0 to {summary['n_splits'] - 1}."
         )
     return records
-
-
-def _check_ids(folder: Path, record: dict, folds: pd.DataFrame, fold: int) -> list[str]:
-    """Refuse a run whose recorded ids are not those that the folds gave it; return the ids that it predicts."""
-    selection = "final" if record["selection_ids"] is None else "inner"
-    train_ids, selection_ids, held_out = split_ids(folds, fold, selection)
-    expected = {
-        "train_ids": tables.ids_digest(train_ids),
-        "selection_ids": tables.ids_digest(selection_ids) if selection == "inner" else None,
-        "predicted_ids": tables.ids_digest(held_out),
-    }
-    for key, digest in expected.items():
-        if record[key] != digest:
-            raise FoldstackError(
-                f"{folder / 'run.json'}: {key} is not the digest of what fold {fold} allows: "
-                "the run may have seen samples that it predicts; delete that folder and run again."
-            )
-    return held_out
 
 
 def _table(path: Path, classes: Sequence[str], expected_ids: Iterable[str], fold: int) -> pd.DataFrame:

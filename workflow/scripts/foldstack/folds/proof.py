@@ -5,8 +5,6 @@ and stack carry them on, as JSON in their Parquet metadata, with the digests of 
 compares them with what today's data and folds allow, by itself: no stage trusts that an earlier one looked.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,17 +15,11 @@ from foldstack import tables
 from foldstack.data.digest import check_data
 from foldstack.data.ties import components, links
 from foldstack.errors import FoldstackError
-from foldstack.files import read_json
+from foldstack.files import read_json, sha256_of
+from foldstack.folds.digest import AGAIN, check_folds, check_versions, folds_digest, versions
 from foldstack.folds.split import split_ids
 
-AGAIN = "delete it and run again."
 RUN_IDS = ("train_ids", "selection_ids", "predicted_ids")
-
-
-def folds_digest(folds: pd.DataFrame) -> str:
-    """Of the columns `sample_id`, `fold` and `inner`."""
-    rows = [folds["sample_id"].tolist(), folds["fold"].tolist(), folds["inner"].tolist()]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def check_prepared(samples: pd.DataFrame, dataset: dict, near: pd.DataFrame, folds: pd.DataFrame, summary: dict):
@@ -42,10 +34,7 @@ def check_prepared(samples: pd.DataFrame, dataset: dict, near: pd.DataFrame, fol
             samples that share a group or an image, or nearly one, stand in two folds or inner buckets.
     """
     check_data(samples, dataset)
-    if summary["data_digest"] != dataset["digest"]:
-        raise FoldstackError(
-            "folds.json was made from other data than dataset.json; delete the folder folds and run again."
-        )
+    check_folds(summary, dataset)
     if summary["digest"] != folds_digest(folds):
         raise FoldstackError(
             "folds.parquet was changed after folds.json was written; delete the folder folds and run again."
@@ -71,12 +60,26 @@ def check_prepared(samples: pd.DataFrame, dataset: dict, near: pd.DataFrame, fol
             )
 
 
-def check_versions(record: dict, where, dataset: dict, summary: dict) -> None:
-    """Refuse a record (run.json, stack.json, a table's proof) of other data or folds than today's."""
-    current = {"data_digest": ("data", dataset["digest"]), "folds_digest": ("folds", summary["digest"])}
-    for key, (name, digest) in current.items():
-        if record.get(key) != digest:
-            raise FoldstackError(f"{where} was made from other {name} than today's; {AGAIN}")
+def check_ids(record: dict, where, folds: pd.DataFrame, fold: int) -> list[str]:
+    """The ids that a run predicts, if it trained on, selected on and predicted what its fold allows, and nothing else.
+
+    Args:
+        record: run.json, or what a table carries of it: the digests RUN_IDS.
+        where: the record's file, for the message.
+        folds: folds.parquet.
+
+    Raises:
+        FoldstackError: one of the digests is of other ids.
+    """
+    selection = "final" if record["selection_ids"] is None else "inner"
+    parts = split_ids(folds, fold, selection)
+    for key, allowed in zip(RUN_IDS, parts, strict=True):
+        if record[key] != (tables.ids_digest(allowed) if allowed else None):
+            raise FoldstackError(
+                f"{where}: {key} is not the digest of what fold {fold} allows: the run may have seen samples that it "
+                f"predicts; {AGAIN}"
+            )
+    return parts[-1]
 
 
 def of_runs(records: Sequence[dict]) -> dict:
@@ -95,20 +98,13 @@ def check_member(path, dataset: dict, folds: pd.DataFrame, summary: dict) -> dic
             selected on, samples that its fold does not allow.
     """
     found = tables.read_proof(path)
-    check_versions(found, path, dataset, summary)
+    check_versions(found, path, versions(dataset, summary))
     if set(found["runs"]) != {str(fold) for fold in range(summary["n_splits"])}:
         raise FoldstackError(
             f"{path} is of the folds {sorted(found['runs'])}, not 0 to {summary['n_splits'] - 1}; {AGAIN}"
         )
     for fold, ids in found["runs"].items():
-        selection = "final" if ids["selection_ids"] is None else "inner"
-        parts = split_ids(folds, int(fold), selection)
-        for key, allowed in zip(RUN_IDS, parts, strict=True):
-            if ids[key] is not None and ids[key] != tables.ids_digest(allowed):
-                raise FoldstackError(
-                    f"{path}: {key} of fold {fold} is not the digest of what that fold allows: the run may have seen "
-                    f"samples that it predicts; {AGAIN}"
-                )
+        check_ids(ids, path, folds, int(fold))
     return found
 
 
@@ -119,12 +115,9 @@ def of_stack(oof_paths: Sequence, fitted_on: dict[str, Sequence[str]], dataset: 
         oof_paths: the tables that it learned from, `.../<model>/seed<seed>.parquet`.
         fitted_on: {fold: ids of the rows behind the predictions of that fold}; `all` for the deployed stack.
     """
-    return {
-        "data_digest": dataset["digest"],
-        "folds_digest": summary["digest"],
-        "members": _file_digests(oof_paths),
-        "fitted_on": {fold: tables.ids_digest(ids) for fold, ids in fitted_on.items()},
-    }
+    made_from = {"members": _file_digests(oof_paths)}
+    made_from |= {"fitted_on": {fold: tables.ids_digest(ids) for fold, ids in fitted_on.items()}}
+    return versions(dataset, summary) | made_from
 
 
 def check_stack(path, oof_paths: Sequence, dataset: dict, folds: pd.DataFrame, summary: dict) -> dict:
@@ -134,7 +127,7 @@ def check_stack(path, oof_paths: Sequence, dataset: dict, folds: pd.DataFrame, s
         FoldstackError: it is of other data, folds or out-of-fold tables, or was fitted on rows that it predicts.
     """
     found = tables.read_proof(path)
-    check_versions(found, path, dataset, summary)
+    check_versions(found, path, versions(dataset, summary))
     if found["members"] != _file_digests(oof_paths):
         raise FoldstackError(f"{path} was made from other tables than those in the folder oof; {AGAIN}")
     for fold, digest in found["fitted_on"].items():
@@ -152,7 +145,7 @@ def check_stack(path, oof_paths: Sequence, dataset: dict, folds: pd.DataFrame, s
 def _file_digests(paths: Sequence) -> dict[str, str]:
     """{`<model>/seed<seed>`: SHA-256 of the file}; equal tables have equal bytes."""
     named = {f"{Path(path).parent.name}/{Path(path).stem}": Path(path) for path in paths}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(named.items())}
+    return {name: sha256_of(path) for name, path in sorted(named.items())}
 
 
 def check_all(files, oof_paths: Sequence, test_paths: Sequence, samples: pd.DataFrame, dataset: dict) -> dict:
@@ -166,9 +159,9 @@ def check_all(files, oof_paths: Sequence, test_paths: Sequence, samples: pd.Data
     check_prepared(samples, dataset, tables.read_duplicates(files.duplicates), folds, summary)
     for path in [*oof_paths, *test_paths]:
         check_member(path, dataset, folds, summary)
-    check_versions(read_json(files.stack), files.stack, dataset, summary)
+    check_versions(read_json(files.stack), files.stack, versions(dataset, summary))
     deployed = tables.read_proof(files.stack_test)
-    check_versions(deployed, files.stack_test, dataset, summary)
+    check_versions(deployed, files.stack_test, versions(dataset, summary))
     found = check_stack(files.stack_oof, oof_paths, dataset, folds, summary)
     if deployed["members"] != found["members"]:
         raise FoldstackError(f"{files.stack_test} was made from other tables than {files.stack_oof}; {AGAIN}")

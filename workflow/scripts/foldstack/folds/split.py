@@ -1,6 +1,6 @@
 """Which samples the run of one fold trains on, selects by and predicts.
 
-Apart from `fold_assignment`, so that an edit there does not retrain every model.
+Apart from `assign`, so that an edit there does not retrain every model.
 """
 
 import pandas as pd

@@ -1,8 +1,17 @@
-"""About how long a run takes: from what an earlier run of the model recorded, else by what it has to go through."""
+"""About how long jobs take: from what earlier ones recorded, else by what a run has to go through.
 
+Two answers of different price: `of_runs` orders the runs when they are planned and reads one record a model; `Timings`
+tells a person how long all will take and reads every record.
+"""
+
+import csv
 import json
 import math
+import statistics
+from collections.abc import Iterator
 from pathlib import Path
+
+from foldstack.runs import RUN_RULE, run_records
 
 DEFAULT_SIZE = 224
 
@@ -18,11 +27,7 @@ def of_runs(results: Path, config: dict) -> dict[str, float]:
         config: resolved.
     """
     records = {model: recorded(results, model) for model in config["models"]}
-    seconds = {
-        model: record["seconds"] / record["epochs_run"] * config["models"][model]["epochs"]
-        for model, record in records.items()
-        if record
-    }
+    seconds = {model: _epoch(record) * config["models"][model]["epochs"] for model, record in records.items() if record}
     stored = config["data"]["image_size"] or _stored_size(results)
     work = {
         model: _pixels(block["image_size"] or stored) * block["epochs"] for model, block in config["models"].items()
@@ -44,18 +49,75 @@ def _stored_size(results: Path) -> int | list[int]:
 
 
 def peak_memory(results: Path, model: str) -> float:
-    """MiB that a run of `model` took of its card at most, with a tenth on top; 0 where none was recorded on a card."""
+    """MiB that a run of `model` took of its GPU at most, with a tenth on top; 0 where none was recorded on a GPU."""
     record = recorded(results, model)
     return record["peak_memory_mb"] * 1.1 if record and record["device"] != "cpu" else 0.0
 
 
 def recorded(results: Path, model: str) -> dict | None:
     """run.json of one completed run of `model`, whatever its settings were."""
-    for path in sorted((results / "models" / model).glob("seed*/fold*/run.json")):
+    return next((record for _, record in _completed(results, model)), None)
+
+
+class Timings:
+    """Seconds that the jobs of earlier invocations took.
+
+    Args:
+        results: folder of the experiment.
+
+    Attributes:
+        runs: {model: `start` (all but the epochs) and `epoch` of each completed run}.
+        others: {rule: mean over its jobs}, of the rules that keep a benchmark.
+    """
+
+    def __init__(self, results: Path):
+        self.runs: dict[str, list[dict]] = {}
+        for path, record in _completed(results, "*"):
+            own = results / "benchmarks" / RUN_RULE / path.parent.relative_to(results / "models")
+            whole = _benchmark(own.with_suffix(".tsv")) or record["seconds"]
+            # A resumed run's benchmark holds its last attempt only.
+            start = max(0.0, whole - record["seconds"])
+            self.runs.setdefault(record["model"], []).append({"start": start, "epoch": _epoch(record)})
+        by_rule: dict[str, list] = {}
+        for path in sorted(results.glob("benchmarks/**/*.tsv")):
+            rule = path.relative_to(results / "benchmarks").parts[0].removesuffix(".tsv")
+            by_rule.setdefault(rule, []).append(_benchmark(path))
+        self.others = {
+            rule: statistics.mean(filter(None, seconds)) for rule, seconds in by_rule.items() if any(seconds)
+        }
+
+    def of_run(self, model: str, epochs: int) -> float | None:
+        """Seconds of a run of `epochs` epochs; of a model that never ran, the mean over the models that did."""
+        known = [self.runs[model]] if model in self.runs else list(self.runs.values())
+        if not known:
+            return None
+        parts = {
+            key: statistics.mean(statistics.mean(run[key] for run in runs) for runs in known)
+            for key in ("start", "epoch")
+        }
+        return parts["start"] + epochs * parts["epoch"]
+
+
+def _completed(results: Path, model: str) -> Iterator[tuple[Path, dict]]:
+    """(path, content) of each run.json of a completed run of `model`, or of all models for `*`."""
+    for path in run_records(results, model):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
         if record.get("status") == "completed" and record["epochs_run"]:
-            return record
-    return None
+            yield path, record
+
+
+def _epoch(record: dict) -> float:
+    """Seconds of one epoch."""
+    return record["seconds"] / record["epochs_run"]
+
+
+def _benchmark(path: Path) -> float | None:
+    """Seconds that Snakemake measured of a job; None where there is no such file, or a damaged one."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return statistics.mean(float(row["s"]) for row in csv.DictReader(stream, delimiter="\t"))
+    except (OSError, ValueError, KeyError):
+        return None

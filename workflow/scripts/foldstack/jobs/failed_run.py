@@ -29,7 +29,7 @@ def failure_recorded(run, outputs: dict, *, tolerate: bool) -> Iterator[None]:
             raise
         traceback.print_exc()
         finished = datetime.datetime.now(datetime.UTC)
-        for key in ("weights", "oof", "test", "history"):
+        for key in set(outputs) - {"run"}:
             write_text(outputs[key], "")
         record = {
             "model": run.model,

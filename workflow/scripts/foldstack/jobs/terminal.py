@@ -18,8 +18,8 @@ from rich.text import Text
 
 from foldstack.jobs import lock
 from foldstack.jobs.progress import read_progress
+from foldstack.runs import RUN_FILES, RUN_RULE, run_folder
 
-RUN_RULE = "train_fold"
 CHECK_RULE = "check_train_fold"  # a run of `leakcheck`, `nested` or `repeated`
 MARKS = {"waiting": ("·", "dim"), "running": ("◐", "cyan"), "done": ("●", "green"), "failed": ("✗", "bold red")}
 QUIET_EVENTS = {"job_info", "job_started", "job_finished", "progress", "shellcmd", "job_error", "group_info"}
@@ -121,8 +121,7 @@ class _View(logging.Handler):
         rule, wildcards = self.jobs.get(jobid, ("", {}))
         if rule != RUN_RULE:
             return "done"
-        model, seed, fold = _run_of(wildcards)
-        weights = self.results / "models" / model / f"seed{seed}" / f"fold{fold}" / "weights.safetensors"
+        weights = run_folder(self.results, *_run_of(wildcards)) / RUN_FILES["weights"]
         return "done" if weights.exists() and weights.stat().st_size else "failed"
 
     def _set(self, jobid: int, state: str) -> None:

@@ -3,11 +3,10 @@
 The runs read that file alone, so that they need no network and all start from the same bytes.
 """
 
-import hashlib
 from pathlib import Path
 
 from foldstack.errors import FoldstackError
-from foldstack.files import atomic, write_json
+from foldstack.files import atomic, sha256_of, write_json
 
 IN_FOLDERS = ("model.safetensors", "pytorch_model.bin")  # as the Hugging Face hub names them
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".tar")
@@ -47,8 +46,7 @@ def fetch(architecture: str, asked: bool | str, target, record) -> str:
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in sorted(tensors.items())}
     with atomic(target) as temporary:
         safetensors.torch.save_file(tensors, temporary)
-    with open(target, "rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = sha256_of(target)
     write_json(record, {"source": str(path or asked), "sha256": digest, "tensors": len(tensors)})
     return digest
 

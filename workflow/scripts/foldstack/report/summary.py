@@ -5,6 +5,7 @@ import textwrap
 import numpy as np
 
 from foldstack.ensemble.quorum import banner
+from foldstack.evaluation import words
 from foldstack.evaluation.metrics import METRICS
 from foldstack.report.words import format_count
 
@@ -89,7 +90,7 @@ def _contributions(figures: dict) -> str:
     lines += [f"{'model':<{NAME_WIDTH}}{'weight':<8}{'gain':<10}"]
     for model, entry in figures["contribution"].items():
         shares = f"{_share(entry['weight']):<8}{_share(entry['importance']):<10}"
-        changes = [_change(entry[f"{blend}_without"]["accuracy"]) for blend in ("mean", "greedy")]
+        changes = [words.change(entry[f"{blend}_without"]["accuracy"]) for blend in ("mean", "greedy")]
         lines.append(f"{_name(model)}{shares}{changes[0]:<25}{changes[1]}")
     return "\n".join(line.rstrip() for line in lines)
 
@@ -120,10 +121,6 @@ def _points(sd: float | None) -> str:
     return "-" if sd is None else f"{100 * sd:.2f}"
 
 
-def _change(found: dict) -> str:
-    return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*(100 * found[key] for key in ("difference", "low", "high")))
-
-
 def _item(text: str) -> str:
     return textwrap.fill(text, WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
 
@@ -136,8 +133,7 @@ def _mean_sd(values: list[float]) -> str:
 def _interval(part: dict) -> str:
     if part["accuracy"] is None:
         return "-"
-    low, high = 100 * part["accuracy_low"], 100 * part["accuracy_high"]
-    return f"{100 * part['accuracy']:.2f} [{low:.2f}, {high:.2f}]"
+    return words.interval(part["accuracy"], part["accuracy_low"], part["accuracy_high"])
 
 
 def _number(value: float | None) -> str:

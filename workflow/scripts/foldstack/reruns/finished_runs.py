@@ -5,14 +5,13 @@ a job's declared outputs before it starts; a link survives that, and since outpu
 none is written through. Nothing here imports torch: a run that is reused takes milliseconds.
 """
 
-import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
 from pathlib import Path
 
-from foldstack.files import atomic, read_json, write_json
+from foldstack.files import atomic, digest_of, read_json, sha256_of, write_json
 from foldstack.reruns.versions import DECISIVE_PACKAGES
 
 INDEX = "finished.json"
@@ -36,7 +35,7 @@ def identity(run, *, data: str, folds: str) -> dict:
 
 def digest(identity: dict) -> str:
     """64 hex digits of an identity, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return digest_of(identity)
 
 
 def shelf(work) -> Path:
@@ -57,7 +56,7 @@ def keep(work, identity: dict, outputs: dict) -> None:
         part.mkdir(parents=True)
         for path in map(Path, outputs.values()):
             _link(path, part / path.name)
-        files = {Path(path).name: _sha256(part / Path(path).name) for path in outputs.values()}
+        files = {Path(path).name: sha256_of(part / Path(path).name) for path in outputs.values()}
         write_json(part / INDEX, {"identity": key, "files": files})
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
@@ -80,7 +79,7 @@ def restore(work, identity: dict, outputs: dict) -> dict | None:
         if index["identity"] != key or set(index["files"]) != {Path(path).name for path in outputs.values()}:
             raise ValueError("it is of another run")
         for name, expected in index["files"].items():
-            if _sha256(folder / name) != expected:
+            if sha256_of(folder / name) != expected:
                 raise ValueError(f"{name} is not what was kept")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         print(f"kept run {folder} removed ({error}); training again")
@@ -99,8 +98,3 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:  # a file system without hard links
         shutil.copyfile(source, target)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -10,8 +10,8 @@ import re
 from pathlib import PurePosixPath
 
 from foldstack.reruns import code_digest
+from foldstack.runs import RUN_RULE
 
-RUN_RULE = "train_fold"
 PARAMS = re.compile(r"Params have changed since last execution: .*?output: before: (?P<changes>.*)", re.DOTALL)
 CODE = re.compile(r"[0-9a-f]{16}")
 CONTENT = re.compile(r"data (?P<data>\w+) folds (?P<folds>\w+)")
@@ -126,18 +126,19 @@ def _content(before: str, now: str) -> str:
 
 
 def _config(before: str, now: str) -> str:
-    old, new = _flat(json.loads(before)), _flat(json.loads(now))
+    old, new = flat(json.loads(before)), flat(json.loads(now))
     members = {key for key in old.keys() | new.keys() if key.startswith("members.")}
     changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key, ...) != new.get(key, ...)]
     parts = [_member(key, old, new) if key in members else _key(key, old, new) for key in changed]
     return _some(parts)
 
 
-def _flat(tree: dict, prefix: str = "") -> dict:
+def flat(tree: dict, prefix: str = "") -> dict:
+    """{"a.b": leaf} of nested dicts; an empty dict is a leaf."""
     found = {}
     for key, value in tree.items():
         if isinstance(value, dict) and value:
-            found |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
             found[f"{prefix}{key}"] = value
     return found

@@ -16,7 +16,7 @@ import transformers
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from foldstack.errors import FoldstackError
-from foldstack.files import read_json, write_json
+from foldstack.files import read_json, sha256_of, write_json
 from foldstack.text import settings
 from foldstack.text.encoder import SETTINGS, TextEncoder, padded, read_model, tokens
 
@@ -72,8 +72,7 @@ def folder_digest(folder) -> str:
     whole = hashlib.sha256()
     for path in sorted(Path(folder).iterdir()):
         if path.is_file() and not path.name.startswith("."):
-            with open(path, "rb") as stream:
-                whole.update(f"{path.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+            whole.update(f"{path.name} {sha256_of(path)}\n".encode())
     return whole.hexdigest()
 
 

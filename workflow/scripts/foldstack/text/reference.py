@@ -1,11 +1,9 @@
 """What a run's config records of the texts that it learns from: where they stand, and their digest."""
 
-import hashlib
-from pathlib import Path
-
 from safetensors import SafetensorError, safe_open
 
 from foldstack.errors import FoldstackError
+from foldstack.files import sha256_of
 
 
 def with_prompts(config: dict, path, record, captions=None) -> dict:
@@ -41,6 +39,6 @@ def checked(reference: str) -> str:
 def reference_to(path) -> str:
     """`path@digest`: what a run's config records of its prompts, so that other prompts make another run."""
     try:
-        return f"{path}@{hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]}"
+        return f"{path}@{sha256_of(path)[:16]}"
     except OSError as error:
         raise FoldstackError(f"{path} cannot be read ({error}); run again.") from error

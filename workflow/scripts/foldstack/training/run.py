@@ -6,9 +6,9 @@ Standard library only: a run that is reused starts neither torch nor pandas.
 from dataclasses import dataclass
 
 from foldstack.reruns.code_digest import Code
+from foldstack.runs import RUN_FILES
 
 PREPARED = ("samples", "pixels", "dataset", "folds", "folds_summary")
-OUTPUTS = ("weights", "oof", "test", "history", "run")
 
 
 @dataclass(frozen=True)
@@ -75,5 +75,5 @@ class Place:
     @classmethod
     def of_job(cls, snakemake) -> "Place":
         """That of a job of the rules train_fold and train_student."""
-        outputs = {key: snakemake.output[key] for key in OUTPUTS}
+        outputs = {key: snakemake.output[key] for key in RUN_FILES}
         return cls(outputs, *(snakemake.params[key] for key in ("work", "progress", "events")))

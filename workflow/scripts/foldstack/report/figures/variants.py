@@ -7,7 +7,7 @@ from foldstack.report.figures import style
 PANELS = {"megabytes": "size of the file (MB)", "speed_1": "speed, one image at a time (full = 1)",
           "speed_64": "speed, 64 images at a time (full = 1)"}  # fmt: skip
 COLOURS = {"full": style.INK, "fp16": style.BLUE, "int8": style.ORANGE, "pruned": style.GREEN,
-           "portable": style.PURPLE, "student": style.VERMILLION}  # fmt: skip
+           "student": style.VERMILLION}  # fmt: skip
 
 
 def variants_table(reports: dict[str, dict]) -> pd.DataFrame:

@@ -1,0 +1,30 @@
+"""What a run, the training of one (model, seed, fold), is called and leaves on disk; used wherever runs are looked for.
+
+Standard library only: Snakemake reads it at parse time.
+"""
+
+from pathlib import Path
+
+RUN_RULE = "train_fold"
+RUN_FILES = {
+    "weights": "weights.safetensors",
+    "oof": "oof.parquet",
+    "test": "test.parquet",
+    "history": "history.csv",
+    "run": "run.json",
+}  # the outputs of rule train_fold, by name
+
+
+def run_folder(results: Path, model: str, seed: int, fold: int) -> Path:
+    """Where a run's files are."""
+    return results / "models" / model / f"seed{seed}" / f"fold{fold}"
+
+
+def beside(file, name: str) -> Path:
+    """The file `name`, a key of RUN_FILES, of the run that another of its files, such as its run.json, is of."""
+    return Path(file).parent / RUN_FILES[name]
+
+
+def run_records(results: Path, model: str = "*") -> list[Path]:
+    """run.json of every run in an experiment's folder, whether it ended well or not; of one model, or of all."""
+    return sorted(results.glob(f"models/{model}/seed*/fold*/{RUN_FILES['run']}"))
