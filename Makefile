@@ -15,8 +15,11 @@ DATA ?=
 RESULTS ?= results/digits
 A ?=
 B ?=
+CHECKS ?=
+MINUTES ?=
+OUT ?=
 
-.PHONY: help setup demo explain verify verify-alone compare report bench bench-quality bench-noop bench-makespan bench-optimism bench-export test test-slurm examples reruns torture stress fuzz lint format docs lock clean
+.PHONY: help setup demo explain verify verify-alone compare report bench bench-quality bench-noop bench-makespan bench-optimism bench-export gpu test test-slurm examples reruns torture stress fuzz lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -105,6 +108,10 @@ bench-optimism: $(READY) ## estimate against untouched test, and what leaks fake
 
 bench-export: $(READY) ## latency and memory of the demo's one file against its parts and against torch (some minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/export_latency.py
+
+# Whatever the dates say: where there is an environment, this needs no network.
+gpu: $(if $(wildcard $(READY)),,$(READY)) ## checks on an NVIDIA GPU; renews docs/benchmarks/gpu.md: CHECKS="demo speed" MINUTES=9 OUT=folder
+	@$(BIN)/python benchmarks/gpu/run.py $(if $(CHECKS),--checks $(CHECKS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(OUT),--out "$(OUT)")
 
 docs: $(READY) ## pages that are made from the code
 	$(BIN)/python docs/make_config_reference.py

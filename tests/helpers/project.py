@@ -51,14 +51,28 @@ class Project:
         write = json.dumps if self.configfile.endswith(".json") else yaml.safe_dump
         (self.folder / self.configfile).write_text(write(self.config))
 
-    def run(self, *arguments, check=True, cores=2, env=None, timeout=900) -> subprocess.CompletedProcess:
+    def command(self, *arguments, cores=2) -> list[str]:
+        """Words of a snakemake command, to be given in `folder`; writes the config."""
         self.write_config()
-        command = [sys.executable, "-m", "snakemake", *arguments]
-        command += ["--cores", str(cores), "--configfile", self.configfile]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "FOLDSTACK_FAKE_GPUS": ""} | (env or {})
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        words = [sys.executable, "-m", "snakemake", *arguments]
+        return [*words, "--cores", str(cores), "--configfile", self.configfile]
+
+    def environment(self, env=None) -> dict[str, str]:
+        """What a snakemake is given: no GPU, the jobs' Python, and `env`, of which None takes a variable away."""
+        made = os.environ | {"OMP_NUM_THREADS": "1", "FOLDSTACK_FAKE_GPUS": ""} | (env or {})
+        made["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{made['PATH']}"
+        return {name: value for name, value in made.items() if value is not None}
+
+    def run(self, *arguments, check=True, cores=2, env=None, timeout=900) -> subprocess.CompletedProcess:
+        command = self.command(*arguments, cores=cores)
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+            command,
+            cwd=self.folder,
+            env=self.environment(env),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         if check and done.returncode:
             logs = "".join(f"\n== {path}\n{path.read_text()[-3000:]}" for path in self.results.rglob("*.log"))

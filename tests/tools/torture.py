@@ -57,14 +57,10 @@ def torture(project: Project, kills: int, seed: int, say=print) -> Counter:
 
 
 def start(project: Project, *arguments) -> subprocess.Popen:
-    (project.folder / "config.yaml").write_text(yaml.safe_dump(project.config))
-    command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--configfile", "config.yaml"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "FOLDSTACK_FAKE_GPUS": ""}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     return subprocess.Popen(
-        command,
+        project.command(*arguments),
         cwd=project.folder,
-        env=environment,
+        env=project.environment(),
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
