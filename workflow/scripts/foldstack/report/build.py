@@ -16,7 +16,7 @@ from foldstack.report.figures.style import duration
 from foldstack.report.leaderboard import leaderboard_table
 from foldstack.report.per_class import per_class_table
 from foldstack.report.protocol import protocol_diagram
-from foldstack.report.summary import duplicates_caution, human
+from foldstack.report.summary import cautions, human
 
 PARTS = {"oof": "out of fold", "test": "on the test split"}
 TOPICS = ("simplest", "worth", "members", "prune", "seeds", "calibration")  # metrics.json is sorted by name
@@ -105,7 +105,7 @@ def _verdict(metrics: dict) -> dict:
         "lead": lead,
         "findings": [_with_code(findings[topic]["text"]) for topic in TOPICS if topic in findings],
         "left_out": banner(metrics["left_out"]),
-        "cautions": duplicates_caution(metrics),
+        "cautions": cautions(metrics),
     }
 
 

@@ -5,7 +5,7 @@ Reporting", 2019). Nothing in it depends on when or where the run was made, and 
 import yaml
 
 from foldstack.report import page
-from foldstack.report.summary import human
+from foldstack.report.summary import NO_TEST, human
 
 PARTS = {"oof": "Out of fold", "test": "Test split"}
 SCORES = {
@@ -50,7 +50,8 @@ measured on images from another source than the data described here.
 ## How it was validated
 
 {{ protocol }}
-No run saw the fold that it predicts, no stack the rows that it is scored on, and the test split was used for no choice.
+No run saw the fold that it predicts, no stack the rows that it is scored on
+{%- if test %}, and the test split was used for no choice{% endif %}.
 
 ## Scores
 
@@ -158,6 +159,8 @@ def _cautions(metrics: dict) -> list[str]:
     across = metrics["duplicates"]["train_test"] + metrics["near_duplicates"]["train_test"]
     return [
         *([f"Incomplete: made without {', '.join(out)}, whose runs failed."] if out else []),
+        *metrics["cautions"],
+        *([] if metrics["samples"]["test"] else [NO_TEST]),
         *([f"{across} pairs of equal images stand in training and test: the test scores flatter."] if across else []),
     ]
 
