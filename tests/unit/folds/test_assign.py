@@ -105,7 +105,7 @@ FOLD = np.arange(N) % 2
     [
         ({"labels": [0] * 17 + [1] * 3}, {}, "Class 'class1' has 3 training samples, fewer than folds.n_splits 5"),
         ({"groups": ["a", "b"] * 10}, {}, "form only 2 sets that must stay together"),
-        ({"views": [["black"]] * N}, {}, "form only 1 sets"),
+        ({"views": [["black"]] * N}, {}, "form only 1 set that"),
         ({}, {"strategy": "group"}, "the data has no groups"),
         ({}, {"strategy": "stratified_group"}, "the data has no groups"),
         ({}, {"strategy": "predefined"}, "sample 's0000' has no fold"),

@@ -43,6 +43,11 @@ def links(sample_ids: Sequence[str], duplicates: pd.DataFrame) -> np.ndarray:
     return both[(both >= 0).all(axis=1)]
 
 
+def sets(count: int) -> str:
+    """`1 set`, `2 sets`."""
+    return f"{count} set{'s' if count > 1 else ''}"
+
+
 def what_ties(together: pd.DataFrame) -> str:
     """Words for what holds the samples of one component together: the group or the image that most of them share.
 

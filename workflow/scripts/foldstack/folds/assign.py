@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
-from foldstack.data.ties import components, links, way_out, what_ties
+from foldstack.data.ties import components, links, sets, way_out, what_ties
 from foldstack.errors import FoldstackError
 from foldstack.folds.cautions import cautions
 from foldstack.folds.inner import inner_buckets
@@ -194,7 +194,7 @@ def _check_possible(training: pd.DataFrame, tied: np.ndarray, classes: list[str]
         )
     if len(sizes) < n_splits:
         raise FoldstackError(
-            f"The {len(labels)} training samples form only {len(sizes)} sets that must stay together (same group, or "
+            f"The {len(labels)} training samples form only {sets(len(sizes))} that must stay together (same group, or "
             f"the same or nearly the same image), fewer than folds.n_splits {n_splits}. In the largest, of "
             f"{sizes.max()} samples, {what_ties(training[tied == sizes.argmax()])}. {way_out(training)}"
         )

@@ -7,6 +7,7 @@ that is empty or takes most of the run's samples.
 
 import numpy as np
 
+from foldstack.data.ties import sets
 from foldstack.errors import FoldstackError
 
 UNUSABLE = 1_000_000  # what a run without training samples or without inner split weighs against a missing class
@@ -34,7 +35,7 @@ def inner_buckets(labels, tied, fold, inner_splits: int, seed: int) -> np.ndarra
         k = int(parts.empty().argmax())
         left = int((parts.fold != k).sum())
         raise FoldstackError(
-            f"The samples outside fold {k} form {left} set{'s' * (left > 1)} (same group or same image stay together), "
+            f"The samples outside fold {k} form {sets(left)} (same group or same image stay together), "
             "too few for its run to train on some and set others aside; lower folds.inner_splits, change "
             "folds.n_splits or folds.strategy, or correct the groups."
         )
