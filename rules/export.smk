@@ -27,15 +27,17 @@ rule export_model:
 
 
 rule verify_export:
-    """Compare the ONNX file with torch and with the pipeline's own test predictions; fail where they differ."""
+    """Compare the ONNX file with torch and with the pipeline's own predictions; fail where they differ."""
     input:
         onnx="<results>/export/models/{model}.onnx",
         weights=lambda wildcards: run_files("weights.safetensors", [wildcards.model]),
         runs=lambda wildcards: run_files("run.json", [wildcards.model]),
+        oof=lambda wildcards: run_files("oof.parquet", [wildcards.model]),
         test=lambda wildcards: run_files("test.parquet", [wildcards.model]),
         samples=ancient(prepared("data/samples.parquet")),
         pixels=ancient(prepared("data/pixels.npy")),
         dataset=ancient(prepared("data/dataset.json")),
+        folds=ancient(prepared("folds/folds.parquet")),
     output:
         parity="<results>/export/parity/{model}.json",
     log:
@@ -73,7 +75,7 @@ rule export_ensemble:
 
 
 rule verify_ensemble:
-    """Compare the one file with the pipeline's own test predictions and with its parts; fail where they differ."""
+    """Compare the one file with the pipeline's own predictions and with its parts; fail where they differ."""
     input:
         onnx="<results>/export/ensemble.onnx",
         models=expand("<results>/export/models/{model}.onnx", model=MEMBERS),
@@ -87,6 +89,7 @@ rule verify_ensemble:
         samples=ancient(prepared("data/samples.parquet")),
         pixels=ancient(prepared("data/pixels.npy")),
         dataset=ancient(prepared("data/dataset.json")),
+        folds=ancient(prepared("folds/folds.parquet")),
     output:
         parity="<results>/export/parity.json",
     log:

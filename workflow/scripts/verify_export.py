@@ -1,4 +1,4 @@
-"""Compare one exported model with torch and with the pipeline's own test predictions (rule verify_export)."""
+"""Compare one exported model with torch and with the pipeline's own predictions (rule verify_export)."""
 
 import json
 from pathlib import Path
@@ -21,12 +21,13 @@ def main(smk):
 
         config, dataset = json.loads(smk.params.config), read_json(smk.input.dataset)
         runs, _ = read_runs(run_files, smk.wildcards.model, dataset)
-        chosen = model_gate.choose_samples(tables.read_samples(smk.input.samples), config["samples"])
+        folds = tables.read_folds(smk.input.folds)
+        chosen = model_gate.choose_samples(tables.read_samples(smk.input.samples), config["samples"], folds)
         pixels = open_pixels(smk.input.pixels)[chosen["row"].to_numpy()]
-        pipeline = None
-        if (chosen["split"] == "test").all():
-            files = [(seed, fold, Path(weights).parent / "test.parquet") for seed, fold, weights in runs]
-            pipeline = model_gate.read_pipeline(files, chosen["sample_id"].tolist(), dataset["classes"])
+        tested = (chosen["split"] == "test").all()
+        name, read = ("test", model_gate.read_pipeline) if tested else ("oof", model_gate.read_out_of_fold)
+        files = [(seed, fold, Path(weights).parent / f"{name}.parquet") for seed, fold, weights in runs]
+        pipeline = read(files, chosen["sample_id"].tolist(), dataset["classes"])
         on_cpu = all(read_json(path)["device"] == "cpu" for path in run_files)
         report = model_gate.check(
             smk.input.onnx,

@@ -18,14 +18,19 @@ TIE = 1e-6
 DEVICE_TOLERANCE = 0.02
 
 
-def choose_samples(samples: pd.DataFrame, count: int) -> pd.DataFrame:
+def choose_samples(samples: pd.DataFrame, count: int, folds: pd.DataFrame | None = None) -> pd.DataFrame:
     """Up to `count` samples, spread evenly over the test split; over the training split where there is no test.
 
-    samples is the table of samples.parquet; returns its rows in the order of `sample_id`.
+    samples is the table of samples.parquet; returns its rows in the order of `sample_id`. With `folds` (folds.parquet)
+    training samples of every fold are among them, whatever the count.
     """
     split = "test" if (samples["split"] == "test").any() else "train"
     rows = samples[samples["split"] == split].sort_values("sample_id", ignore_index=True)
-    return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
+    chosen = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)
+    if split == "train" and folds is not None:
+        fold = folds.set_index("sample_id")["fold"].loc[rows["sample_id"]].to_numpy()
+        chosen = np.concatenate([chosen, np.unique(fold, return_index=True)[1]])
+    return rows.iloc[np.unique(chosen)]
 
 
 def read_pipeline(test_files: Sequence[tuple[int, int, str]], sample_ids: Sequence[str], classes) -> np.ndarray:
@@ -45,6 +50,22 @@ def read_pipeline(test_files: Sequence[tuple[int, int, str]], sample_ids: Sequen
             raise FoldstackError(f"{path} has no prediction for test sample {missing[0]!r}; delete it and run again.")
         each.append(tables.probabilities(frame.loc[list(sample_ids)], classes).astype(np.float64))
     return _seed_means(each, len(seeds), n_splits)
+
+
+def read_out_of_fold(oof_files: Sequence[tuple[int, int, str]], sample_ids: Sequence[str], classes) -> np.ndarray:
+    """As `read_pipeline`, of training samples by oof.parquet: NaN but for the fold that a sample is in.
+
+    Raises FoldstackError where a sample was not predicted by the runs of one fold.
+    """
+    ordered, seeds, n_splits = order_runs(oof_files)
+    frames = [tables.read_predictions(path, classes).set_index("sample_id") for _, _, path in ordered]
+    each = [tables.probabilities(frame.reindex(list(sample_ids)), classes).astype(np.float64) for frame in frames]
+    found = _seed_means(each, len(seeds), n_splits)
+    once = np.isfinite(found).all(axis=2).sum(axis=1) == 1
+    if not once.all():
+        name = sample_ids[int((~once).argmax())]
+        raise FoldstackError(f"Training sample {name!r} is not predicted by the runs of one fold; run them again.")
+    return found
 
 
 def torch_probabilities(runs: Sequence[Run], pixels: np.ndarray) -> np.ndarray:
@@ -75,7 +96,7 @@ def check(
         runs: (seed, fold, weights file) that the file was made of.
         pixels: uint8 (N, H, W, C) or (N, 2, H, W, C), stored pixels.
         tolerance: largest absolute difference of any probability, of the mean and of each fold.
-        pipeline: (N, n_splits, C) of `read_pipeline`, for the same samples, or None.
+        pipeline: (N, n_splits, C) of `read_pipeline` or `read_out_of_fold`, for the same samples, or None.
         pipeline_tolerance: `tolerance` by default; for runs that were trained elsewhere, `DEVICE_TOLERANCE`.
 
     Returns the parity report. Raises FoldstackError where a difference is too large or a label flips.
@@ -101,8 +122,10 @@ def check(
     _require(onnx_path, "torch", difference, tolerance, report["label_flips"])
     if pipeline is not None:
         limit = tolerance if pipeline_tolerance is None else pipeline_tolerance
-        difference = _difference(folds[: len(pixels)], pipeline)
-        flips = _flips(mean[: len(pixels)], pipeline.mean(axis=1))
+        known = np.isfinite(pipeline)
+        own = np.where(known, folds[: len(pixels)], np.nan)
+        difference = _difference(own[known], pipeline[known])
+        flips = _flips(np.nanmean(own, axis=1), np.nanmean(pipeline, axis=1))
         report |= {
             "pipeline_tolerance": limit,
             "pipeline_max_abs_difference": difference,

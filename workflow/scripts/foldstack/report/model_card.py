@@ -96,8 +96,14 @@ same code, then `make setup` and `.venv/bin/snakemake --cores all --configfile c
 | {{ name }} | `{{ value }}` |
 {% endfor %}
 
+{% if test %}
 The exported file passed its gate: it agrees with the pipeline’s own predictions for {{ gate.samples }} samples within
 {{ "%.1e"|format(gate.pipeline.max_abs_difference) }}, with {{ gate.pipeline.label_flips }} flipped labels.
+{% else %}
+The exported file passed its gate on {{ gate.samples }} training samples: each network agrees with its own out-of-fold
+predictions within {{ "%.1e"|format(gate.pipeline.members_max_abs_difference) }}, and what combines them with the
+pipeline’s own within {{ "%.1e"|format(gate.max_abs_difference) }}, with {{ gate.label_flips }} flipped labels.
+{% endif %}
 """
 
 
