@@ -34,12 +34,13 @@ rule export_model:
 
 
 rule verify_export:
-    """Compare the ONNX file with torch and with the pipeline's own test predictions; fail where they differ."""
+    """Compare the ONNX file with torch and with the pipeline's own predictions; fail where they differ."""
     input:
-        **prepared_inputs("samples", "pixels", "dataset"),
+        **prepared_inputs("samples", "pixels", "dataset", "folds"),
         onnx="<results>/export/models/{model}.onnx",
         weights=lambda wildcards: run_files("weights.safetensors", [wildcards.model]),
         runs=lambda wildcards: run_files("run.json", [wildcards.model]),
+        oof=lambda wildcards: run_files("oof.parquet", [wildcards.model]),
         test=lambda wildcards: run_files("test.parquet", [wildcards.model]),
     output:
         parity="<results>/export/parity/{model}.json",
@@ -77,9 +78,9 @@ rule export_ensemble:
 
 
 rule verify_ensemble:
-    """Compare the one file with the pipeline's own test predictions and with its parts; fail where they differ."""
+    """Compare the one file with the pipeline's own predictions and with its parts; fail where they differ."""
     input:
-        **prepared_inputs("samples", "pixels", "dataset"),
+        **prepared_inputs("samples", "pixels", "dataset", "folds"),
         onnx="<results>/export/ensemble.onnx",
         models=expand("<results>/export/models/{model}.onnx", model=MEMBERS),
         verified=expand("<results>/export/parity/{model}.json", model=MEMBERS),

@@ -172,7 +172,11 @@ def run(paths, model, seed, fold, folder=None):
         tables.write_predictions(frame, folder / f"{name}.parquet", CLASSES)
     ids = {"train_ids": train, "selection_ids": aside, "predicted_ids": held_out}
     record = {"model": model, "seed": seed, "fold": fold, "status": "completed", "device": "cpu"}
-    record |= {"config": {"architecture": ARCHITECTURES[model][0]}, "code": ["foldstack/network.py@0"], "code_digest": "0"}
+    record |= {
+        "config": {"architecture": ARCHITECTURES[model][0]},
+        "code": ["foldstack/network.py@0"],
+        "code_digest": "0",
+    }
     record |= {"data_digest": dataset["digest"], "folds_digest": summary["digest"]}
     write_json(folder / "run.json", record | {key: tables.ids_digest(value) for key, value in ids.items()})
     return str(folder / "run.json")

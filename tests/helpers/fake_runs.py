@@ -75,7 +75,7 @@ def experiment(root, n_train=120, n_test=30, n_splits=3, selection="inner", stre
     dataset |= {"digest": digest.data_digest(samples, dataset)}
     write_json(data / "dataset.json", dataset)
     summary = {"n_splits": n_splits, "inner_splits": 4, "data_digest": dataset["digest"]}
-    summary |= {"digest": folds_digest(folds)}
+    summary |= {"digest": folds_digest(folds), "cautions": []}
     write_json(folds_dir / "folds.json", summary)
     runs = [
         _run(root, samples, folds, summary, model, seed, fold, selection, strength if informative else 0)

@@ -16,8 +16,10 @@ def main(smk):
         dataset = read_json(smk.input.dataset)
         digest.check_data(samples, dataset)
         duplicates = tables.read_duplicates(smk.input.duplicates)
-        assigned, n_components = assign.assign(samples, dataset["classes"], duplicates, **config)
-        summary = assign.summarise(assigned, samples, dataset, config, n_components)
+        assigned, n_components, cautions = assign.assign(samples, dataset["classes"], duplicates, **config)
+        summary = assign.summarise(assigned, samples, dataset, config, n_components, cautions)
+        for text in cautions:
+            print(f"CAUTION: {text}")
         tables.write_folds(assigned, smk.output.folds)
         write_json(smk.output.summary, summary)
 

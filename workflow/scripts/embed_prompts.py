@@ -13,14 +13,19 @@ def main(smk):
     with job(smk):
         config, classes = json.loads(smk.params.config), read_json(smk.input.dataset)["classes"]
         texts = prompts.prompts(classes, config["templates"], config["names"])
-        rows = encoder.tokens(smk.input.encoder, [text for own in texts.values() for text in own])
+        every = [text for own in texts.values() for text in own]
+        rows = encoder.tokens(smk.input.encoder, every)
+        for i in encoder.with_unknown_words(smk.input.encoder, rows):
+            print(f"CAUTION: the text encoder does not know all words of {every[i]!r}; see text.names")
         vectors = encoder.embed(rows, encoder.read_encoder(smk.input.encoder))
+        of_classes = prompts.class_vectors(texts, vectors.numpy())
+        prompts.check_distinct(texts, of_classes)
         tokens = {}
         if config["train"] != "frozen":
             ids, mask = encoder.padded(rows)
             owner = np.repeat(np.arange(len(texts)), [len(own) for own in texts.values()])
             tokens = {"ids": ids.numpy(), "mask": mask.numpy(), "owner": owner}
-        prompts.write_prompts(smk.output.prompts, classes, prompts.class_vectors(texts, vectors.numpy()), **tokens)
+        prompts.write_prompts(smk.output.prompts, classes, of_classes, **tokens)
         print(json.dumps(texts, indent=1, ensure_ascii=False))
 
 

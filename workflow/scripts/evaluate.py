@@ -34,6 +34,7 @@ def main(smk):
         board, figures = found.leaderboard(), found.by_name()
         figures |= {"proof": made_from, **{key: dataset[key] for key in ("duplicates", "near_duplicates")}}
         figures |= {"left_out": quorum.described(left_out, smk.input.runs)}
+        figures |= {"cautions": read_json(smk.input.folds_summary)["cautions"]}
 
         write_csv(smk.output.leaderboard, board)
         write_json(smk.output.metrics, figures)

@@ -21,14 +21,16 @@ def main(smk):
 
         config, stack, dataset = json.loads(smk.params.config), read_json(smk.input.stack), read_json(smk.input.dataset)
         samples = tables.read_samples(smk.input.samples)
-        chosen = choose_samples(samples, config["export"]["samples"])
+        chosen = choose_samples(samples, config["export"]["samples"], tables.read_folds(smk.input.folds))
         pixels = open_pixels(smk.input.pixels)[chosen["row"].to_numpy()]
-        pipeline = None
+        members = read_stacked(smk.input, config["members"], stack, samples, dataset["classes"])
         if (chosen["split"] == "test").all():
-            members = read_stacked(smk.input, config["members"], stack, samples, dataset["classes"])
             ensemble = read_methods(smk.input.stack_test, members.test_ids, dataset["classes"])[stack["method"]]
             rows = np.searchsorted(members.test_ids.astype(str), chosen["sample_id"].to_numpy(str))
             pipeline = members.seed_averaged_test()[:, :, rows], ensemble[rows]
+        else:
+            rows = np.searchsorted(members.sample_ids.astype(str), chosen["sample_id"].to_numpy(str))
+            pipeline = ensemble_gate.by_fold(members.seed_averaged_oof()[:, rows], members.folds[rows]), None
         runs = [read_json(path) for path in quorum.whole_members(smk.input.runs)]
         report = ensemble_gate.check(
             smk.input.onnx,

@@ -1,4 +1,4 @@
-"""Compare one exported model with torch and with the pipeline's own test predictions (rule verify_export)."""
+"""Compare one exported model with torch and with the pipeline's own predictions (rule verify_export)."""
 
 import json
 
@@ -24,12 +24,13 @@ def main(smk):
         config, dataset = json.loads(smk.params.config), read_json(smk.input.dataset)
         _, exported = open_session(smk.input.onnx)
         runs, _ = read_runs(run_files, smk.wildcards.model, dataset, exported)
-        chosen = choose_samples(tables.read_samples(smk.input.samples), config["samples"])
+        folds = tables.read_folds(smk.input.folds)
+        chosen = choose_samples(tables.read_samples(smk.input.samples), config["samples"], folds)
         pixels = open_pixels(smk.input.pixels)[chosen["row"].to_numpy()]
-        pipeline = None
-        if (chosen["split"] == "test").all():
-            files = [(seed, fold, beside(weights, "test")) for seed, fold, weights in runs]
-            pipeline = model_gate.read_pipeline(files, chosen["sample_id"].tolist(), dataset["classes"])
+        tested = (chosen["split"] == "test").all()
+        name, read = ("test", model_gate.read_pipeline) if tested else ("oof", model_gate.read_out_of_fold)
+        files = [(seed, fold, beside(weights, name)) for seed, fold, weights in runs]
+        pipeline = read(files, chosen["sample_id"].tolist(), dataset["classes"])
         on_cpu = all(read_json(path)["device"] == "cpu" for path in run_files)
         report = model_gate.check(
             smk.input.onnx,

@@ -46,7 +46,7 @@ def test_of_no_row_none_is_chosen():
 def test_samples_are_spread_over_the_test_split(count, size):
     ids = [f"s{i:02d}" for i in range(30)]
     samples = pd.DataFrame({"sample_id": ids, "split": ["train"] * 20 + ["test"] * 10}).sample(frac=1, random_state=1)
-    chosen = agreement.choose_samples(samples, count)
+    chosen = agreement.choose_samples(samples, count, pd.DataFrame())
     assert len(chosen) == size
     assert chosen["sample_id"].is_monotonic_increasing
     assert (chosen["split"] == "test").all()
@@ -79,3 +79,10 @@ def test_rows_that_depend_on_their_batch_are_refused_or_measured():
 def test_a_batch_of_another_shape_is_refused_whatever_is_tolerated():
     with pytest.raises(FoldstackError, match=r"batch of 7: its outputs have the shape \(2, 4\)"):
         agreement.check_batches("x.onnx", lambda images: images[:2], IMAGES, tolerance=np.inf)
+
+
+def test_training_samples_of_every_fold_are_chosen():
+    ids = [f"s{i:02d}" for i in range(30)]
+    samples = pd.DataFrame({"sample_id": ids, "split": "train"})
+    folds = pd.DataFrame({"sample_id": ids, "fold": [0] * 13 + [1] + [0] * 15 + [2]})
+    assert {"s13", "s29"} <= set(agreement.choose_samples(samples, 1, folds)["sample_id"])

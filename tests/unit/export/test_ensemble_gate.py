@@ -30,7 +30,7 @@ def original(tmp_path_factory):
 def verify(original, root, onnx_path, config=CONFIG, **changes):
     """Run the rule on a file; returns its report."""
     inputs = fake_nets.inputs_of_ensemble(original) | {"onnx": onnx_path, "stack_test": original.stack_test}
-    inputs |= {"samples": original.samples, "pixels": original.pixels}
+    inputs |= {"samples": original.samples, "pixels": original.pixels, "folds": original.folds}
     for kind in ("oof", "test"):
         inputs[kind] = [str(path) for path in sorted((original.root / kind).glob("*/*.parquet"))]
     report = root / "parity.json"
@@ -194,6 +194,20 @@ def test_predictions_of_another_pipeline_fail(original, tmp_path, capfd):
     tables = [str(path) for path in sorted((tmp_path / "test").glob("*/*.parquet"))]
     with pytest.raises(SystemExit):
         verify(original, tmp_path, original.ensemble, test=tables)
+    assert "the pipeline's own predictions" in capfd.readouterr().err
+
+
+def test_without_a_test_split_each_network_is_held_against_its_own_fold(tmp_path, capfd):
+    whole = tmp_path / "whole"
+    made = fake_nets.experiment(whole, path=str(whole / "new" / "train"), test_fraction=0)
+    fake_nets.export(made)
+    report = verify(made, tmp_path, made.ensemble)
+    assert report["samples"] == 72
+    assert report["pipeline"]["part"] == "oof"
+    assert 0 < report["pipeline"]["members_max_abs_difference"] <= 1e-5
+    shutil.copy(whole / "oof" / "cnn" / "seed3.parquet", whole / "oof" / "cnn" / "seed0.parquet")
+    with pytest.raises(SystemExit):
+        verify(made, tmp_path, made.ensemble)
     assert "the pipeline's own predictions" in capfd.readouterr().err
 
 

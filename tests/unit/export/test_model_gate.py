@@ -31,7 +31,8 @@ def built(original, tmp_path):
     files = [str(path).replace(str(original.root), str(tmp_path)) for path in original.runs["cnn"]]
     dataset, summary = (read_json(tmp_path / name) for name in ("data/dataset.json", "folds/folds.json"))
     runs, metadata = read_runs(files, "cnn", dataset, versions(dataset, summary))
-    chosen = agreement.choose_samples(tables.read_samples(tmp_path / "data" / "samples.parquet"), 256)
+    samples, folds = tmp_path / "data" / "samples.parquet", tmp_path / "folds" / "folds.parquet"
+    chosen = agreement.choose_samples(tables.read_samples(samples), 256, tables.read_folds(folds))
     pixels = np.load(tmp_path / "data" / "pixels.npy")[chosen["row"].to_numpy()]
     return Built(tmp_path, files, runs, metadata, chosen, pixels, tmp_path / "export" / "models" / "cnn.onnx")
 
@@ -50,6 +51,7 @@ class Built:
         data = {name.split(".")[0]: str(self.root / "data" / name) for name in ("samples.parquet", "pixels.npy")}
         inputs = data | {
             "dataset": str(self.root / "data" / "dataset.json"),
+            "folds": str(self.root / "folds" / "folds.parquet"),
             "onnx": str(self.onnx),
             "runs": self.files,
         }
@@ -154,11 +156,38 @@ def test_the_device_of_the_runs_decides_the_tolerance_against_the_pipeline(built
     assert built.verify()["pipeline_tolerance"] == agreement.DEVICE_TOLERANCE
 
 
-def test_without_a_test_split_training_samples_are_compared_with_torch_alone(built):
+@pytest.fixture
+def untested(built):
+    """The same without its test samples."""
     path = built.root / "data" / "samples.parquet"
     samples = tables.read_samples(path)
     tables.write_samples(samples[samples["split"] == "train"], path)
-    report = built.verify()
+    return built
+
+
+def test_without_a_test_split_each_network_is_held_against_its_own_fold(untested):
+    report = untested.verify()
     assert report["passed"]
-    assert report["samples"] == (samples["split"] == "train").sum()
-    assert report["pipeline_max_abs_difference"] is None
+    assert report["samples"] == len(tables.read_samples(untested.root / "data" / "samples.parquet"))
+    assert 0 < report["pipeline_max_abs_difference"] < 1e-5
+    assert report["pipeline_label_flips"] == 0
+
+
+def test_without_a_test_split_predictions_of_other_weights_fail(untested, capfd):
+    """Of one fold's run of one seed only."""
+    path = untested.runs[0][2].parent / "oof.parquet"
+    frame = tables.read_predictions(path, fake_nets.CLASSES)
+    names = [name for name in frame if name.startswith(("prob_", "logit_"))]
+    frame[names] = frame[names].sample(frac=1, random_state=0).to_numpy()
+    tables.write_predictions(frame, path, fake_nets.CLASSES)
+    with pytest.raises(SystemExit):
+        untested.verify()
+    assert "the pipeline's own predictions" in capfd.readouterr().err
+
+
+def test_a_training_sample_that_no_fold_predicted_is_refused(untested):
+    files = [(seed, fold, weights.parent / "oof.parquet") for seed, fold, weights in untested.runs]
+    name = tables.read_predictions(files[0][2], fake_nets.CLASSES)["sample_id"].iloc[0]
+    assert np.isfinite(model_gate.read_out_of_fold(files, [name], fake_nets.CLASSES)).sum() == 3
+    with pytest.raises(FoldstackError, match="Training sample 'x' is not predicted by the runs of one fold"):
+        model_gate.read_out_of_fold(files, [name, "x"], fake_nets.CLASSES)

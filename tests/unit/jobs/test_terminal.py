@@ -1,5 +1,7 @@
-"""What the terminal says at the end."""
+"""What the terminal says of the folds, and at the end."""
 
+import json
+import logging
 from types import SimpleNamespace
 
 from foldstack.jobs import terminal
@@ -16,3 +18,26 @@ def test_the_table_of_successes_and_failures_counts_the_runs_of_each_model(tmp_p
     view.console.print(view.outcome_table())
     rows = [line.replace("|", "│").split("│") for line in capsys.readouterr().err.splitlines() if "we" in line]
     assert [[cell.strip() for cell in row[1:-1]] for row in rows] == [["weak", "0", "1", "1"], ["well", "4", "0", "0"]]
+
+
+def view_of(tmp_path, *needed):
+    class Dag(list):
+        def needrun_jobs(self):
+            return [SimpleNamespace(rule=SimpleNamespace(name=name), wildcards_dict={}) for name in needed]
+
+    (tmp_path / "folds").mkdir()
+    (tmp_path / "folds" / "folds.json").write_text(json.dumps({"cautions": ["Fold 2 holds 72 of 80."]}))
+    return terminal._View(Dag(), tmp_path, {"cnn": [0]}, 2)
+
+
+def test_cautions_of_the_folds_are_said_when_these_are_made_or_stay(tmp_path, capsys):
+    view_of(tmp_path, "plot_folds")
+    assert "CAUTION: Fold 2 holds 72 of 80." in capsys.readouterr().err
+
+
+def test_cautions_of_folds_that_will_be_made_anew_wait_for_them(tmp_path, capsys):
+    view = view_of(tmp_path, "assign_folds")
+    assert "CAUTION" not in capsys.readouterr().err
+    view.emit(logging.makeLogRecord({"event": "job_info", "jobid": 1, "rule_name": "assign_folds", "wildcards": {}}))
+    view.emit(logging.makeLogRecord({"event": "job_finished", "job_id": 1}))
+    assert "CAUTION: Fold 2 holds 72 of 80." in capsys.readouterr().err

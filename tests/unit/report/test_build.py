@@ -97,7 +97,7 @@ def made(root, classes=("cat", "dog", "owl"), groups=None):
     fake_report.write_evaluation(root, samples, dataset)
     samples["group"] = groups(samples) if groups else None
     dataset |= {"duplicates": {"train": 1, "train_test": 0}, "near_duplicates": {"train": 0, "train_test": 2}}
-    metrics = read_json(root / "evaluation/metrics.json") | dataset | {"n_splits": 3, "left_out": []}
+    metrics = read_json(root / "evaluation/metrics.json") | dataset | {"n_splits": 3, "left_out": [], "cautions": []}
     removed = {"difference": CHANGE} | {"mean_without": {"accuracy": CHANGE}, "greedy_without": {"accuracy": CHANGE}}
     metrics["contribution"] = {name: {"weight": 0.5, "importance": None} | removed for name in fake_report.MODELS}
     metrics["findings"] = {"worth": {"text": "Second."}, "simplest": {"text": "First, `mean`."}}

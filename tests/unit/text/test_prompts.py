@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from fake_runs import run_script
 from text_inputs import KINDS, clip_block
 from training_inputs import CONFIG, read_bytes, train, write_inputs
 
+import embed_prompts
 from foldstack.config import resolve
 from foldstack.errors import FoldstackError
 from foldstack.export.model import export_model
 from foldstack.export.session import open_session
+from foldstack.files import write_json
 from foldstack.models import network, registry
 from foldstack.models.initial_weights import load_pretrained
 from foldstack.text import prompts, reference
@@ -39,6 +42,39 @@ def test_a_class_has_the_mean_direction_of_its_prompts():
     vectors = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
     found = prompts.class_vectors({"a": ["x", "y"], "b": ["z"]}, vectors)
     np.testing.assert_allclose(found, [[0.5**0.5, 0.5**0.5], [0.6, 0.8]], rtol=1e-6)
+
+
+def embedded(tmp_path, encoder, **text):
+    """Run embed_prompts for the classes `dark` and `light`."""
+    write_json(tmp_path / "dataset.json", {"classes": ["dark", "light"]})
+    config = {"templates": ["a photo of {}"], "names": {}, "train": "frozen"} | text
+    outputs = {"prompts": tmp_path / "prompts.safetensors"}
+    inputs = {"dataset": tmp_path / "dataset.json", "encoder": encoder}
+    run_script(embed_prompts.main, tmp_path, "embed_prompts", inputs, outputs, config=config)
+
+
+ALIKE = {
+    "words that it does not know": {"names": {"dark": "dunkel", "light": "hell"}},
+    "a template longer than it reads": {"templates": [f"{'a ' * 20}photo of {{}}"]},
+    "one name for both": {"names": {"dark": "light"}, "templates": ["{}", "a {}"]},
+}
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+def test_classes_that_the_encoder_reads_alike_are_refused(tmp_path, fetched_encoder, capsys, kind):
+    with pytest.raises(SystemExit):
+        embedded(tmp_path, fetched_encoder, **ALIKE[kind])
+    assert "reads the prompts of the classes 'dark' and 'light' alike, such as" in capsys.readouterr().err
+    assert not (tmp_path / "prompts.safetensors").exists()
+
+
+def test_a_prompt_with_unknown_words_is_named(tmp_path, fetched_encoder, capsys):
+    embedded(tmp_path, fetched_encoder)
+    assert "CAUTION" not in capsys.readouterr().out
+    embedded(tmp_path, fetched_encoder, names={"dark": ["dark", "gloomy"]})
+    said = capsys.readouterr().out
+    assert said.count("CAUTION") == 1
+    assert "does not know all words of 'a photo of gloomy'" in said
 
 
 def test_the_contrastive_loss_is_the_mean_of_both_directions():

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from foldstack.data.ties import components
+from foldstack.data.ties import components, sets, way_out, what_ties
 from foldstack.errors import FoldstackError
 
 
@@ -14,12 +14,15 @@ def cut(frame: pd.DataFrame, classes: list[str], fraction: float, seed: int, lin
     counts closer (in squares) to `fraction` of each class. Without ties this is exact to half a sample a class.
 
     Args:
-        frame: columns `label`, `group`, `view_hashes`.
+        frame: columns `sample_id`, `label`, `group`, `view_hashes`.
+        fraction: of each class; 0 cuts nothing off.
         linked: positions of samples with nearly equal images, (P, 2).
 
     Raises:
         FoldstackError: one of the splits would lack a class or hold nothing.
     """
+    if not fraction:
+        return ["train"] * len(frame)
     tied = components(frame["group"].tolist(), frame["view_hashes"].tolist(), linked)
     labels = frame["label"].to_numpy()
     by_component: dict[int, dict[int, int]] = {}
@@ -35,16 +38,23 @@ def cut(frame: pd.DataFrame, classes: list[str], fraction: float, seed: int, lin
             for label, n in counts.items():
                 wanted[label] -= n
     test = chosen[tied]
-    _check_cut(test, labels, classes, len(chosen), fraction)
+    _check_cut(frame, test, tied, classes, fraction)
     return np.where(test, "test", "train").tolist()
 
 
-def _check_cut(test: np.ndarray, labels: np.ndarray, classes: list[str], n_components: int, fraction: float) -> None:
+def _check_cut(frame: pd.DataFrame, test: np.ndarray, tied: np.ndarray, classes: list[str], fraction: float) -> None:
     if not test.any():
-        raise FoldstackError(
-            f"No test split of {fraction:g} can be cut off: the {len(test)} samples form {n_components} sets that must "
-            "stay together (same group or identical image), all too large; change data.test_fraction or give test data."
+        sizes = np.bincount(tied)
+        largest = frame[tied == sizes.argmax()]
+        words = (
+            f"No test split of {fraction:g} can be cut off: the {len(test)} samples form {sets(len(sizes))} that must "
+            f"stay together (same group or identical image), all too large. In the largest, of {len(largest)} samples, "
+            f"{what_ties(largest)}. {way_out(frame)}"
         )
+        if len(sizes) > 1:
+            words += " Or give test data, or train on all samples with data.test_fraction: 0."
+        raise FoldstackError(words)
+    labels = frame["label"].to_numpy()
     left = np.bincount(labels[~test], minlength=len(classes))
     if not left.all():
         raise FoldstackError(

@@ -41,3 +41,38 @@ def links(sample_ids: Sequence[str], duplicates: pd.DataFrame) -> np.ndarray:
     position = pd.Index(sample_ids)
     both = np.column_stack([position.get_indexer(duplicates[key]) for key in ("first", "second")])
     return both[(both >= 0).all(axis=1)]
+
+
+def sets(count: int) -> str:
+    """`1 set`, `2 sets`."""
+    return f"{count} set{'s' if count > 1 else ''}"
+
+
+def what_ties(together: pd.DataFrame) -> str:
+    """Words for what holds the samples of one component together: the group or the image that most of them share.
+
+    Args:
+        together: their rows, columns `sample_id`, `group`, `view_hashes`.
+    """
+    groups = together["group"].value_counts()
+    views = together["view_hashes"].map(set).explode()
+    images = views.value_counts()
+    if len(groups) and groups.iloc[0] > 1 and (images.empty or groups.iloc[0] >= images.iloc[0]):
+        return f"group {groups.index[0]!r} holds {groups.iloc[0]:,} of them"
+    if len(images) and images.iloc[0] > 1:
+        owner = views.index[views == images.index[0]][0]
+        sides = list(together.loc[owner, "view_hashes"])
+        which = ("left ", "right ")[sides.index(images.index[0])] if len(sides) == 2 else ""
+        return f"the {which}image of {together.loc[owner, 'sample_id']!r} stands in {images.iloc[0]:,} of them"
+    one, other = together["sample_id"].iloc[:2]
+    return f"nearly equal images chain them, such as those of {one!r} and {other!r}"
+
+
+def way_out(frame: pd.DataFrame) -> str:
+    """What a user can do where too much hangs together; `frame` has the column `view_hashes`."""
+    if frame["view_hashes"].map(len).max() > 1:
+        return (
+            "Pairs that share an image may not be torn apart: split the images first and pair within each part, as "
+            'docs/how-to/data.md shows under "Pairs of shared images".'
+        )
+    return "Correct the groups, lower data.near_duplicates or folds.n_splits, or add samples that are independent."

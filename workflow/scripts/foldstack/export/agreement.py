@@ -24,14 +24,19 @@ def spread(rows: int, count: int) -> np.ndarray:
     return np.unique(np.linspace(0, rows - 1, min(count, rows)).astype(int))
 
 
-def choose_samples(samples: pd.DataFrame, count: int) -> pd.DataFrame:
+def choose_samples(samples: pd.DataFrame, count: int, folds: pd.DataFrame) -> pd.DataFrame:
     """Up to `count` samples, spread evenly over the test split; over the training split where there is no test.
 
-    samples is the table of samples.parquet; returns its rows in the order of `sample_id`.
+    samples and folds are the tables of samples.parquet and folds.parquet; returns rows of samples in the order of
+    `sample_id`. Of training samples some of every fold are among them, whatever the count.
     """
     split = "test" if (samples["split"] == "test").any() else "train"
     rows = samples[samples["split"] == split].sort_values("sample_id", ignore_index=True)
-    return rows.iloc[spread(len(rows), count)]
+    chosen = spread(len(rows), count)
+    if split == "train":
+        fold = folds.set_index("sample_id")["fold"].loc[rows["sample_id"]].to_numpy()
+        chosen = np.unique(np.concatenate([chosen, np.unique(fold, return_index=True)[1]]))
+    return rows.iloc[chosen]
 
 
 def difference(found: np.ndarray, expected: np.ndarray) -> float:

@@ -32,6 +32,22 @@ def read_pipeline(test_files: Sequence[tuple[int, int, str]], sample_ids: Sequen
     return _seed_means(each, len(seeds), n_splits)
 
 
+def read_out_of_fold(oof_files: Sequence[tuple[int, int, str]], sample_ids: Sequence[str], classes) -> np.ndarray:
+    """As `read_pipeline`, of training samples by oof.parquet: NaN but for the fold that a sample is in.
+
+    Raises FoldstackError where a sample was not predicted by the runs of one fold.
+    """
+    ordered, seeds, n_splits = order_runs(oof_files)
+    frames = [tables.read_predictions(path, classes).set_index("sample_id") for _, _, path in ordered]
+    each = [tables.probabilities(frame.reindex(list(sample_ids)), classes).astype(np.float64) for frame in frames]
+    found = _seed_means(each, len(seeds), n_splits)
+    once = np.isfinite(found).all(axis=2).sum(axis=1) == 1
+    if not once.all():
+        name = sample_ids[int((~once).argmax())]
+        raise FoldstackError(f"Training sample {name!r} is not predicted by the runs of one fold; run them again.")
+    return found
+
+
 def torch_probabilities(runs: Sequence[Run], pixels: np.ndarray) -> np.ndarray:
     """(N, n_splits, C) float64 of torch on the CPU, the mean over seeds for each fold; one network at a time."""
     ordered, seeds, n_splits = order_runs(runs)
@@ -60,7 +76,7 @@ def check(
         runs: (seed, fold, weights file) that the file was made of.
         pixels: uint8 (N, H, W, C) or (N, 2, H, W, C), stored pixels.
         tolerance: largest absolute difference of any probability, of the mean and of each fold.
-        pipeline: (N, n_splits, C) of `read_pipeline`, for the same samples, or None.
+        pipeline: (N, n_splits, C) of `read_pipeline` or `read_out_of_fold`, for the same samples, or None.
         pipeline_tolerance: `tolerance` by default; for runs that were trained elsewhere, `agreement.DEVICE_TOLERANCE`.
 
     Returns the parity report. Raises FoldstackError where a difference is too large or a label flips.
@@ -86,8 +102,10 @@ def check(
     agreement.require(onnx_path, "torch", "probabilities", difference, tolerance, report["label_flips"])
     if pipeline is not None:
         limit = tolerance if pipeline_tolerance is None else pipeline_tolerance
-        difference = agreement.difference(folds[: len(pixels)], pipeline)
-        flips = agreement.flips(mean[: len(pixels)], pipeline.mean(axis=1))
+        known = np.isfinite(pipeline)
+        own = np.where(known, folds[: len(pixels)], np.nan)
+        difference = agreement.difference(own[known], pipeline[known])
+        flips = agreement.flips(np.nanmean(own, axis=1), np.nanmean(pipeline, axis=1))
         report |= {
             "pipeline_tolerance": limit,
             "pipeline_max_abs_difference": difference,

@@ -4,15 +4,20 @@ Tied samples (same group, or an identical or nearly identical image in any view)
 to a fold whole, and within its fold to one inner bucket whole. `data/ties.py` finds the components.
 """
 
+import itertools
 import warnings
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
-from foldstack.data.ties import components, links
+from foldstack.data.ties import components, links, sets, way_out, what_ties
 from foldstack.errors import FoldstackError
+from foldstack.folds.cautions import cautions
 from foldstack.folds.digest import folds_digest
+from foldstack.folds.inner import inner_buckets
+
+UNEVEN = 0.1  # standard deviation of a class over the folds, against its share, up to which `stratified` is content
 
 
 def assign(
@@ -33,11 +38,13 @@ def assign(
         duplicates: duplicates.parquet; None where no search for nearly equal images was made.
         strategy: `stratified` and `plain` split the components by scikit-learn's (Stratified)KFold, `group` and
             `stratified_group` by (Stratified)GroupKFold; `predefined` takes the column `fold`. All keep groups whole.
+            Where components of unequal size leave it uneven, `stratified` becomes `stratified_group` if that helps.
         inner_splits: number of inner buckets; stratified within each fold and over the whole.
         seed: decides every random choice.
 
     Returns:
-        (folds, n_components): columns `sample_id`, `fold`, `inner` (int64), sorted by `sample_id`.
+        (folds, n_components, cautions): the folds have the columns `sample_id`, `fold`, `inner` (int64), sorted by
+        `sample_id`; the cautions are sentences, see `folds/cautions.py`.
 
     Raises:
         FoldstackError: too few samples or components, a class that one fold holds alone, unusable predefined folds.
@@ -47,19 +54,23 @@ def assign(
         raise FoldstackError("The data set has no training sample to assign to folds; check data.path.")
     linked = () if duplicates is None else links(training["sample_id"], duplicates)
     tied = components(training["group"].tolist(), training["view_hashes"].tolist(), linked)
+    labels = training["label"].to_numpy()
     if strategy == "predefined":
         fold = _predefined(training, tied, n_splits)
     else:
         _check_possible(training, tied, classes, strategy, n_splits)
-        fold = _split(training["label"].to_numpy(), tied, strategy, n_splits, seed)
-    _check_folds(training["label"].to_numpy(), fold, classes, n_splits)
-    inner = _inner_buckets(training["label"].to_numpy(), tied, fold, inner_splits, seed)
-    _check_inner(fold, inner, n_splits, inner_splits, int(tied.max()) + 1)
-    return pd.DataFrame({"sample_id": training["sample_id"], "fold": fold, "inner": inner}), int(tied.max()) + 1
+        fold = _no_class_alone(labels, tied, _split(labels, tied, strategy, n_splits, seed), n_splits)
+    _check_folds(training, tied, fold, classes, n_splits)
+    inner = inner_buckets(labels, tied, fold, inner_splits, seed)
+    said = cautions(training, tied, fold, inner, classes, n_splits, inner_splits)
+    folds = pd.DataFrame({"sample_id": training["sample_id"], "fold": fold, "inner": inner})
+    return folds, int(tied.max()) + 1, said
 
 
-def summarise(folds: pd.DataFrame, samples: pd.DataFrame, dataset: dict, config: dict, n_components: int) -> dict:
-    """What folds.json holds (docs/reference/files.md); `config` is the slice `folds`."""
+def summarise(
+    folds: pd.DataFrame, samples: pd.DataFrame, dataset: dict, config: dict, n_components: int, said: list[str]
+) -> dict:
+    """What folds.json holds (docs/reference/files.md); `config` is the slice `folds`, `said` the cautions."""
     joined = folds.merge(samples[["sample_id", "label"]], on="sample_id", validate="one_to_one")
     table = pd.crosstab(joined["fold"], joined["label"])
     table = table.reindex(index=range(config["n_splits"]), columns=range(len(dataset["classes"])), fill_value=0)
@@ -72,6 +83,7 @@ def summarise(folds: pd.DataFrame, samples: pd.DataFrame, dataset: dict, config:
         "data_digest": dataset["digest"],
         "digest": folds_digest(folds),
         "components": n_components,
+        "cautions": said,
         "counts": counts,
     }
 
@@ -79,14 +91,59 @@ def summarise(folds: pd.DataFrame, samples: pd.DataFrame, dataset: dict, config:
 def _split(labels: np.ndarray, tied: np.ndarray, strategy: str, n_splits: int, seed: int) -> np.ndarray:
     """(N,) fold of each sample, by one of scikit-learn's splitters."""
     first = np.unique(tied, return_index=True)[1]  # components are numbered by first appearance
-    if strategy in ("stratified", "plain"):
-        kind = StratifiedKFold if strategy == "stratified" else KFold
-        return _folds_of(kind(n_splits, shuffle=True, random_state=seed), labels[first], None)[tied]
+    if strategy == "plain":
+        return _folds_of(KFold(n_splits, shuffle=True, random_state=seed), labels[first], None)[tied]
+    if strategy == "stratified":
+        fold = np.zeros_like(tied)
+        if np.bincount(labels[first]).max() >= n_splits:
+            fold = _folds_of(StratifiedKFold(n_splits, shuffle=True, random_state=seed), labels[first], None)[tied]
+        if len(first) == len(labels) or _unevenness(labels, fold, n_splits) <= UNEVEN:
+            return fold
+        balanced = _split(labels, tied, "stratified_group", n_splits, seed)
+        return min(fold, balanced, key=lambda each: _unevenness(labels, each, n_splits))
     if strategy == "stratified_group":
         return _folds_of(StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed), labels, tied)
     # GroupKFold without shuffling balances sizes; the seed decides between components of one size.
     renumbered = np.random.default_rng(seed).permutation(len(first))[tied]
     return _folds_of(GroupKFold(n_splits), labels, renumbered)
+
+
+def _unevenness(labels: np.ndarray, fold: np.ndarray, n_splits: int) -> float:
+    """Standard deviation of a class's samples over the folds, as a part of its even share; the mean of the classes."""
+    counts = _class_counts(labels, fold, n_splits)
+    counts = counts[:, counts.any(axis=0)]
+    if not counts.any(axis=1).all():
+        return np.inf  # a fold without a sample
+    return float((counts.std(axis=0) / counts.mean(axis=0)).mean())
+
+
+def _class_counts(labels: np.ndarray, fold: np.ndarray, n_splits: int) -> np.ndarray:
+    """(n_splits, classes) samples."""
+    counts = np.zeros((n_splits, int(labels.max()) + 1), np.int64)
+    np.add.at(counts, (fold, labels), 1)
+    return counts
+
+
+def _no_class_alone(labels: np.ndarray, tied: np.ndarray, fold: np.ndarray, n_splits: int) -> np.ndarray:
+    """The folds, but for classes of several components that fell into one fold: one of these moves to another fold.
+
+    The smallest component to the smallest fold, where that leaves no fold empty and no further class alone.
+    """
+    fold, sizes = fold.copy(), np.bincount(tied)
+
+    def alone(each: np.ndarray) -> np.ndarray:
+        counts = _class_counts(labels, each, n_splits)
+        return (np.count_nonzero(counts, axis=0) == 1) if counts.any(axis=1).all() else np.ones(counts.shape[1], bool)
+
+    for label in np.flatnonzero(alone(fold)):
+        own = np.unique(tied[labels == label])
+        moves = itertools.product(own[np.argsort(sizes[own], kind="stable")], np.argsort(np.bincount(fold)))
+        for component, k in moves if len(own) > 1 else ():
+            moved = np.where(tied == component, k, fold)
+            if alone(moved).sum() < alone(fold).sum():
+                fold = moved
+                break
+    return fold
 
 
 def _folds_of(splitter, labels: np.ndarray, groups) -> np.ndarray:
@@ -130,78 +187,43 @@ def _predefined(training: pd.DataFrame, tied: np.ndarray, n_splits: int) -> np.n
 
 
 def _check_possible(training: pd.DataFrame, tied: np.ndarray, classes: list[str], strategy: str, n_splits: int) -> None:
-    labels, n_components = training["label"].to_numpy(), int(tied.max()) + 1
+    labels, sizes = training["label"].to_numpy(), np.bincount(tied)
     if "group" in strategy and training["group"].isna().all():
         raise FoldstackError(
             f"folds.strategy is {strategy!r}, but the data has no groups; add a `group` column or choose 'stratified'."
         )
-    if n_components < n_splits:
+    if len(sizes) < n_splits:
         raise FoldstackError(
-            f"The {len(labels)} training samples form only {n_components} sets that must stay together (same group, or "
-            f"the same or nearly the same image), fewer than folds.n_splits {n_splits}; lower folds.n_splits or "
-            "data.near_duplicates, or correct the groups."
+            f"The {len(labels)} training samples form only {sets(len(sizes))} that must stay together (same group, or "
+            f"the same or nearly the same image), fewer than folds.n_splits {n_splits}. In the largest, of "
+            f"{sizes.max()} samples, {what_ties(training[tied == sizes.argmax()])}. {way_out(training)}"
         )
-    if strategy.startswith("stratified"):
-        counts = np.bincount(labels, minlength=len(classes))
-        rare = int(counts.argmin())
-        if counts[rare] < n_splits:
-            raise FoldstackError(
-                f"Class {classes[rare]!r} has {counts[rare]} training samples, fewer than folds.n_splits {n_splits}; "
-                "add samples, leave the class out, lower folds.n_splits or set folds.strategy: plain."
-            )
-    first = np.unique(tied, return_index=True)[1]
-    if strategy == "stratified" and np.bincount(labels[first]).max() < n_splits:
-        raise FoldstackError(
-            f"No class has {n_splits} sets of samples (same group or identical image stay together); lower "
-            "folds.n_splits or set folds.strategy: group."
-        )
+    counts = np.bincount(labels, minlength=len(classes))
+    rare = int(counts.argmin())
+    if strategy.startswith("stratified") and counts[rare] < n_splits:
+        few = f"{counts[rare]} training sample{'s' * int(counts[rare] > 1)}, fewer than folds.n_splits {n_splits}"
+        what = "add samples, leave the class out, lower folds.n_splits or set folds.strategy: plain."
+        if len(np.unique(tied[labels == rare])) == 1:  # no folds would help
+            what = "no run could learn it and predict it: add samples independent of these, or leave the class out."
+        raise FoldstackError(f"Class {classes[rare]!r} has {few}; {what}")
 
 
-def _check_folds(labels: np.ndarray, fold: np.ndarray, classes: list[str], n_splits: int) -> None:
-    counts = np.zeros((n_splits, len(classes)), np.int64)
-    np.add.at(counts, (fold, labels), 1)
+def _check_folds(training: pd.DataFrame, tied, fold: np.ndarray, classes: list[str], n_splits: int) -> None:
+    labels = training["label"].to_numpy()
+    counts = _class_counts(labels, fold, n_splits)
     if not counts.sum(axis=1).all():
         empty = int((counts.sum(axis=1) == 0).argmax())
         raise FoldstackError(f"Fold {empty} would hold no sample; lower folds.n_splits.")
     alone = np.argwhere((counts == counts.sum(axis=0)) & (counts > 0))
     if alone.size:
         k, label = alone[0]
+        together = len(np.unique(tied[labels == label])) == 1
         raise FoldstackError(
             f"All {counts[k, label]} training samples of class {classes[label]!r} fall into fold {k}, so its run could "
-            "not learn the class; add samples of other groups, or leave the class out."
-        )
-
-
-def _inner_buckets(labels, tied, fold, inner_splits: int, seed: int) -> np.ndarray:
-    """(N,) bucket of each sample: each component, largest first, goes where its class is scarcest.
-
-    Scarcest within its fold and class, then within its class, its fold, and overall; counted in samples. A bucket
-    that is still empty is the scarcest by all four, so none stays empty while there are components.
-    """
-    first, sizes = np.unique(tied, return_index=True, return_counts=True)[1:]
-    shuffled = np.random.default_rng(seed).permutation(len(first))
-    order = shuffled[np.argsort(-sizes[shuffled], kind="stable")]
-    filled: dict[tuple, list[int]] = {}
-    bucket = np.empty(len(first), np.int64)
-    for component in order.tolist():
-        label, k = int(labels[first[component]]), int(fold[first[component]])
-        keys = ((k, label), ("class", label), ("fold", k), ("all",))
-        counts = [filled.setdefault(key, [0] * inner_splits) for key in keys]
-        chosen = min(zip(*counts, range(inner_splits), strict=True))[-1]
-        bucket[component] = chosen
-        for count in counts:
-            count[chosen] += int(sizes[component])
-    return bucket[tied]
-
-
-def _check_inner(fold, inner, n_splits: int, inner_splits: int, n_components: int) -> None:
-    counts = np.zeros((n_splits, inner_splits), np.int64)
-    np.add.at(counts, (fold, inner), 1)
-    k = np.arange(n_splits)
-    aside = counts.sum(axis=0)[k % inner_splits] - counts[k, k % inner_splits]
-    trained = len(fold) - counts.sum(axis=1) - aside
-    if n_components < inner_splits or not aside.all() or not trained.all():
-        raise FoldstackError(
-            f"The {n_components} sets of training samples that must stay together are too few for folds.inner_splits "
-            f"{inner_splits} in {n_splits} folds; lower folds.inner_splits or add samples."
+            "not learn the class; "
+            + (
+                "they must stay together: add samples of other groups, or leave the class out."
+                if together
+                else "put some of them into another fold, or leave the class out."
+            )
         )

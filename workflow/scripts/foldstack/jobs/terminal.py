@@ -4,7 +4,9 @@ Fed by Snakemake's own log records (they carry an `event`), so that it knows wha
 stays whole in its log file. In a terminal the lines renew themselves; elsewhere one line is printed as each run ends.
 """
 
+import contextlib
 import functools
+import json
 import logging
 import sys
 import threading
@@ -20,6 +22,7 @@ from foldstack.jobs import lock
 from foldstack.jobs.progress import read_progress
 from foldstack.runs import RUN_FILES, RUN_RULE, run_folder
 
+FOLDS_RULE = "assign_folds"
 CHECK_RULE = "check_train_fold"  # a run of `leakcheck`, `nested` or `repeated`
 MARKS = {"waiting": ("·", "dim"), "running": ("◐", "cyan"), "done": ("●", "green"), "failed": ("✗", "bold red")}
 QUIET_EVENTS = {"job_info", "job_started", "job_finished", "progress", "shellcmd", "job_error", "group_info"}
@@ -73,7 +76,10 @@ class _View(logging.Handler):
         self.other: dict[int, str] = {}
         self.first_run_at, self.runs_ended = None, 0
         self.guard = threading.RLock()
-        pending = {_run_of(job.wildcards_dict) for job in dag.needrun_jobs() if job.rule.name == RUN_RULE}
+        needed = list(dag.needrun_jobs())
+        pending = {_run_of(job.wildcards_dict) for job in needed if job.rule.name == RUN_RULE}
+        if needed and not any(job.rule.name == FOLDS_RULE for job in needed):
+            self._tell_cautions()  # of folds that stay as they are
         self.runs = {
             (model, seed, fold): "waiting" if (model, seed, fold) in pending else "done"
             for model, seeds in members.items()
@@ -126,6 +132,8 @@ class _View(logging.Handler):
 
     def _set(self, jobid: int, state: str) -> None:
         rule, wildcards = self.jobs.get(jobid, ("", {}))
+        if rule == FOLDS_RULE and state == "done":
+            self._tell_cautions()
         if rule != RUN_RULE:
             if state == "running":
                 self.other[jobid] = " ".join([rule.replace("_", " "), *wildcards.values()])
@@ -142,6 +150,13 @@ class _View(logging.Handler):
         self.runs_ended += 1
         if not self.console.is_terminal:
             self.console.print(f"{self._headline()}   {_name(run)} {state} {self._figures(run)}", soft_wrap=True)
+
+    def _tell_cautions(self) -> None:
+        """What is wrong with the folds, before anything trains on them."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            summary = json.loads((self.results / "folds" / "folds.json").read_text(encoding="utf-8"))
+            for text in summary["cautions"]:
+                self.console.print(Text(f"CAUTION: {text}", style="yellow"), soft_wrap=True)
 
     def _fail(self, record) -> None:
         rule, wildcards = self.jobs.get(record.jobid, (record.rule_name, {}))

@@ -16,7 +16,7 @@ from foldstack.report.figures.style import duration
 from foldstack.report.leaderboard import leaderboard_table
 from foldstack.report.per_class import per_class_table
 from foldstack.report.protocol import protocol_diagram
-from foldstack.report.summary import duplicates_caution
+from foldstack.report.summary import cautions
 from foldstack.report.words import PARTS, format_count
 
 TOPICS = ("simplest", "worth", "members", "prune", "seeds", "calibration")  # metrics.json is sorted by name
@@ -106,7 +106,7 @@ def _verdict(metrics: dict) -> dict:
         "lead": lead,
         "findings": [_with_code(findings[topic]["text"]) for topic in TOPICS if topic in findings],
         "left_out": banner(metrics["left_out"]),
-        "cautions": duplicates_caution(metrics),
+        "cautions": cautions(metrics),
     }
 
 

@@ -7,6 +7,7 @@ import yaml
 from foldstack.evaluation.metric import Metric
 from foldstack.evaluation.metrics import METRICS
 from foldstack.report import page
+from foldstack.report.summary import NO_TEST
 from foldstack.report.words import PARTS, format_count
 
 WEAKEST = 5  # classes that are named
@@ -47,7 +48,8 @@ measured on images from another source than the data described here.
 ## How it was validated
 
 {{ protocol }}
-No run saw the fold that it predicts, no stack the rows that it is scored on, and the test split was used for no choice.
+No run saw the fold that it predicts, no stack the rows that it is scored on
+{%- if test %}, and the test split was used for no choice{% endif %}.
 
 ## Scores
 
@@ -92,8 +94,14 @@ same code, then `make setup` and `.venv/bin/snakemake --cores all --configfile c
 | {{ name }} | `{{ value }}` |
 {% endfor %}
 
+{% if test %}
 The exported file passed its gate: it agrees with the pipeline’s own predictions for {{ gate.samples }} samples within
 {{ "%.1e"|format(gate.pipeline.max_abs_difference) }}, with {{ gate.pipeline.label_flips }} flipped labels.
+{% else %}
+The exported file passed its gate on {{ gate.samples }} training samples: each network agrees with its own out-of-fold
+predictions within {{ "%.1e"|format(gate.pipeline.members_max_abs_difference) }}, and what combines them with the
+pipeline’s own within {{ "%.1e"|format(gate.max_abs_difference) }}, with {{ gate.label_flips }} flipped labels.
+{% endif %}
 """
 
 
@@ -157,6 +165,8 @@ def _cautions(metrics: dict) -> list[str]:
     across = metrics["duplicates"]["train_test"] + metrics["near_duplicates"]["train_test"]
     return [
         *([f"Incomplete: made without {', '.join(out)}, whose runs failed."] if out else []),
+        *metrics["cautions"],
+        *([] if metrics["samples"]["test"] else [NO_TEST]),
         *([f"{across} pairs of equal images stand in training and test: the test scores flatter."] if across else []),
     ]
 

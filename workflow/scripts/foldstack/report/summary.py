@@ -11,6 +11,10 @@ from foldstack.report.words import format_count
 
 WIDTH = 96
 NAME_WIDTH = 22
+NO_TEST = (
+    "No untouched test split: all labelled samples trained, and the cautious figure is the one out of fold. "
+    "`snakemake nested` adds one by whole pipelines that never saw the fold they are scored on."
+)
 
 
 def summary(figures: dict) -> str:
@@ -19,7 +23,7 @@ def summary(figures: dict) -> str:
     warning = banner(figures.get("left_out", []))
     paragraphs = [
         *([_wrapped(warning)] if warning else []),
-        *map(_wrapped, duplicates_caution(figures)),
+        *map(_wrapped, cautions(figures)),
         "Verdict, from out-of-fold (OOF) figures with 95 % intervals over samples:",
         "\n".join(_item(entry["text"]) for entry in figures["findings"].values()),
         f"{counts['train']} training and {counts['test']} test samples, {len(figures['classes'])} classes.",
@@ -39,15 +43,18 @@ def summary(figures: dict) -> str:
     return "\n\n".join(paragraphs) + "\n"
 
 
-def duplicates_caution(figures: dict) -> list[str]:
-    """A warning where test samples have a double among the training samples."""
+def cautions(figures: dict) -> list[str]:
+    """What a reader must know before the scores: of the folds, of a test split that is none or has doubles."""
+    found = [f"CAUTION: {text}" for text in figures["cautions"]]
+    if not figures["samples"]["test"]:
+        found.append(NO_TEST)
     same, near = (figures[key]["train_test"] for key in ("duplicates", "near_duplicates"))
-    if not same + near:
-        return []
-    return [
-        f"CAUTION: {same} pairs of identical and {near} of nearly equal images stand on both sides, one of the two "
-        "in the training, one in the test samples: the test scores flatter. data/duplicates.parquet names them."
-    ]
+    if same + near:
+        found.append(
+            f"CAUTION: {same} pairs of identical and {near} of nearly equal images stand on both sides, one of the two "
+            "in the training, one in the test samples: the test scores flatter. data/duplicates.parquet names them."
+        )
+    return found
 
 
 def _networks(figures: dict) -> str:

@@ -83,9 +83,22 @@ def read_model(name: str, config, **how) -> nn.Module:
 
 def tokens(folder, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each text, cut to what the encoder can read."""
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     longest = read_json(Path(folder) / SETTINGS)["longest"]
-    return tokenizer(list(texts), truncation=True, max_length=longest)["input_ids"]
+    return _tokenizer(folder)(list(texts), truncation=True, max_length=longest)["input_ids"]
+
+
+def with_unknown_words(folder, rows: Sequence[Sequence[int]]) -> list[int]:
+    """Which of the texts, by their tokens, hold a word that the encoder has no token for; they all read alike."""
+    tokenizer = _tokenizer(folder)
+    unknown = tokenizer.unk_token_id
+    others = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id)
+    if unknown is None or unknown in others:  # as CLIP's, whose tokens spell any text
+        return []
+    return [i for i, row in enumerate(rows) if unknown in row]
+
+
+def _tokenizer(folder):
+    return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:

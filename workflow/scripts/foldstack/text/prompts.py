@@ -12,6 +12,8 @@ from foldstack.errors import FoldstackError
 from foldstack.files import atomic
 from foldstack.text.reference import checked
 
+SAME = 1e-9  # 1 less the cosine of two vectors that float32 cannot tell apart
+
 
 def prompts(classes: list[str], templates: list[str], names: dict) -> dict[str, list[str]]:
     """{class: its prompts}: each template with each name of the class in place of `{}`.
@@ -38,6 +40,22 @@ def class_vectors(texts: dict[str, list[str]], vectors: np.ndarray) -> np.ndarra
     rows = [own.mean(axis=0) for own in np.split(np.asarray(vectors, np.float32), ends)]
     lengths = [np.linalg.norm(row) for row in rows]
     return np.stack([row / max(length, 1e-6) for row, length in zip(rows, lengths, strict=True)])
+
+
+def check_distinct(texts: dict[str, list[str]], vectors: np.ndarray) -> None:
+    """Raise FoldstackError where two classes have one vector (C, D): no image could be nearer to one than the other."""
+    vectors, names = np.asarray(vectors, np.float64), list(texts)
+    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    for i in range(1, len(names)):
+        cosines = vectors[:i] @ vectors[i]
+        j = int(cosines.argmax())
+        if cosines[j] > 1 - SAME:
+            raise FoldstackError(
+                f"The text encoder reads the prompts of the classes {names[j]!r} and {names[i]!r} alike, such as "
+                f"{texts[names[j]][0]!r} and {texts[names[i]][0]!r}: it does not know their words, or cuts the "
+                "template before them, or both have one name. Give them other words under text.names, or choose "
+                "another text.encoder."
+            )
 
 
 def write_prompts(path, classes: list[str], vectors: np.ndarray, **tokens: np.ndarray) -> None:

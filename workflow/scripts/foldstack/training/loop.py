@@ -13,6 +13,7 @@ import torch
 from foldstack.errors import FoldstackError
 from foldstack.jobs.tensorboard import EventFile
 from foldstack.models.network import Classifier
+from foldstack.training import batches as batching
 from foldstack.training.checkpoint import Checkpoints, StopSignal
 from foldstack.training.distributed import Group
 from foldstack.training.losses import log_loss
@@ -147,7 +148,8 @@ class Loop:
 
     def _train_step(self, positions: np.ndarray, step: int, rate: float) -> None:
         """One optimizer step, in micro-batches where the config or memory asks for it."""
-        most = -(-len(positions) // (self.state.world_size * self.config["accumulate"]))
+        how = self.config["batch_size"], self.config["accumulate"], self.state.world_size
+        most = batching.part_size(len(positions), *how)
         size = min(most, self.state.micro_batch or most)
         measure = self.state.step % NORM_EVERY == 0
         loss, fitted = self.stepper.step(positions, step, rate, size, measure=measure)
@@ -232,9 +234,10 @@ class Loop:
 
     def _plan(self) -> None:
         """Steps and learning rates follow the number of ranks that the run began with, wherever it goes on."""
-        # Batches of nearly equal size, so that no epoch ends in a batch too small for batch normalisation.
-        batch = self.config["batch_size"] * self.config["accumulate"] * self.state.world_size
-        self.steps_per_epoch = max(1, round(len(self.data.train.ids) / batch))
+        n, begun_on = len(self.data.train.ids), self.state.world_size
+        batching.check_normalisation(str(self.run), self.classifier, n, self.config, begun_on, self.group.size)
+        how = self.config["batch_size"], self.config["accumulate"], begun_on
+        self.steps_per_epoch = batching.steps_per_epoch(n, *how)
         self.rates = self.config | {"lr": peak_rate(self.config, self.state.world_size)}
 
     def _resume(self) -> None:

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from foldstack.models.network import Classifier, head_of
+from foldstack.training import batches as batching
 from foldstack.training.augment import augment, mix, recipe, swap_sides
 from foldstack.training.compiled import compiled
 from foldstack.training.distributed import Group
@@ -129,8 +130,8 @@ class Stepper:
         """
         seed_step(self.seed, self.fold, step, self.group.rank)
         own = self.group.shard(positions)
-        # A rank without a sample takes part with one that counts nothing, since the others wait for its gradients.
-        weight, own = (1, own) if len(own) else (0, positions[:1])
+        # A rank without a sample takes part with two that count nothing, since the others wait for its gradients.
+        weight, own = (1, own) if len(own) else (0, positions[:2])
         images = augment(self.classifier.to_float(self.read(self.train.rows[own])), self.recipe)
         targets = self.targets[torch.from_numpy(own).to(self.device)]
         captions = ()
@@ -141,7 +142,7 @@ class Stepper:
         images, targets = mix(images, targets, self.recipe, len(self.classifier.spec["classes"]))
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        parts = -(-len(own) // size)
+        parts = batching.parts(len(own), size)
         for i, (some, wanted) in enumerate(zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True)):
             with self.group.sync_gradients(self.network, last=i == parts - 1):
                 with self.precision.forward():
