@@ -241,7 +241,7 @@ def test_script_writes_the_contract(tmp_path):
     for seed in (0, 0, 1):
         smk = SimpleNamespace(
             params=SimpleNamespace(
-                config=json.dumps({"folds": config | {"seed": seed}}), get=lambda key, default: default
+                config=json.dumps({"folds": config | {"seed": seed}}), get=lambda key, default=None: default
             ),
             input=SimpleNamespace(
                 samples=tmp_path / "samples.parquet",
