@@ -13,12 +13,14 @@ def data_digest(samples: pd.DataFrame, dataset: dict) -> str:
 
     Args:
         samples: samples.parquet.
-        dataset: dataset.json; its keys `task`, `classes`, `image_size`, `channels` and `fit` count.
+        dataset: dataset.json; its keys `task`, `classes`, `image_size`, `channels`, `fit` and `reading` count.
     """
     columns = ["sample_id", "split", "label", "group", "fold", "caption", "view_hashes"]
     content = samples[columns].astype(object).where(samples[columns].notna(), None)
     content["view_hashes"] = [list(views) for views in content["view_hashes"]]
     described = {key: dataset[key] for key in ("task", "classes", "image_size", "channels", "fit")}
+    if dataset.get("reading"):
+        described["reading"] = dataset["reading"]
     whole = {"dataset": described, "samples": content.to_numpy().tolist()}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 

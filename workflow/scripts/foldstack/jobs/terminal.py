@@ -5,6 +5,7 @@ stays whole in its log file. In a terminal the lines renew themselves; elsewhere
 """
 
 import functools
+import json
 import logging
 import sys
 import threading
@@ -20,6 +21,7 @@ from foldstack.jobs import lock
 from foldstack.jobs.progress import read_progress
 
 RUN_RULE = "train_fold"
+DATA_RULE = "prepare_data"
 CHECK_RULE = "line_train_fold"  # a run of `leakcheck`, `nested` or `repeated`
 MARKS = {"waiting": ("·", "dim"), "running": ("◐", "cyan"), "done": ("●", "green"), "failed": ("✗", "bold red")}
 QUIET_EVENTS = {"job_info", "job_started", "job_finished", "progress", "shellcmd", "job_error", "group_info"}
@@ -132,6 +134,8 @@ class _View(logging.Handler):
                 self.other[jobid] = " ".join([rule.replace("_", " "), *wildcards.values()])
             else:
                 self.other.pop(jobid, None)
+                if rule == DATA_RULE and state == "done":
+                    self._print_intake()
                 if rule == CHECK_RULE and not self.console.is_terminal:
                     self.console.print(f"{self._headline()}   {' '.join(wildcards.values())} {state}", soft_wrap=True)
             return
@@ -143,6 +147,15 @@ class _View(logging.Handler):
         self.runs_ended += 1
         if not self.console.is_terminal:
             self.console.print(f"{self._headline()}   {_name(run)} {state} {self._figures(run)}", soft_wrap=True)
+
+    def _print_intake(self) -> None:
+        """Three lines on what the data stage took."""
+        try:
+            found = json.loads((self.results / "data" / "intake.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return
+        for line in found["lines"]:
+            self.console.print(Text(line), soft_wrap=True)
 
     def _fail(self, record) -> None:
         rule, wildcards = self.jobs.get(record.jobid, (record.rule_name, {}))

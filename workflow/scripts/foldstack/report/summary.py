@@ -17,7 +17,7 @@ def summary(figures: dict) -> str:
     warning = banner(figures.get("left_out", []))
     paragraphs = [
         *([_wrapped(warning)] if warning else []),
-        *map(_wrapped, duplicates_caution(figures)),
+        *map(_wrapped, data_cautions(figures)),
         "Verdict, from out-of-fold (OOF) figures with 95 % intervals over samples:",
         "\n".join(_item(entry["text"]) for entry in figures["findings"].values()),
         f"{counts['train']} training and {counts['test']} test samples, {len(figures['classes'])} classes.",
@@ -37,15 +37,23 @@ def summary(figures: dict) -> str:
     return "\n\n".join(paragraphs) + "\n"
 
 
-def duplicates_caution(figures: dict) -> list[str]:
-    """A warning where test samples have a double among the training samples."""
+def data_cautions(figures: dict) -> list[str]:
+    """Warnings where test samples have a double among the training samples, or an image has two labels."""
+    cautions = []
     same, near = (figures[key]["train_test"] for key in ("duplicates", "near_duplicates"))
-    if not same + near:
-        return []
-    return [
-        f"CAUTION: {same} pairs of identical and {near} of nearly equal images stand on both sides, one of the two "
-        "in the training, one in the test samples: the test scores flatter. data/duplicates.parquet names them."
-    ]
+    if same + near:
+        cautions.append(
+            f"CAUTION: {same} pairs of identical and {near} of nearly equal images stand on both sides, one of the two "
+            "in the training, one in the test samples: the test scores flatter. data/duplicates.parquet names them."
+        )
+    twice = figures["two_labels"]
+    if twice["identical"] + twice["near"]:
+        first = "; ".join(f"{one} and {other}" for one, other in twice["pairs"][:2])
+        cautions.append(
+            f"CAUTION: under two labels are {twice['identical']} identical and {twice['near']} nearly equal images "
+            f"({first}): one label of each is wrong. data/duplicates.png shows them first."
+        )
+    return cautions
 
 
 def human(count: float | None) -> str:
