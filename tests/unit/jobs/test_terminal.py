@@ -1,5 +1,6 @@
-"""What the terminal says at the end."""
+"""What the terminal says of the data, and at the end."""
 
+import json
 from types import SimpleNamespace
 
 from foldstack.jobs import terminal
@@ -16,3 +17,21 @@ def test_the_table_of_successes_and_failures_counts_the_runs_of_each_model(tmp_p
     view.console.print(view.outcome_table())
     rows = [line.replace("|", "│").split("│") for line in capsys.readouterr().err.splitlines() if "we" in line]
     assert [[cell.strip() for cell in row[1:-1]] for row in rows] == [["weak", "0", "1", "1"], ["well", "4", "0", "0"]]
+
+
+def test_what_the_data_stage_took_is_said_when_it_ends(tmp_path, capsys):
+    class Dag(list):
+        def needrun_jobs(self):
+            return []
+
+    view = terminal._View(Dag(), tmp_path, {"weak": [0]}, 2)
+    view.jobs[1] = ("prepare_data", {})
+    view._set(1, "running")
+    view._set(1, "done")
+    assert "Data:" not in capsys.readouterr().err  # an older workflow's results have no account
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "intake.json").write_text(
+        json.dumps({"lines": ["Data: [3 of 4].", "Samples: 3.", "Look at: b."]})
+    )
+    view._set(1, "done")
+    assert capsys.readouterr().err.splitlines() == ["Data: [3 of 4].", "Samples: 3.", "Look at: b."]
