@@ -36,7 +36,7 @@ with stopping_clearly():
     for path in workflow.overwrite_configfiles or workflow.configfiles:
         configuration.check_file(path)
     CONFIG = configuration.resolve(config)
-    SOURCES = {section: sources.digest(CONFIG[section]) for section in ("data", "predict")}
+    SOURCES = {section: sources.digest(CONFIG[section], section) for section in ("data", "predict")}
 
 MEMBERS = configuration.members(CONFIG)
 FOLDS = range(CONFIG["folds"]["n_splits"])
@@ -102,6 +102,11 @@ def content(wildcards):
 def _content(summary, mtime):
     folds = json.loads(summary.read_text())
     return f"data {folds['data_digest']} folds {folds['digest']}"
+
+
+def intake_content(wildcards):
+    """Digest of the account of the data, which may change though the data do not."""
+    return sources.content(Path(prepared("data/intake.json")(wildcards)))
 
 
 def run_files(name, models=None, results=RESULTS):

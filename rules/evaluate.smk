@@ -214,6 +214,7 @@ rule render_report:
         samples=ancient(prepared("data/samples.parquet")),
         pixels=ancient(prepared("data/pixels.npy")),
         dataset=ancient(prepared("data/dataset.json")),
+        intake=ancient(prepared("data/intake.json")),
         folds_summary=ancient(prepared("folds/folds.json")),
         factors="<results>/evaluation/factors.csv" if CONFIG["grid"] else [],
         retrieval="<results>/evaluation/retrieval.csv" if CAPTIONED else [],
@@ -247,5 +248,6 @@ rule render_report:
         config=decisive_slice(),
         members=configuration.canonical(MEMBERS),
         content=content,
+        intake=intake_content,
     script:
         "../workflow/scripts/render_report.py"
