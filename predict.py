@@ -5,8 +5,9 @@
     python predict.py ensemble.onnx test.npz --submission -o submission.csv
     python predict.py ensemble.onnx --self-test
 
-Inputs: folders (all images below), image files, globs, CSV files (column `path`, relative to the file), NPZ files
-(`x`, or `xa` and `xb` for pairs; `id` optional). Files that cannot be read are named and skipped.
+Inputs: folders (all images below), image files, globs, CSV or TSV files (column `path`, relative to the file), NPZ
+files (`x`, or `xa` and `xb` for pairs; `id` optional). Files that cannot be read are named and skipped, files that are
+no images are counted. HEIC files are read where the package pillow-heif is installed.
 """
 
 import argparse
@@ -24,10 +25,43 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
-SUFFIXES = {
-    *(".avif", ".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".qoi", ".tga", ".tif"),
-    *(".tiff", ".webp"),
+try:
+    import pillow_heif
+except ImportError:
+    HEIF = ()
+else:
+    pillow_heif.register_heif_opener()
+    HEIF = ("HEIF",)
+
+# What follows up to `class Model` is what the workflow takes, too (foldstack/data/decode.py and formats/source.py).
+FORMATS = (
+    *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICO", "IM", "JPEG", "JPEG2000", "MSP", "PCX", "PNG", "PPM", "PSD"),
+    *("QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM"),
+    *HEIF,
+)
+Image.init()
+SUFFIXES = {suffix for suffix, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO")}
+UNREAD = {".heic", ".heif", ".hif", ".avif"}  # which a person takes for images, where no reader of them is installed
+LEFT_BY_PROGRAMS = {
+    *("@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler"),
+    *("__macosx", "lost+found", "system volume information"),
 }
+
+
+def walk(folder: Path, passed_over: list, ancestors: frozenset = frozenset()):
+    """Image files below a folder, by name; other files go to `passed_over`. Links are followed, but no loops."""
+    real = os.path.realpath(folder)
+    if real in ancestors:
+        return
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith(".") or entry.name.casefold() in LEFT_BY_PROGRAMS:
+            passed_over.append(entry)
+        elif entry.is_dir():
+            yield from walk(entry, passed_over, ancestors | {real})
+        elif entry.suffix.lower() in SUFFIXES:
+            yield entry
+        else:
+            passed_over.append(entry)
 
 
 class Model:
@@ -61,15 +95,25 @@ class Model:
         found = self.run(pixels.reshape(golden["shape"]))["probabilities"]
         return float(np.abs(found - np.array(golden["probabilities"])).max())
 
+    @property
+    def reading(self) -> dict:
+        """How files are read: the bits of 16-bit grey, and the pages of stacks."""
+        return {"bits": 16, "pages": "first"} | self.metadata.get("reading", {})
+
     def read(self, path) -> np.ndarray:
         """An image file; from its bytes, since Pillow turns some TIFF files twice when it is given a path."""
-        with Image.open(io.BytesIO(Path(path).read_bytes())) as image:
+        with Image.open(io.BytesIO(Path(path).read_bytes()), formats=FORMATS) as image:
+            if self.reading["pages"] == "rgb":
+                image = pages_as_channels(image, self.reading["bits"])
+            elif self.reading["bits"] < 16 and not image.mode.startswith("I") and ";16" in str(image.tile):
+                raise ValueError("16-bit colour, of which 8 bits are read")
             return self.pixels(image)
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """An image of any kind and size to uint8 (H, W, C) of the stored size, as in training."""
         ImageOps.exif_transpose(image, in_place=True)
-        image = fit(to_mode(image, self.metadata["channels"]), self.metadata["image_size"], self.metadata["fit"])
+        image = to_mode(image, self.metadata["channels"], self.reading["bits"])
+        image = fit(image, self.metadata["image_size"], self.metadata["fit"])
         return np.asarray(image, np.uint8).reshape(*self.metadata["image_size"], self.metadata["channels"])
 
     def view(self, array: np.ndarray) -> np.ndarray:
@@ -79,15 +123,24 @@ class Model:
         return self.pixels(Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array))
 
 
-def to_mode(image: Image.Image, channels: int) -> Image.Image:
-    """To grey or RGB; transparent pixels are seen on white, 16-bit grey is scaled by its full range."""
+def pages_as_channels(image: Image.Image, bits: int) -> Image.Image:
+    """Pages 1 to 3, in grey, as red, green and blue."""
+    pages = []
+    for number in range(3):
+        image.seek(number)  # EOFError where there are fewer
+        pages.append(to_mode(ImageOps.exif_transpose(image.copy()), 1, bits))
+    return Image.merge("RGB", pages)
+
+
+def to_mode(image: Image.Image, channels: int, bits: int) -> Image.Image:
+    """To grey or RGB; transparent pixels are seen on white, 16-bit grey is scaled by the full range of its bits."""
     if image.mode == "F":
         raise ValueError("floating-point pixels, whose range is unknown")
     if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("32-bit pixels outside 0 to 65535")
-        image = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+        values, limit = np.asarray(image).astype(np.int64), 2**bits - 1
+        if values.min() < 0 or values.max() > limit:
+            raise ValueError(f"pixels outside 0 to {limit}")
+        image = Image.fromarray(((values * 255 + limit // 2) // limit).astype(np.uint8))
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
@@ -122,7 +175,7 @@ def resize(image: Image.Image, size: tuple, box: tuple) -> Image.Image:
     return across.resize(size, Image.Resampling.BICUBIC, (0, box[1], size[0], box[3]))
 
 
-def samples(inputs: list, pairs: bool):
+def samples(inputs: list, pairs: bool, passed_over: list):
     """(id, source) of every sample; a source is a path, or a list of decoded views."""
     for given in inputs:
         paths = [given] if os.path.exists(given) else sorted(glob.glob(given, recursive=True))
@@ -134,16 +187,34 @@ def samples(inputs: list, pairs: bool):
             elif pairs:
                 sys.exit(f"{path}: this model compares two images; give an NPZ file with xa and xb.")
             elif path.is_dir():
-                found = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-                yield from ((file.relative_to(path).as_posix(), file) for file in sorted(found))
-            elif path.suffix == ".csv":
-                with open(path, newline="", encoding="utf-8-sig") as stream:
-                    rows = csv.DictReader(stream)
-                    if "path" not in (rows.fieldnames or []):
-                        sys.exit(f"{path} has no column 'path'.")
-                    yield from ((row["path"], path.parent / row["path"]) for row in rows)
+                yield from ((file.relative_to(path).as_posix(), file) for file in walk(path, passed_over))
+            elif path.suffix in (".csv", ".tsv"):
+                yield from table_samples(path)
             else:
                 yield path.as_posix(), path
+
+
+def table_samples(path: Path):
+    """Rows of a table with a column `path`; delimiter and encoding are read off it, `\\` is read as a separator."""
+    content = path.read_bytes()
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        sys.exit(f"{path} is neither UTF-8 nor UTF-16; save it as one of them.")
+    for delimiter in ",;\t|":
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        names = [name.strip() for name in next(rows, [])]
+        if "path" in names:
+            break
+    else:
+        sys.exit(f"{path} has no column 'path'.")
+    place = names.index("path")
+    for row in rows:
+        if len(row) > place and row[place].strip():
+            name = row[place]
+            name = name if (path.parent / name).exists() else name.strip().replace("\\", "/")
+            yield name, path.parent / name
 
 
 def npz_samples(path: Path, pairs: bool):
@@ -156,10 +227,10 @@ def npz_samples(path: Path, pairs: bool):
     yield from ((str(name), list(sample)) for name, *sample in zip(ids, *views, strict=True))
 
 
-def batches(model: Model, inputs: list, size: int, skipped: list):
+def batches(model: Model, inputs: list, size: int, skipped: list, passed_over: list):
     """(ids, pixels) of up to `size` samples each; what cannot be read goes to `skipped`."""
     ids, stack = [], []
-    for name, source in samples(inputs, model.pairs):
+    for name, source in samples(inputs, model.pairs, passed_over):
         try:
             if isinstance(source, list):
                 views = [model.view(array) for array in source]
@@ -195,13 +266,13 @@ def row(name: str, values: np.ndarray, label: str, classes: list, arguments) -> 
     return [name, label, f"{values.max():.7g}", *more, *(f"{value:.7g}" for value in values)]
 
 
-def label_all(model: Model, arguments, path: str, skipped: list) -> int:
+def label_all(model: Model, arguments, path: str, skipped: list, passed_over: list) -> int:
     """Write the table; returns the number of its rows."""
     done = 0
     with open(path, "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header(model.classes, min(arguments.top_k, len(model.classes)), arguments.submission))
-        for ids, pixels in batches(model, arguments.inputs, arguments.batch, skipped):
+        for ids, pixels in batches(model, arguments.inputs, arguments.batch, skipped, passed_over):
             outputs = model.run(pixels)
             for name, values, label in zip(ids, outputs["probabilities"], outputs["class_name"], strict=True):
                 writer.writerow(row(name, values, label, model.classes, arguments))
@@ -209,6 +280,12 @@ def label_all(model: Model, arguments, path: str, skipped: list) -> int:
             if sys.stderr.isatty():
                 print(f"\r{done} labelled", end="", file=sys.stderr, flush=True)
     return done
+
+
+def counted(paths: list) -> str:
+    """ ".txt 3, hidden 1"."""
+    kinds = ["hidden" if path.name.startswith(".") else path.suffix.lower() or "none" for path in paths]
+    return ", ".join(f"{kind} {kinds.count(kind)}" for kind in sorted(set(kinds)))
 
 
 def main() -> int:
@@ -236,9 +313,10 @@ def main() -> int:
     if not arguments.inputs:
         parser.error("give images to label")
     skipped: list = []
+    passed_over: list = []
     part = f"{arguments.output}.part"
     try:
-        done = label_all(model, arguments, part, skipped)
+        done = label_all(model, arguments, part, skipped, passed_over)
         if done:
             os.replace(part, arguments.output)
     except OSError as error:
@@ -249,6 +327,10 @@ def main() -> int:
     print(file=sys.stderr)
     for name, reason in skipped:
         print(f"skipped {name}: {reason}", file=sys.stderr)
+    if passed_over:
+        print(f"passed over, by suffix: {counted(passed_over)}", file=sys.stderr)
+    if any(path.suffix.lower() in UNREAD for path in passed_over):
+        print("HEIC and AVIF need a newer Pillow or pillow-heif: pip install -U pillow pillow-heif", file=sys.stderr)
     if not done:
         print("Nothing could be read, so nothing was written.", file=sys.stderr)
         return 1

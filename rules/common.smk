@@ -36,7 +36,7 @@ with exit_with_message():
     for path in workflow.overwrite_configfiles or workflow.configfiles:
         configuration.check_file(path)
     CONFIG = configuration.resolve(config)
-    SOURCES = {section: sources.digest(CONFIG[section]) for section in ("data", "predict")}
+    SOURCES = {section: sources.digest(CONFIG[section], section) for section in ("data", "predict")}
 
 MEMBERS = configuration.members(CONFIG)
 FOLDS = range(CONFIG["folds"]["n_splits"])
@@ -46,6 +46,7 @@ PREPARED = {
     "pixels": "data/pixels.npy",
     "dataset": "data/dataset.json",
     "duplicates": "data/duplicates.parquet",
+    "intake": "data/intake.json",
     "folds": "folds/folds.parquet",
     "folds_summary": "folds/folds.json",
 }
@@ -107,6 +108,11 @@ def content(wildcards):
 def _content(summary, mtime):
     folds = json.loads(summary.read_text())
     return f"data {folds['data_digest']} folds {folds['digest']}"
+
+
+def intake_content(wildcards):
+    """Digest of the account of the data, which may change though the data do not."""
+    return sources.content(Path(prepared("intake")(wildcards)))
 
 
 def run_files(name, models=None, results="<results>"):

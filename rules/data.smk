@@ -2,7 +2,7 @@
 
 INPUTS   the images named by `data.path`
 OUTPUTS  data/samples.parquet, data/pixels.npy, data/dataset.json, data/duplicates.parquet,
-         data/quarantine.csv; three pictures of them
+         data/quarantine.csv, data/intake.json; three pictures of them
 """
 
 
@@ -14,6 +14,7 @@ rule prepare_data:
         dataset="<results>/data/dataset.json",
         duplicates="<results>/data/duplicates.parquet",
         quarantine="<results>/data/quarantine.csv",
+        intake="<results>/data/intake.json",
     log:
         "<results>/logs/prepare_data.log",
     benchmark:

@@ -1,7 +1,7 @@
 """Predictions on new data, from the exported file alone.
 
 INPUTS   export/ensemble.onnx, the images named by `predict.path`
-OUTPUTS  predictions/predictions.csv, predictions/quarantine.csv
+OUTPUTS  predictions/predictions.csv, predictions/quarantine.csv, predictions/intake.json
 """
 
 
@@ -21,6 +21,7 @@ rule predict_new:
     output:
         predictions="<results>/predictions/predictions.csv",
         quarantine="<results>/predictions/quarantine.csv",
+        intake="<results>/predictions/intake.json",
     log:
         "<results>/logs/predict_new.log",
     benchmark:

@@ -29,8 +29,8 @@ rule make_variant:
         metrics="<results>/evaluation/metrics.json",
         oof=member_files("oof"),
         test=member_files("test"),
-        student=lambda wildcards: (
-            f"<results>/student/fold{NO_HELD_OUT_FOLD}/run.json" if wildcards.variant == "student" else []
+        student=lambda wildcards: expand(
+            "<results>/student/fold{fold}/run.json", fold=[NO_HELD_OUT_FOLD] if wildcards.variant == "student" else []
         ),
     output:
         onnx=temp("<results>/work/variants/{variant}.onnx"),

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from data_config import DATA
 from fake_runs import STACK, run_script
 from PIL import Image
 
@@ -27,10 +28,6 @@ ARCHITECTURES = {
     "pair": ("siamese", {"width": 4, "features": 8}),
     "resnet": ("test_resnet", {}),
 }
-DATA = {
-    "test_fraction": 0.2, "image_size": None, "channels": "auto", "fit": "crop", "max_quarantined": 0.05,
-    "near_duplicates": 0.1, "seed": 0, "store": "auto", "store_share": 0.5,
-}  # fmt: skip
 SCORES = {"oof": {"accuracy": 0.5, "accuracy_low": 0.4, "confusion": [[1]]}, "test": {"accuracy": 0.4}}
 FOLDS = {"strategy": "stratified", "n_splits": 2, "inner_splits": 3, "seed": 0}
 
@@ -109,7 +106,7 @@ def experiment(root, size=(12, 12), **data):
     given = {"samples": paths.samples, "pixels": paths.pixels, "dataset": paths.dataset}
     duplicates = root / "data" / "duplicates.parquet"
     config = DATA | {"format": "imagefolder", "path": str(paths.images), "test_path": None} | data
-    prepare(config, quarantine=paths.quarantine, pairs=duplicates, **given)
+    prepare(config, quarantine=paths.quarantine, pairs=duplicates, intake=root / "data" / "intake.json", **given)
     given |= {"duplicates": duplicates}
     paths.folds, paths.folds_summary = root / "folds" / "folds.parquet", root / "folds" / "folds.json"
     out = {"folds": paths.folds, "summary": paths.folds_summary}

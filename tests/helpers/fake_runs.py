@@ -72,6 +72,7 @@ def experiment(root, n_train=120, n_test=30, n_splits=3, selection="inner", stre
     tables.write_duplicates(duplicates(), data / "duplicates.parquet")
     dataset = {"task": "images", "classes": CLASSES, "image_size": [8, 8], "channels": 1, "fit": "crop"}
     dataset |= {"duplicates": {"train": 0, "train_test": 0}, "near_duplicates": {"train": 0, "train_test": 0}}
+    dataset |= {"two_labels": {"identical": 0, "near": 0, "pairs": []}}
     dataset |= {"digest": digest.data_digest(samples, dataset)}
     write_json(data / "dataset.json", dataset)
     summary = {"n_splits": n_splits, "inner_splits": 4, "data_digest": dataset["digest"]}

@@ -23,7 +23,9 @@ import pandas as pd
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT / "tests" / "helpers")]
+
+from data_config import section  # noqa: E402
 
 from foldstack import tables  # noqa: E402
 from foldstack.config import resolve  # noqa: E402
@@ -35,17 +37,7 @@ from foldstack.reruns import sources  # noqa: E402
 
 SEED = 0
 TIME_LIMIT = 20  # seconds for one input
-DATA = {
-    "test_path": None,
-    "test_fraction": 0.3,
-    "image_size": None,
-    "channels": "auto",
-    "fit": "crop",
-    "near_duplicates": 0.1,
-    "store": "auto",
-    "store_share": 0.5,
-    "seed": 0,
-}
+DATA = section("data", test_fraction=0.3)
 NAMES = [
     "a b",
     "it's",
@@ -140,7 +132,7 @@ def whole_stage(rng: random.Random, folder: Path) -> str:
             total += 1
     data = DATA | {"format": "imagefolder", "path": str(folder / "in"), "max_quarantined": 0.6}
     sources.digest(data)
-    out = {name: folder / name for name in ("samples", "pixels", "dataset", "quarantine", "pairs")}
+    out = {name: folder / name for name in ("samples", "pixels", "dataset", "quarantine", "pairs", "intake")}
     summary = prepare.prepare(data, **out)
     samples, left_out = tables.read_samples(out["samples"]), pd.read_csv(out["quarantine"])
     pixels = np.load(out["pixels"], allow_pickle=False)
@@ -203,8 +195,8 @@ def csv_bytes(rng: random.Random, folder: Path) -> str:
     frame = pd.DataFrame(rows, columns=["path", "label", "group", "split", "caption", "fold"])
     content = frame.to_csv(index=False).encode(rng.choice(["utf-8", "utf-8-sig", "utf-16", "latin-1"]), "replace")
     (folder / "a.csv").write_bytes(mutated(content, rng))
-    section = {"path": str(folder / "a.csv"), "format": "csv"}
-    sources.digest(section)
+    (folder / rows[0][0]).touch()
+    sources.digest(DATA | {"path": str(folder / "a.csv"), "format": "csv"})
     source = csv_table.read(folder / "a.csv")
     assert set(source.rows["split"]) <= {"train", "test"}
     assert not any(".." in Path(name).parts for name in source.rows["sample_id"])

@@ -32,7 +32,8 @@ def main(smk):
         )
         found = evaluate.Evaluation(rows, members, records, stack, config["evaluation"])
         board, figures = found.leaderboard(), found.by_name()
-        figures |= {"proof": made_from, **{key: dataset[key] for key in ("duplicates", "near_duplicates")}}
+        figures |= {"proof": made_from}
+        figures |= {key: dataset[key] for key in ("duplicates", "near_duplicates", "two_labels")}
         figures |= {"left_out": quorum.described(left_out, smk.input.runs)}
         figures |= {"cautions": read_json(smk.input.folds_summary)["cautions"]}
 

@@ -3,7 +3,7 @@
 import json
 
 from foldstack.errors import FoldstackError
-from foldstack.files import write_csv
+from foldstack.files import write_csv, write_json
 from foldstack.jobs.job import job
 
 
@@ -16,10 +16,11 @@ def main(smk):
         if config["path"] is None:
             raise FoldstackError("predict.path is not set: name the folder or file with the new data in the config.")
         ensemble = Ensemble(smk.input.onnx)
-        ids, pixels, quarantined = read_unlabelled(config["format"], config["path"], **ensemble.pixel_format)
+        ids, pixels, quarantined, account = read_unlabelled(config, **ensemble.pixel_format)
         write_csv(smk.output.predictions, ensemble.predict(ids, pixels), float_format="%.7g")
         write_csv(smk.output.quarantine, quarantined)
-        print(f"{len(ids)} samples labelled, {len(quarantined)} quarantined")
+        write_json(smk.output.intake, account)
+        print(*account["lines"], sep="\n")
 
 
 if __name__ == "__main__":

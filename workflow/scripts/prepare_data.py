@@ -17,6 +17,7 @@ def main(smk):
             dataset=out.dataset,
             quarantine=out.quarantine,
             pairs=out.duplicates,
+            intake=out.intake,
             threads=smk.threads,
         )
 

@@ -37,6 +37,7 @@ def main(smk):
             samples=samples,
             pixels=open_pixels(smk.input.pixels),
             dataset=dataset,
+            intake=read_json(smk.input.intake),
             folds=read_json(smk.input.folds_summary),
             runs=[read_json(path) for path in quorum.whole_members(smk.input.runs)],
             config=json.loads(smk.params.config),

@@ -2,6 +2,9 @@
 
 import io
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from foldstack.data import decode as module
-from foldstack.data.decode import Geometry, UndecodableError, convert, decode, probe
+from foldstack.data.decode import Geometry, Seen, UndecodableError, convert, decode, probe
 
 RGB = Geometry(8, 8, 3, "crop")
 GREY = Geometry(8, 8, 1, "crop")
@@ -181,3 +184,47 @@ def test_mutated_bytes_give_the_right_shape_or_a_reason(content, changes, end, f
     else:
         assert outcome.shape == (5, 6, channels)
         assert outcome.dtype == np.uint8
+
+
+def test_the_decoder_imports_nothing_of_the_library():
+    """Runs that read encoded files load it by name: what it imported would be missing in their recorded code."""
+    code = (
+        "import sys, foldstack.data.decode; print(sorted(name for name in sys.modules if name.startswith('foldstack')))"
+    )
+    scripts = Path(module.__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=scripts, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['foldstack', 'foldstack.data', 'foldstack.data.decode']"
+
+
+def test_values_of_fewer_bits_are_scaled_by_their_own_range():
+    values = np.array([[0, 4095], [2048, 1]], np.uint16)
+    seen = Seen()
+    twelve = Geometry(2, 2, 1, "crop", bits=12)
+    assert decode(encoded(Image.fromarray(values)), twelve, seen)[..., 0].tolist() == [[0, 255], [128, 0]]
+    assert seen == Seen(top=4095)
+    with pytest.raises(UndecodableError, match=r"4096, does not fit into the 12 bits"):
+        decode(encoded(Image.fromarray(values + 1)), twelve)
+
+
+def test_pages_are_counted_or_become_channels():
+    pages = [Image.fromarray(page) for page in noise(4, 8, 8)]
+    content = encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    seen = Seen()
+    assert np.array_equal(decode(content, GREY, seen)[..., 0], noise(4, 8, 8)[0])
+    assert seen == Seen(pages=4)
+    rgb = Geometry(8, 8, 3, "crop", pages="rgb")
+    assert np.array_equal(decode(content, rgb), np.moveaxis(noise(4, 8, 8)[:3], 0, -1))
+    for short, words in ((pages[:2], "has 2 pages"), ([*pages[:2], pages[2].resize((4, 4))], "several sizes")):
+        content = encoded(short[0], "TIFF", save_all=True, append_images=short[1:])
+        with pytest.raises(UndecodableError, match=words):
+            decode(content, rgb)
+    with pytest.raises(ValueError, match="unknown geometry"):
+        Geometry(8, 8, 3, "crop", pages="last")
+
+
+def test_pages_that_are_broken_do_not_spoil_the_first():
+    pages = [Image.fromarray(page) for page in noise(3, 8, 8)]
+    content = bytearray(encoded(pages[0], "GIF", save_all=True, append_images=pages[1:]))
+    whole = decode(bytes(content), GREY)
+    content[-40:] = b"\xff" * 40
+    assert np.array_equal(decode(bytes(content), GREY), whole)

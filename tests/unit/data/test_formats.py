@@ -66,7 +66,7 @@ def test_imagefolder_name_that_is_no_text_is_refused_not_fatal(tmp_path):
     picture(tmp_path / "a" / "2.png")
     source = imagefolder.read(tmp_path)
     assert list(splits(source)) == ["a/2.png"]
-    assert source.refused == [("a/\\udcff.png", "the file's name is not valid UTF-8")]
+    assert source.intake.refused == [("a/\\udcff.png", "the file's name is not valid UTF-8")]
 
 
 @pytest.mark.parametrize(
@@ -278,3 +278,68 @@ def test_digit_pairs_say_which_is_larger_and_share_images_within_a_group_only():
     assert source.rows["label"].value_counts().nunique() == 1  # both orders of every pair
     assert digits.read_pairs(seed=3).rows.equals(source.rows)
     assert not digits.read_pairs(seed=4).rows.equals(source.rows)
+
+
+def medmnist(path, **more):
+    x = np.random.default_rng(0).integers(0, 256, (12, 4, 4), dtype=np.uint8)
+    y = (np.arange(12) % 3)[:, None]
+    arrays = {"train_images": x[:6], "train_labels": y[:6], "val_images": x[6:9], "val_labels": y[6:9]}
+    arrays |= {"test_images": x[9:], "test_labels": y[9:]}
+    np.savez(path, **{key: value for key, value in (arrays | more).items() if value is not None})
+    return x
+
+
+def test_npz_as_medmnist_writes_it(tmp_path):
+    x = medmnist(tmp_path / "blood.npz", extra=[1])
+    source = npz.read(tmp_path / "blood.npz", task="images")
+    assert source.test_given
+    assert source.rows["split"].tolist() == ["train"] * 9 + ["test"] * 3
+    assert source.rows["label"].tolist() == list("012") * 4
+    assert source.rows["sample_id"].tolist()[6] == "val/000000"
+    assert np.array_equal(np.stack(source.items)[:, 0, ..., 0], x)
+    assert source.intake.unused == ["extra"]
+    with pytest.raises(FoldstackError, match=r"test_path is set too"):
+        npz.read(tmp_path / "blood.npz", tmp_path / "blood.npz", task="images")
+
+
+def test_npz_of_medmnist_with_several_labels_or_without(tmp_path):
+    medmnist(tmp_path / "chest.npz", train_labels=np.zeros((6, 14), int))
+    with pytest.raises(FoldstackError, match=r"key 'y' has shape \(6, 14\)"):
+        npz.read(tmp_path / "chest.npz", task="images")
+    medmnist(tmp_path / "blood.npz", test_labels=None)
+    source = npz.read(tmp_path / "blood.npz", task="images")
+    assert not source.test_given
+    assert len(source.intake.passed_over) == 3
+    assert "3 images in test_images without labels" in source.intake.notes[0]
+
+
+def test_npz_keys_of_other_names_are_named_in_the_config(tmp_path):
+    np.savez(tmp_path / "a.npz", data=X, target=[0, 1], groups=["g", "h "], more=[1])
+    with pytest.raises(FoldstackError, match=r"no key 'x'.*data\.columns: \{x: data\}"):
+        npz.read(tmp_path / "a.npz", task="images")
+    given = {"x": "data", "y": "target", "group": "groups"}
+    source = npz.read(tmp_path / "a.npz", task="images", given=given)
+    assert source.rows["group"].tolist() == ["g", "h"]
+    assert source.intake.columns == given
+    assert source.intake.unused == ["more"]
+    with pytest.raises(FoldstackError, match="did you mean 'group'"):
+        npz.read(tmp_path / "a.npz", task="images", given={"x": "data", "y": "target"})
+    with pytest.raises(FoldstackError, match=r"no labels.*predict\.path"):
+        npz.read(tmp_path / "a.npz", task="images", given={"x": "data", "group": None})
+
+
+def test_csv_groups_and_splits_with_blanks_are_the_same_groups(tmp_path):
+    (tmp_path / "x.csv").write_text("path,label,group,split\na.png,a,p1, train\nb.png,b,p1 ,train\n")
+    rows = csv_table.read(tmp_path / "x.csv").rows
+    assert rows["group"].tolist() == ["p1", "p1"]
+    assert rows["split"].tolist() == ["train", "train"]
+
+
+def test_csv_of_a_folder_elsewhere(tmp_path):
+    picture(tmp_path / "data" / "deep" / "1.png")
+    (tmp_path / "x.csv").write_text(f"path,label\ndeep/1.png,a\n{tmp_path}/data/deep/2.png,b\n")
+    source = csv_table.read(tmp_path / "x.csv", images=tmp_path / "data")
+    assert source.rows["sample_id"].tolist() == ["deep/1.png", "deep/2.png"]
+    assert source.items[0] == tmp_path / "data" / "deep" / "1.png"
+    with pytest.raises(FoldstackError, match=r"row 2: .*relative path"):
+        csv_table.read(tmp_path / "x.csv", images=tmp_path / "elsewhere")

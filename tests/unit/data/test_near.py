@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from data_config import DATA
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_digits
@@ -15,9 +16,6 @@ from foldstack.data.ties import components, links
 from foldstack.errors import FoldstackError
 from foldstack.folds.assign import assign
 from foldstack.report.figures.duplicates import draw_duplicates
-
-DATA = {"test_fraction": 0.2, "image_size": None, "channels": "auto", "fit": "crop", "max_quarantined": 0.05}
-DATA |= {"store": "auto", "store_share": 0.5}
 
 
 def photos(count, size=64, channels=3):
@@ -87,12 +85,9 @@ def test_a_threshold_that_takes_all_for_equal_is_refused():
 
 def prepared(folder, **config):
     names = {"samples": "samples.parquet", "pixels": "pixels.npy", "dataset": "dataset.json"}
-    names |= {"quarantine": "quarantine.csv", "pairs": "duplicates.parquet"}
+    names |= {"quarantine": "quarantine.csv", "pairs": "duplicates.parquet", "intake": "intake.json"}
     out = {key: folder / "out" / name for key, name in names.items()}
-    summary = prepare(
-        DATA | {"near_duplicates": 0.1, "seed": 0, "format": "npz", "path": str(folder), "test_path": None} | config,
-        **out,
-    )
+    summary = prepare(DATA | {"format": "npz", "path": str(folder)} | config, **out)
     return summary, tables.read_samples(out["samples"]), tables.read_duplicates(out["pairs"])
 
 
@@ -174,3 +169,15 @@ def test_many_identical_samples_give_few_rows(tmp_path):
     summary, _, pairs = prepared(tmp_path)
     assert summary["duplicates"]["train"] + summary["duplicates"]["train_test"] == 45
     assert len(pairs) == 9
+
+
+def test_a_copy_that_is_merely_brighter_counts_as_nearly_equal(tmp_path):
+    """Its distance is 0, since brightness is evened out, but its pixels are others."""
+    x = photos(8, size=16) // 2
+    np.savez(tmp_path / "train.npz", x=x, y=np.arange(8) % 2)
+    np.savez(tmp_path / "test.npz", x=x[:1] + 20, y=[1])
+    summary, _, pairs = prepared(tmp_path)
+    assert pairs["distance"].tolist() == [0]
+    assert summary["near_duplicates"] == {"train": 0, "train_test": 1}
+    assert summary["duplicates"] == {"train": 0, "train_test": 0}
+    assert summary["two_labels"] == {"identical": 0, "near": 1, "pairs": [["test/000000", "train/000000"]]}

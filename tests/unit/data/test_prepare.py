@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from data_config import section
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,26 +21,14 @@ from foldstack.data.testsplit import cut
 from foldstack.data.ties import components
 from foldstack.errors import FoldstackError
 
-DEFAULTS = {
-    "format": "npz",
-    "path": None,
-    "test_path": None,
-    "test_fraction": 0.2,
-    "image_size": None,
-    "channels": "auto",
-    "fit": "crop",
-    "store": "auto",
-    "store_share": 0.5,
-    "max_quarantined": 0.05,
-    "near_duplicates": 0.1,
-    "seed": 0,
-}
+DEFAULTS = section("data", format="npz")
 FILES = {
     "samples": "samples.parquet",
     "pixels": "pixels.npy",
     "dataset": "dataset.json",
     "quarantine": "quarantine.csv",
     "pairs": "duplicates.parquet",
+    "intake": "intake.json",
 }
 
 
@@ -123,7 +112,7 @@ def test_a_file_that_decodes_to_something_else_is_refused(tmp_path):
     run(tmp_path / "out", format="imagefolder", path=root, store="encoded")
     path = tmp_path / "out" / "pixels.npy"
     content = path.read_bytes()
-    path.write_bytes(content[:-45] + bytes([content[-45] ^ 1]) + content[-44:])  # the last row's hash
+    path.write_bytes(content[:-57] + bytes([content[-57] ^ 1]) + content[-56:])  # the last row's hash
     pixels = open_pixels(path)
     assert len(pixels[:19]) == 19
     with pytest.raises(FoldstackError, match="row 19: the image decodes to other pixels"):
@@ -266,7 +255,7 @@ def test_duplicates_are_counted_and_tied_by_the_cut(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"y": [0, 0, 0, 0]}, "1 classes"),
+        ({"y": [0, 0, 0, 0]}, "gives 1 class "),
         ({"y": [0, 1, 0, 1], "id": ["a", "b", "a", "c"]}, "Sample id 'a' occurs more than once"),
         ({"y": [0, 1, 0, 1], "group": ["a"] * 4}, "No test split of 0.2"),
     ],

@@ -13,13 +13,16 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
+from data_config import section
 from fake_runs import run_script
 from PIL import Image
 
 import predict_new
 import render_browser_page
 from foldstack import tables
+from foldstack.data import decode as decode_module
 from foldstack.data.decode import Geometry, convert, decode
+from foldstack.data.formats import source
 from foldstack.errors import FoldstackError
 from foldstack.export import browser
 from foldstack.export.predict import Ensemble
@@ -47,9 +50,10 @@ def tool():
 def rule(original, root, format, path):
     """Run the rule; returns the tables as written."""
     out = {name: root / f"{name}.csv" for name in ("predictions", "quarantine")}
-    config = {"predict": {"format": format, "path": None if path is None else str(path)}}
+    out["intake"] = root / "intake.json"
+    config = {"predict": section("predict", format=format, path=None if path is None else str(path))}
     run_script(predict_new.main, root, "predict_new", {"onnx": original.ensemble}, out, config=config)
-    return [pd.read_csv(path, dtype={"sample_id": str, "label": str}) for path in out.values()]
+    return [pd.read_csv(path, dtype={"sample_id": str, "label": str}) for path in list(out.values())[:2]]
 
 
 def command(tool, monkeypatch, *arguments):
@@ -91,7 +95,8 @@ def test_the_command_writes_the_same_bytes_as_the_rule(original, tool, tmp_path,
     found, expected = (pd.read_csv(tmp_path / name) for name in ("mine.csv", "predictions.csv"))
     assert found[COLUMNS[:2]].equals(expected[COLUMNS[:2]])
     np.testing.assert_allclose(found[COLUMNS[2:]], expected[COLUMNS[2:]], atol=1e-6)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "mine.csv", "predictions.csv", "quarantine.csv"]
+    written = ["intake.json", "logs", "mine.csv", "predictions.csv", "quarantine.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == written
 
 
 def test_an_npz_of_the_test_pixels_gets_the_pipelines_predictions(original, tool, tmp_path, monkeypatch):
@@ -150,6 +155,53 @@ def test_globs_csv_top_k_thresholds_and_submissions(original, tool, tmp_path, mo
     assert {label for _, label in wanted} > {""}
 
 
+def odd_folder(root):
+    """New images as they lie on real disks."""
+    names = ["a.png", "b.jpg", "chrome.jfif", "scan.j2k", "icon.ico", ".ipynb_checkpoints/a.png", "@eaDir/a.png/t.jpg"]
+    for number, name in enumerate([*names, "deep/er/c.webp", "#recycle/d.png", "Thumbs/e.PNG"]):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        form = {"jfif": "JPEG", "j2k": "JPEG2000"}.get(name.rpartition(".")[2])
+        Image.fromarray(fake_nets.random_pixels(1, (12, 12, 3), seed=number)[0]).save(root / name, form)
+    (root / "._a.png").write_bytes(b"\0\5\x16\7" + bytes(200))
+    (root / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(200))
+    (root / "notes.txt").write_text("no image")
+    (root.parent / "other").mkdir()
+    Image.new("RGB", (12, 12), "red").save(root.parent / "other" / "f.png")
+    (root / "linked").symlink_to(root.parent / "other", target_is_directory=True)
+    (root / "deep" / "loop").symlink_to(root, target_is_directory=True)
+    return root
+
+
+def test_the_command_takes_the_files_that_the_workflow_takes(original, tool, tmp_path, monkeypatch, capsys):
+    root = odd_folder(tmp_path / "new")
+    assert tool.SUFFIXES == decode_module.SUFFIXES
+    assert tool.FORMATS == decode_module.FORMATS
+    assert tool.LEFT_BY_PROGRAMS == source.LEFT_BY_PROGRAMS
+    assert list(tool.walk(root, [])) == list(source.walk(root))
+    predictions, quarantine = rule(original, tmp_path, "imagefolder", root)
+    assert quarantine["source"].tolist() == ["IMG_1.HEIC"]
+    capsys.readouterr()
+    assert command(tool, monkeypatch, original.ensemble, root, "-o", tmp_path / "mine.csv") == 0
+    assert sorted(pd.read_csv(tmp_path / "mine.csv")["sample_id"]) == predictions["sample_id"].tolist()
+    said = capsys.readouterr().err
+    assert "passed over, by suffix: .heic 1, .txt 1, hidden 2, none 2" in said
+    assert "pip install -U pillow pillow-heif" in said
+
+
+@pytest.mark.parametrize(("delimiter", "encoding"), [(",", "utf-8"), (";", "utf-8-sig"), ("\t", "utf-16")])
+def test_the_command_reads_the_tables_that_the_workflow_reads(
+    original, tool, tmp_path, monkeypatch, delimiter, encoding
+):
+    (tmp_path / "ünter").mkdir()
+    Image.new("RGB", (12, 12), "red").save(tmp_path / "ünter" / "a b.png")
+    text = "\r\n".join([delimiter.join(["more", " path"]), delimiter.join(["1", "ünter\\a b.png"]), ""])
+    (tmp_path / "new.csv").write_bytes(text.encode(encoding))
+    predictions, _ = rule(original, tmp_path, "csv", tmp_path / "new.csv")
+    assert command(tool, monkeypatch, original.ensemble, tmp_path / "new.csv", "-o", tmp_path / "mine.csv") == 0
+    assert pd.read_csv(tmp_path / "mine.csv")["sample_id"].tolist() == ["ünter/a b.png"]
+    assert predictions["sample_id"].tolist() == ["ünter/a b.png"]
+
+
 @pytest.mark.parametrize("arguments", [["nothing-here"], ["list.txt"], []])
 def test_nothing_to_label_ends_with_a_sentence_and_no_file(original, tool, tmp_path, monkeypatch, arguments):
     (tmp_path / "list.txt").write_text("no image")
@@ -188,6 +240,22 @@ def test_the_command_reads_images_as_the_data_stage_does(tool, tmp_path, mode, f
         np.testing.assert_array_equal(model.read(path), decode(path, Geometry(12, 9, channels, fit)))
     array = noise[..., :3]
     np.testing.assert_array_equal(model.view(array), convert(array[None], Geometry(12, 9, 3, fit))[0])
+    if mode == "I;16":
+        model.metadata = {"image_size": [12, 9], "channels": 1, "fit": fit, "reading": {"bits": 14}}
+        with pytest.raises(ValueError, match="outside 0 to 16383"):
+            model.read(path)
+        Image.fromarray(np.asarray(image) >> 2).save(path)
+        np.testing.assert_array_equal(model.read(path), decode(path, Geometry(12, 9, 1, fit, bits=14)))
+
+
+def test_the_command_reads_pages_as_the_data_stage_does(tool, tmp_path):
+    pages = [Image.fromarray(page) for page in fake_nets.random_pixels(4, (15, 11, 1))[..., 0]]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    model = tool.Model.__new__(tool.Model)
+    for reading, channels in (({}, 1), ({"pages": "rgb"}, 3)):
+        model.metadata = {"image_size": [12, 9], "channels": channels, "fit": "crop", "reading": reading}
+        expected = decode(tmp_path / "a.tif", Geometry(12, 9, channels, "crop", **reading))
+        np.testing.assert_array_equal(model.read(tmp_path / "a.tif"), expected)
 
 
 def test_many_samples_go_through_in_batches(original):

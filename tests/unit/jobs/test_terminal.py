@@ -1,4 +1,4 @@
-"""What the terminal says of the folds, and at the end."""
+"""What the terminal says of the data and the folds, and at the end."""
 
 import json
 import logging
@@ -41,3 +41,21 @@ def test_cautions_of_folds_that_will_be_made_anew_wait_for_them(tmp_path, capsys
     view.emit(logging.makeLogRecord({"event": "job_info", "jobid": 1, "rule_name": "assign_folds", "wildcards": {}}))
     view.emit(logging.makeLogRecord({"event": "job_finished", "job_id": 1}))
     assert "CAUTION: Fold 2 holds 72 of 80." in capsys.readouterr().err
+
+
+def test_what_the_data_stage_took_is_said_when_it_ends(tmp_path, capsys):
+    class Dag(list):
+        def needrun_jobs(self):
+            return []
+
+    view = terminal._View(Dag(), tmp_path, {"weak": [0]}, 2)
+    view.jobs[1] = ("prepare_data", {})
+    view._set(1, "running")
+    view._set(1, "done")
+    assert "Data:" not in capsys.readouterr().err  # an older workflow's results have no account
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "intake.json").write_text(
+        json.dumps({"lines": ["Data: [3 of 4].", "Samples: 3.", "Look at: b."]})
+    )
+    view._set(1, "done")
+    assert capsys.readouterr().err.splitlines() == ["Data: [3 of 4].", "Samples: 3.", "Look at: b."]

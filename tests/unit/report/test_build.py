@@ -48,6 +48,14 @@ STAGES = [
              "stack_oof": 0.86, "stack_oof_low": 0.84, "stack_oof_high": 0.88,
              "gain": 0.01, "gain_low": 0.005, "gain_high": 0.015},
 ]  # fmt: skip
+INTAKE = {
+    "unit": "files", "found": 1234, "taken": 1200, "passed_over": 30, "quarantined": 4,
+    "by_suffix": {".png": {"taken": 1200, "passed_over": 0, "quarantined": 4}},
+    "why_passed_over": [{"reason": "no image (.txt)", "count": 30, "first": "<b>.txt"}],
+    "why_quarantined": [{"reason": "the file is empty", "count": 4, "first": "a/&.png"}],
+    "columns": {"path": "<i>", "label": ["cat", "dog"]}, "unused": ["<u>"], "notes": ["Look <here>."],
+    "facts": ["a.csv: tab."], "groups": {"groups": 3, "samples": 9}, "splits": {"test_from": "cut off here"},
+}  # fmt: skip
 FACTORS = [LEVEL | {"level": "0.1"}, LEVEL | CHANGED | {"level": "<b>0.2"}, LEVEL | {"level": "0.3", "pairs": 0}]
 
 
@@ -97,6 +105,7 @@ def made(root, classes=("cat", "dog", "owl"), groups=None):
     fake_report.write_evaluation(root, samples, dataset)
     samples["group"] = groups(samples) if groups else None
     dataset |= {"duplicates": {"train": 1, "train_test": 0}, "near_duplicates": {"train": 0, "train_test": 2}}
+    dataset |= {"two_labels": {"identical": 1, "near": 2, "pairs": [["a", "b"]]}}
     metrics = read_json(root / "evaluation/metrics.json") | dataset | {"n_splits": 3, "left_out": [], "cautions": []}
     removed = {"difference": CHANGE} | {"mean_without": {"accuracy": CHANGE}, "greedy_without": {"accuracy": CHANGE}}
     metrics["contribution"] = {name: {"weight": 0.5, "importance": None} | removed for name in fake_report.MODELS}
@@ -119,6 +128,7 @@ def made(root, classes=("cat", "dog", "owl"), groups=None):
         samples=samples,
         pixels=np.load(root / "data/pixels.npy"),
         dataset=dataset | {"quarantined": 4},
+        intake=INTAKE,
         folds={"strategy": "stratified_group", "components": len(train)},
         runs=[RUN | {"model": model, "seed": 0, "fold": fold} for model in fake_report.MODELS for fold in range(3)],
         config={"experiment": "made up", "models": {"small_cnn": {"epochs": 3}}},
@@ -127,6 +137,19 @@ def made(root, classes=("cat", "dog", "owl"), groups=None):
         retrieval=pd.DataFrame([RETRIEVAL], columns=retrieval.COLUMNS) if groups else None,
         stages=pd.DataFrame(STAGES, columns=stages.COLUMNS) if groups else None,
     )
+
+
+def test_the_account_of_the_data_is_shown_and_escaped(tmp_path):
+    html = made(tmp_path)
+    words = " ".join(Page(html).words.split())
+    for wanted in (
+        "Of 1,234 files 1,200 were taken, 30 passed over and 4 left out as unusable.",
+        "9 samples form 3 groups. The test split is cut off here.",
+        "Look <here>.", "<b>.txt", "a/&.png", "path: <i>; label: cat, dog", "<u>", "a.csv: tab.",
+        "3 show one image under two labels; they come first.",
+        "CAUTION: under two labels are 1 identical and 2 nearly equal images (a and b)",
+    ):  # fmt: skip
+        assert wanted in words, wanted
 
 
 def fake_members(train, classes, models=tuple(fake_report.MODELS)):

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from data_config import DATA
 
 from foldstack.errors import FoldstackError
 from foldstack.reruns import sources
@@ -21,7 +22,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def digest(path, form="imagefolder"):
-    return sources.digest({"format": form, "path": str(path), "test_path": None})
+    return sources.digest(DATA | {"format": form, "path": str(path)})
 
 
 def test_touch_changes_nothing(folder):
@@ -74,7 +75,7 @@ def test_odd_file_names(folder):
 
 
 def test_built_in_data_has_no_files():
-    assert sources.digest({"format": "digits", "path": None, "test_path": None}) == ""
+    assert sources.digest(DATA) == ""
 
 
 def test_files_behind_a_linked_folder_count_and_loops_end(folder, tmp_path):
@@ -92,7 +93,7 @@ def test_files_behind_a_linked_folder_count_and_loops_end(folder, tmp_path):
     [
         ("imagefolder", None, "holds no file"),
         ("csv", "file,label\na.png,a\n", "no column 'path'"),
-        ("csv", "", "no column 'path'"),
+        ("csv", "", "has no header"),
         ("csv", "path\n" + "x" * 200_000, "not a CSV file"),
     ],
 )
@@ -106,7 +107,8 @@ def test_what_names_nothing_is_refused_at_once(tmp_path, monkeypatch, form, cont
 
 def test_names_that_are_too_long_are_no_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.csv").write_text("path\n" + "x" * 5000)
+    (tmp_path / "a.png").touch()
+    (tmp_path / "a.csv").write_text("path\na.png\n" + "x" * 5000)
     assert digest(tmp_path / "a.csv", "csv")
 
 
@@ -122,3 +124,55 @@ def test_a_folder_that_may_not_be_read_is_named(folder, monkeypatch):
     monkeypatch.setattr(Path, "iterdir", iterdir)
     with pytest.raises(FoldstackError, match=r"images/cat cannot be read \(Permission denied\)"):
         digest(folder)
+
+
+def test_files_of_equal_size_and_time_that_change_places_are_noticed(folder):
+    """As unpacked archives have them: corrected labels must not be overlooked."""
+    one, other = folder / "cat" / "1.png", folder / "dog" / "1.png"
+    other.write_bytes(b"dog/1.pn")
+    one.write_bytes(b"cat/1.pn")
+    for path in (one, other):
+        os.utime(path, (1577836800, 1577836800))
+    before = digest(folder)
+    one.rename(folder / "aside")
+    other.rename(one)
+    (folder / "aside").rename(other)
+    assert one.stat().st_mtime == other.stat().st_mtime == 1577836800
+    assert digest(folder) != before
+
+
+def test_a_table_of_any_form_names_its_images(folder, tmp_path):
+    columns = {"path": "bild", "label": "art"}
+    given = {"format": "csv", "images": str(folder), "suffix": ".png", "columns": columns}
+    for text, encoding in (("bild;art\ncat\\1;x\n", "utf-16"), ("art\tbild\nx\t cat/1\n", "utf-8-sig")):
+        (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+        section = DATA | given | {"path": str(tmp_path / "t.csv")}
+        before = sources.digest(section)
+        (folder / "cat" / "2.png").write_bytes(encoding.encode())
+        assert sources.digest(section) == before
+        (folder / "cat" / "1.png").write_bytes(encoding.encode())
+        assert sources.digest(section) != before
+
+
+@pytest.mark.parametrize(
+    ("cell", "name", "words"),
+    [
+        ("cat/1", "data", r"None of the 1 images .* is there.*cat/1': there is '1\.png': set data\.suffix: \.png"),
+        ("1.png", "predict", r"set predict\.images: .*cat"),
+        ("cats/1.png", "data", "there is no folder 'cats'"),
+    ],
+)
+def test_a_table_of_images_that_are_not_there_is_refused_before_any_job(folder, cell, name, words):
+    (folder / "t.csv").write_text(f"path,label\n{cell},a\n")
+    with pytest.raises(FoldstackError, match=words):
+        sources.digest(DATA | {"format": "csv", "path": str(folder / "t.csv")}, name)
+
+
+def test_a_reader_of_heic_counts_where_there_is_any(folder, monkeypatch):
+    without = digest(folder)
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: object())
+    assert digest(folder) == without
+    (folder / "cat" / "3.HEIC").write_bytes(b"x")
+    with_reader = digest(folder)
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
+    assert digest(folder) != with_reader

@@ -6,7 +6,7 @@ Runs at Snakemake's parse time: standard library only.
 import difflib
 import os
 
-from foldstack.config import training_checks
+from foldstack.config import intake_checks, training_checks
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
 from foldstack.models.pairs.options import options_problem
@@ -31,6 +31,7 @@ def check(config: dict) -> None:
         for name in ("path", "test_path"):
             if config[key].get(name):
                 _check_path(f"{key}.{name}", config[key][name], key, config[key]["format"])
+        intake_checks.check(key, config[key])
     task = "pairs" if data["format"] in PAIR_FORMATS else "images"
     if config["predict"]["path"] and (config["predict"]["format"] in PAIR_FORMATS) != (task == "pairs"):
         raise FoldstackError(f"Config: predict.format {config['predict']['format']!r} does not fit a model of {task}.")
@@ -66,6 +67,8 @@ def _check_stages(stages: list[dict], models: dict) -> None:
 
 
 def _check_path(where: str, path: str, section: str, form: str) -> None:
+    if path.startswith("~"):
+        raise FoldstackError(f"Config: {where} {path!r}: ~ is not replaced in a config; write the folder out.")
     if not os.path.exists(path):
         raise FoldstackError(
             f"Config: {where} {path!r} does not exist or lies in a folder that you may not read; "

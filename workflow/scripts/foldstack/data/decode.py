@@ -1,10 +1,14 @@
 """Bytes, files and arrays to uint8 pixels of one geometry.
 
-What is decided here, once for all: orientation from EXIF is applied; of an animation the first frame counts;
-transparent pixels are seen on white; 16-bit grey is scaled by its full range; floating-point images are refused, since
-their range is unknown; resizing is bicubic (antialiased), after conversion to grey or RGB; `pad` fills with black.
+What is decided here, once for all: orientation from EXIF is applied; of an animation the first frame counts, of a stack
+the first page or, under `pages: rgb`, pages 1 to 3 as channels; transparent pixels are seen on white; 16-bit grey is
+scaled by the full range of its `bits`; floating-point images are refused, since their range is unknown; resizing is
+bicubic (antialiased), after conversion to grey or RGB; `pad` fills with black.
+
+Imports nothing of this library: runs that read encoded files load it by name, outside their recorded code (pixels.py).
 """
 
+import dataclasses
 import io
 import stat
 from dataclasses import dataclass
@@ -13,13 +17,24 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+try:
+    import pillow_heif
+except ImportError:
+    HEIF = ()
+else:
+    pillow_heif.register_heif_opener()
+    HEIF = ("HEIF",)
+
 # Pillow opens more, but those formats run other programs (EPS), need a plug-in, or are no raster images.
 FORMATS = (
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICO", "IM", "JPEG", "JPEG2000", "MSP", "PCX", "PNG", "PPM", "PSD"),
     *("QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM"),
+    *HEIF,
 )
 MAX_PIXELS = 89_478_485  # Pillow's own limit of a decompression bomb: 256 MB as RGB
 GREY_MODES = {"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"}
+STACKS, ANIMATIONS = {"TIFF"}, {"AVIF", "GIF", "PNG", "WEBP"}  # formats whose files may hold several images
+PAGES = ("first", "rgb")
 RESAMPLING = Image.Resampling.BICUBIC
 Image.init()  # registers the formats now, not in the middle of several threads
 SUFFIXES = {suffix for suffix, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO")}
@@ -31,16 +46,44 @@ class UndecodableError(Exception):
 
 @dataclass(frozen=True)
 class Geometry:
-    """What every stored image looks like: `height` × `width` × `channels` (1 or 3), made by `fit`."""
+    """What every stored image looks like: `height` × `width` × `channels` (1 or 3), made by `fit`.
+
+    Attributes:
+        bits: that the values of 16-bit grey really have, 8 to 16.
+        pages: `first`, or `rgb`: pages 1 to 3 of a file are the channels.
+    """
 
     height: int
     width: int
     channels: int
     fit: str
+    bits: int = 16
+    pages: str = "first"
 
     def __post_init__(self):
-        if self.channels not in (1, 3) or self.fit not in ("crop", "stretch", "pad"):
+        known = self.channels in (1, 3) and self.fit in ("crop", "stretch", "pad")
+        if not known or self.pages not in PAGES or not 8 <= self.bits <= 16:
             raise ValueError(f"unknown geometry {self}")
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a file holds beside the pixels that are read of it.
+
+    Attributes:
+        pages, frames: images of a stack, or of an animation.
+        top: largest value of 16-bit grey; None for other images.
+        narrowed: whether the values have 16 bits of which the upper 8 are read (colour).
+        transparent: whether any pixel is.
+        colour: whether it has any that is read as grey.
+    """
+
+    pages: int = 1
+    frames: int = 1
+    top: int | None = None
+    narrowed: bool = False
+    transparent: bool = False
+    colour: bool = False
 
 
 def probe(source: Path | bytes | np.ndarray) -> tuple[int, int, int]:
@@ -56,11 +99,54 @@ def probe(source: Path | bytes | np.ndarray) -> tuple[int, int, int]:
         return height, width, 1 if image.mode in GREY_MODES else 3
 
 
-def decode(source: Path | bytes, geometry: Geometry) -> np.ndarray:
-    """One image to uint8 (H, W, C); raises UndecodableError, and nothing else, for whatever bytes."""
-    with _refusing(), _open(source) as image:
-        ImageOps.exif_transpose(image, in_place=True)
-        return _to_array(_fit(_to_mode(image, geometry.channels), geometry))
+def decode(source: Path | bytes, geometry: Geometry, seen: Seen | None = None) -> np.ndarray:
+    """One image to uint8 (H, W, C); raises UndecodableError, and nothing else, for whatever bytes.
+
+    Args:
+        seen: is told what the file holds beside what is read.
+    """
+    seen = Seen() if seen is None else seen
+    with _refusing():
+        content = source if isinstance(source, bytes) else bytes_of(source)
+        with _open(content) as image:
+            several = image.format in STACKS | ANIMATIONS
+            if geometry.pages == "rgb":
+                read = _pages_as_channels(image, geometry, seen)
+            else:
+                _look_at_bits(image, geometry, seen)
+                ImageOps.exif_transpose(image, in_place=True)
+                read = _to_mode(image, geometry, seen)
+            pixels = _to_array(_fit(read, geometry))
+        if several:
+            _count_images(content, seen)
+        return pixels
+
+
+def _count_images(content: bytes, seen: Seen) -> None:
+    """Of a file opened anew: to count frames may change what Pillow reads of the first."""
+    try:
+        with _open(content) as image:
+            count = getattr(image, "n_frames", 1)
+            seen.pages, seen.frames = (count, 1) if image.format in STACKS else (1, count)
+    except Exception:  # what follows the image that was read is broken, which is no matter
+        return
+
+
+def _pages_as_channels(image: Image.Image, geometry: Geometry, seen: Seen) -> Image.Image:
+    """Pages 1 to 3, in grey, as red, green and blue."""
+    grey = dataclasses.replace(geometry, channels=1)
+    channels = []
+    for number in range(3):
+        try:
+            image.seek(number)
+        except EOFError as error:
+            raise UndecodableError(f"it has {number} page{'s' * (number > 1)}, but data.pages: rgb takes 3") from error
+        _look_at_bits(image, geometry, seen)
+        page = ImageOps.exif_transpose(image.copy())
+        channels.append(_to_mode(page, grey, seen))
+    if len({channel.size for channel in channels}) > 1:
+        raise UndecodableError("its pages have several sizes, so they cannot be the channels of one image")
+    return Image.merge("RGB", channels)
 
 
 def convert(views: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -70,7 +156,7 @@ def convert(views: np.ndarray, geometry: Geometry) -> np.ndarray:
     fitted = []
     for view in views:
         image = Image.fromarray(np.ascontiguousarray(view if view.shape[-1] == 3 else view[..., 0]))
-        fitted.append(_to_array(_fit(_to_mode(image, geometry.channels), geometry)))
+        fitted.append(_to_array(_fit(_to_mode(image, geometry, Seen()), geometry)))
     return np.stack(fitted)
 
 
@@ -115,25 +201,40 @@ def bytes_of(file: Path) -> bytes:
         raise UndecodableError(f"cannot be read: {error.strerror}") from error
 
 
-def _to_mode(image: Image.Image, channels: int) -> Image.Image:
+def _look_at_bits(image: Image.Image, geometry: Geometry, seen: Seen) -> None:
+    """Pillow reads the upper 8 of 16 bits in colour; of an image that is loaded it no longer says so."""
+    if image.mode.startswith("I") or not any(";16" in str(part) for part in getattr(image, "tile", ())):
+        return
+    seen.narrowed = True
+    if geometry.bits < 16:
+        raise UndecodableError("16-bit colour, of which 8 bits are read; data.bits is for grey, convert to 8 bits")
+
+
+def _to_mode(image: Image.Image, geometry: Geometry, seen: Seen) -> Image.Image:
     """Any Pillow mode to L or RGB."""
     if image.mode == "F":
         raise UndecodableError("floating-point pixels, whose range is unknown; convert to 8 or 16 bits")
     if image.mode.startswith("I"):
-        image = _from_16_bit(image)
+        image = _from_16_bit(image, geometry.bits, seen)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
+        seen.transparent |= layer.getchannel("A").getextrema()[0] < 255
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     if image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
-    return image.convert("L" if channels == 1 else "RGB")
+    seen.colour |= geometry.channels == 1 and image.mode == "RGB"
+    return image.convert("L" if geometry.channels == 1 else "RGB")
 
 
-def _from_16_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
+def _from_16_bit(image: Image.Image, bits: int, seen: Seen) -> Image.Image:
+    values, limit = np.asarray(image).astype(np.int64), 2**bits - 1
+    top = int(values.max())
+    if values.min() < 0 or top > 65535:
         raise UndecodableError("32-bit pixels outside 0 to 65535; convert to 8 or 16 bits")
-    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    if top > limit:
+        raise UndecodableError(f"its largest value, {top}, does not fit into the {bits} bits of data.bits")
+    seen.top = max(top, seen.top or 0)
+    return Image.fromarray(((values * 255 + limit // 2) // limit).astype(np.uint8))
 
 
 def _fit(image: Image.Image, geometry: Geometry) -> Image.Image:

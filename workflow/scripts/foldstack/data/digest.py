@@ -13,12 +13,15 @@ def data_digest(samples: pd.DataFrame, dataset: dict) -> str:
 
     Args:
         samples: samples.parquet.
-        dataset: dataset.json; its `classes` and PIXEL_FORMAT count.
+        dataset: dataset.json; its `classes` and PIXEL_FORMAT count, and `reading`, which says how unusual files were
+            read.
     """
     columns = ["sample_id", "split", "label", "group", "fold", "caption", "view_hashes"]
     content = samples[columns].astype(object).where(samples[columns].notna(), None)
     content["view_hashes"] = [list(views) for views in content["view_hashes"]]
     described = {key: dataset[key] for key in ("classes", *PIXEL_FORMAT)}
+    if dataset.get("reading"):
+        described["reading"] = dataset["reading"]
     whole = {"dataset": described, "samples": content.to_numpy().tolist()}
     return digest_of(whole)
 

@@ -61,7 +61,7 @@ def table(frame: pd.DataFrame, near: pd.DataFrame) -> pd.DataFrame:
 def counts(frame: pd.DataFrame, pairs: pd.DataFrame) -> dict:
     """For dataset.json: pairs of identical samples, of nearly equal images, and images that stand in both splits."""
     same = pd.crosstab(frame["hash"], frame["split"]).reindex(columns=["train", "test"], fill_value=0)
-    near = pairs[pairs["distance"] > 0]
+    near = pairs[~_identical(frame, pairs)]
     training = (near["first_split"] == "train").astype(int) + (near["second_split"] == "train").astype(int)
     return {
         "duplicates": {
@@ -71,6 +71,32 @@ def counts(frame: pd.DataFrame, pairs: pd.DataFrame) -> dict:
         "near_duplicates": {"train": int((training == 2).sum()), "train_test": int((training == 1).sum())},
         "images_in_both_splits": int((_owners(frame).groupby("hash")["split"].nunique() > 1).sum()),
     }
+
+
+def contradict(frame: pd.DataFrame, found: pd.DataFrame, task: str) -> np.ndarray:
+    """(P,) bool: which pairs of `table` show one image under two labels.
+
+    Of data of pairs, two samples that share one image may well differ; so only those that share both count.
+    """
+    labels = frame.set_index("sample_id")["label"]
+    differ = labels[found["first"]].to_numpy() != labels[found["second"]].to_numpy()
+    return differ & ((task == "images") | _identical(frame, found))
+
+
+def two_labels(frame: pd.DataFrame, found: pd.DataFrame, task: str) -> dict:
+    """Images under more than one label: `identical` ones, `near` pairs of nearly equal ones, the first few `pairs`."""
+    rows = found[contradict(frame, found, task)].sort_values(["distance", "first", "second"], kind="stable")
+    return {
+        "identical": int((frame.groupby("hash")["label"].nunique() > 1).sum()),
+        "near": int((~_identical(frame, rows)).sum()),
+        "pairs": rows[["first", "second"]].head(5).to_numpy().tolist(),
+    }
+
+
+def _identical(frame: pd.DataFrame, found: pd.DataFrame) -> np.ndarray:
+    """(P,) bool: by their content; copies that are merely brighter have the distance 0, too."""
+    hashes = frame.set_index("sample_id")["hash"]
+    return hashes[found["first"]].to_numpy() == hashes[found["second"]].to_numpy()
 
 
 def _owners(frame: pd.DataFrame) -> pd.DataFrame:

@@ -15,8 +15,10 @@ import numpy as np
 from foldstack.errors import FoldstackError
 
 FITS = ("crop", "stretch", "pad")
+PAGES = ("first", "rgb")
 HASH_BYTES = 16
-FOOTER = np.dtype("<i8")  # of each: rows, height, width, channels, place in FITS
+FOOTER = np.dtype("<i8")  # of each: rows, height, width, channels, place in FITS, bits, place in PAGES
+FOOTER_LENGTH = 7
 
 
 def open_pixels(path, threads: int = 1) -> "np.ndarray | EncodedPixels":
@@ -40,9 +42,11 @@ def content_hash(pixels: np.ndarray) -> str:
     return hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=HASH_BYTES).hexdigest()
 
 
-def pack_index(ends: list[int], hashes: list[str], shape: tuple[int, int, int], fit: str) -> bytes:
+def pack_index(ends: list[int], hashes: list[str], geometry) -> bytes:
     """What follows the last image file: where each of them ends, hashes of the decoded pixels, their geometry."""
-    footer = np.array([len(ends), *shape, FITS.index(fit)], FOOTER)
+    shape = (geometry.height, geometry.width, geometry.channels)
+    read_as = (FITS.index(geometry.fit), geometry.bits, PAGES.index(geometry.pages))
+    footer = np.array([len(ends), *shape, *read_as], FOOTER)
     return np.array(ends, FOOTER).tobytes() + b"".join(map(bytes.fromhex, hashes)) + footer.tobytes()
 
 
@@ -57,19 +61,20 @@ class EncodedPixels:
 
     def __init__(self, stored: np.ndarray, path, threads: int):
         size = FOOTER.itemsize
-        rows, height, width, channels, fit = np.frombuffer(stored[-5 * size :].tobytes(), FOOTER).tolist()
-        start = len(stored) - 5 * size - rows * (HASH_BYTES + size)
+        footer = stored[-FOOTER_LENGTH * size :]
+        rows, height, width, channels, fit, bits, pages = np.frombuffer(footer.tobytes(), FOOTER).tolist()
+        start = len(stored) - len(footer) - rows * (HASH_BYTES + size)
         if start < 0 or rows < 1:
             raise ValueError("its index does not fit its length")
         index = stored[start : start + rows * size].tobytes()
         self.ends = np.concatenate([[0], np.frombuffer(index, FOOTER)])
-        self.hashes = stored[start + rows * size : -5 * size].reshape(rows, HASH_BYTES)
+        self.hashes = stored[start + rows * size : -len(footer)].reshape(rows, HASH_BYTES)
         self.stored, self.path, self.shape = stored, Path(path), (rows, height, width, channels)
         self.nbytes = int(np.prod(self.shape))
         # By name, so that it is no part of a run's code: whatever changes there, each image's hash is checked.
         decoder = importlib.import_module("foldstack.data.decode")
         self._decode, self._unreadable = decoder.decode, decoder.UndecodableError
-        self._geometry = decoder.Geometry(height, width, channels, FITS[fit])
+        self._geometry = decoder.Geometry(height, width, channels, FITS[fit], bits, PAGES[pages])
         self._pool = ThreadPoolExecutor(threads)
 
     def __len__(self) -> int:

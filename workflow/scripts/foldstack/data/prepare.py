@@ -1,5 +1,10 @@
-"""Turn any source into data/samples.parquet, pixels.npy, dataset.json, duplicates.parquet and quarantine.csv."""
+"""Turn any source into data/samples.parquet, pixels.npy, dataset.json, duplicates.parquet and two accounts of it.
 
+quarantine.csv lists what was left out, intake.json counts all that was met.
+"""
+
+import contextlib
+import os
 import re
 from pathlib import Path
 
@@ -7,26 +12,29 @@ import numpy as np
 import pandas as pd
 
 from foldstack.data import duplicates
-from foldstack.data.decode import Geometry
+from foldstack.data.decode import Geometry, Seen
 from foldstack.data.digest import data_digest
 from foldstack.data.formats import csv_table, digits, imagefolder, npz
 from foldstack.data.formats.source import Source
+from foldstack.data.intake import Intake, account, by_reason, lines, look_at
+from foldstack.data.labels import read_labels
 from foldstack.data.pixels import content_hash, open_pixels
 from foldstack.data.store import decoded, encoded, geometry, keeps_encoded, write_encoded, write_pixels
 from foldstack.data.testsplit import check_given, cut
 from foldstack.errors import FoldstackError
 from foldstack.files import atomic, write_json
 from foldstack.tables import write_duplicates, write_samples
+from foldstack.text_table import nearby
 
 QUARANTINE = ["source", "reason"]
 
 
-def prepare(config: dict, *, samples, pixels, dataset, quarantine, pairs, threads: int = 1) -> dict:
+def prepare(config: dict, *, samples, pixels, dataset, quarantine, pairs, intake, threads: int = 1) -> dict:
     """Read, decode, check and write a data set; returns what dataset.json holds.
 
     Args:
         config: the slice `data`.
-        samples, pixels, dataset, quarantine, pairs: paths of the five files (`pairs` is duplicates.parquet).
+        samples, pixels, dataset, quarantine, pairs, intake: paths of the six files (`pairs` is duplicates.parquet).
             Equal input gives equal bytes.
         threads: decoding threads; they do not change the result.
 
@@ -34,46 +42,63 @@ def prepare(config: dict, *, samples, pixels, dataset, quarantine, pairs, thread
         FoldstackError: for data that cannot be used; names the file, key or row and the remedy.
     """
     source = read_source(config)
+    met = source.intake
     rows, items = _sorted(source)
+    rows["label"], facts = read_labels(rows, config["labels"])
+    met.facts += facts
     classes = class_order(rows)
-    wanted = geometry(items, **{key: config[key] for key in ("image_size", "channels", "fit")}, threads=threads)
+    if source.task == "pairs" and len(classes) > 2:
+        raise FoldstackError(f"Pairs need two classes, but key 'y' has {len(classes)}; store a yes/no label.")
+    keys = ("image_size", "channels", "bits", "pages")
+    wanted = geometry(items, fit=config["fit"], **{key: config[key] for key in keys}, threads=threads)
+    seen: dict[int, Seen] = {}
     with atomic(pixels) as temporary:
         shape = (wanted.height, wanted.width, wanted.channels)
         shape = (2, *shape) if source.task == "pairs" else shape
         if keeps_encoded(config["store"], config["store_share"], items, shape, temporary.parent):
-            kept, hashes, reasons = write_encoded(encoded(items, wanted, threads), temporary, wanted)
+            kept, hashes, reasons = write_encoded(encoded(items, wanted, threads, seen), temporary, wanted)
         else:
-            kept, hashes, reasons = write_pixels(decoded(items, wanted, threads), temporary, shape)
-        left_out = _quarantine(source, rows, reasons, config["max_quarantined"])
+            kept, hashes, reasons = write_pixels(decoded(items, wanted, threads, seen), temporary, shape)
+        left_out = _quarantine(source, rows, _explained(reasons, items), config["max_quarantined"])
+        notes = look_at(seen, rows["source"].tolist(), config["pages"], config["bits"])
+        met.notes += notes
+        _check_pages(seen, rows, config)
         frame = _samples(rows, kept, hashes, classes)
         _check_splits(frame, classes, source.test_given)
-        near = duplicates.find_near(frame, open_pixels(temporary, threads), config["near_duplicates"])
-        if source.test_given:
-            check_given(frame)
-        else:
-            linked = duplicates.linked(frame, near)
-            frame["split"] = cut(frame, classes, config["test_fraction"], config["seed"], linked)
+        with _said_with(notes):
+            near = duplicates.find_near(frame, open_pixels(temporary, threads), config["near_duplicates"])
+            if source.test_given:
+                check_given(frame)
+            else:
+                linked = duplicates.linked(frame, near)
+                frame["split"] = cut(frame, classes, config["test_fraction"], config["seed"], linked)
         frame["fold"] = frame["fold"].where(frame["split"] == "train")
         found = duplicates.table(frame, near)
-        summary = _summary(frame, classes, source.task, wanted, len(left_out), duplicates.counts(frame, found))
+        repeated = duplicates.counts(frame, found) | {"two_labels": duplicates.two_labels(frame, found, source.task)}
+        summary = _summary(frame, classes, source.task, wanted, len(left_out), repeated)
         write_samples(frame, samples)
         write_duplicates(found, pairs)
         write_quarantine(left_out, quarantine)
+    accounted = _account(met, frame, left_out, summary, source.test_given)
+    print(*accounted["lines"], sep="\n")
+    write_json(intake, accounted)
     write_json(dataset, summary)
     return summary
 
 
 def read_source(config: dict) -> Source:
     """The samples of the config's slice `data`, not decoded yet."""
-    name, path, test_path = config["format"], config["path"], config["test_path"]
+    name, given = config["format"], config["columns"]
     if name == "digits":
         return digits.read_digits()
     if name == "digits_pairs":
         return digits.read_pairs(config["seed"])
-    paths = Path(path), Path(test_path) if test_path else None
+    path, test_path, images = (Path(config[key]) if config[key] else None for key in ("path", "test_path", "images"))
     if name in ("npz", "npz_pairs"):
-        return npz.read(*paths, task="pairs" if name == "npz_pairs" else "images")
-    return {"imagefolder": imagefolder, "csv": csv_table}[name].read(*paths)
+        return npz.read(path, test_path, task="pairs" if name == "npz_pairs" else "images", given=given)
+    if name == "imagefolder":
+        return imagefolder.read(path, test_path, named=config["labels"])
+    return csv_table.read(path, test_path, given=given, images=images, suffix=config["suffix"])
 
 
 def class_order(rows: pd.DataFrame) -> list[str]:
@@ -83,13 +108,15 @@ def class_order(rows: pd.DataFrame) -> list[str]:
         names.sort(key=lambda name: (int(name), name))
     if len(names) < 2:
         raise FoldstackError(
-            f"data.path gives {len(names)} classes in its training samples ({names}); at least 2 are needed."
+            f"data.path gives {len(names)} class{'' if len(names) == 1 else 'es'} in its training samples ({names}); "
+            "at least 2 are needed."
         )
     unknown = rows[~rows["label"].isin(names)]
     if len(unknown):
         raise FoldstackError(
             f"Test sample {unknown['sample_id'].iloc[0]!r} has the label {unknown['label'].iloc[0]!r}, which no "
-            "training sample has; correct the label or add training samples."
+            "training sample has; correct the label or add training samples. Images without a label are no test split: "
+            "predict.path is for them."
         )
     return names
 
@@ -112,24 +139,72 @@ def _sorted(source: Source) -> tuple[pd.DataFrame, list]:
         raise FoldstackError(
             f"Sample id {name!r} occurs more than once in the data ({first} and {second}); make ids unique."
         )
-    if source.task == "pairs" and rows["label"].nunique() > 2:
-        raise FoldstackError(
-            f"Pairs need two classes, but key 'y' has {rows['label'].nunique()}; store a yes/no label."
-        )
     order = np.argsort(rows["sample_id"].to_numpy(dtype=object), kind="stable")
     return rows.iloc[order].reset_index(drop=True), [source.items[i] for i in order]
 
 
+def _explained(reasons: dict[int, str], items: list) -> dict[int, str]:
+    """The reasons, the first missing file's with what lies near it."""
+    for position, reason in reasons.items():
+        file = items[position]
+        if isinstance(file, Path) and not os.path.lexists(file) and nearby(file, "data"):
+            return reasons | {position: f"{reason}; {nearby(file, 'data')}"}
+    return reasons
+
+
 def _quarantine(source: Source, rows: pd.DataFrame, reasons: dict[int, str], limit: float) -> pd.DataFrame:
-    pairs = sorted([*source.refused, *((rows["source"][i], reason) for i, reason in reasons.items())])
-    total = len(rows) + len(source.refused)
+    refused = source.intake.refused
+    pairs = sorted([*refused, *((rows["source"][i], reason) for i, reason in reasons.items())])
+    total = len(rows) + len(refused)
     if len(pairs) > limit * total or len(pairs) == total:
         where, reason = pairs[0]
+        others = [f"{row['count']} × {row['reason']}" for row in by_reason(pairs) if row["reason"] != reason][:3]
+        more = f"; others: {'; '.join(others)}" if others else ""
         raise FoldstackError(
             f"{len(pairs)} of {total} samples cannot be used, more than data.max_quarantined ({limit:g}) allows; "
-            f"the first is {where!r}: {reason}; repair or remove them, or raise data.max_quarantined."
+            f"the first is {where!r}: {reason}{more}; repair or remove them, or raise data.max_quarantined."
         )
     return pd.DataFrame(pairs, columns=QUARANTINE)
+
+
+def _check_pages(seen: dict[int, Seen], rows: pd.DataFrame, config: dict) -> None:
+    """Whether page 1 or pages 1 to 3 of a stack count is the user's to say."""
+    stacks = sorted((rows["source"][position], held.pages) for position, held in seen.items() if held.pages > 1)
+    if config["pages"] is None and len(stacks) > config["max_quarantined"] * len(rows):
+        name, pages = stacks[0]
+        raise FoldstackError(
+            f"{len(stacks)} of {len(rows)} files hold several pages (the first is {name!r}: {pages}); set data.pages: "
+            "first to read page 1 and no other, or data.pages: rgb to read pages 1 to 3 as channels."
+        )
+
+
+@contextlib.contextmanager
+def _said_with(notes: list[str]):
+    """Where images that look equal stop the stage, what is odd about them may be the cause."""
+    try:
+        yield
+    except FoldstackError as error:
+        raise FoldstackError(" ".join([str(error), *notes])) from error
+
+
+def _account(met: Intake, frame: pd.DataFrame, left_out: pd.DataFrame, summary: dict, test_given: bool) -> dict:
+    """What data/intake.json holds."""
+    twice = summary["two_labels"]
+    if twice["identical"] or twice["near"]:
+        met.notes.insert(
+            0,
+            f"Under two labels: identical images {twice['identical']}, pairs of nearly equal ones {twice['near']} "
+            f"(first {twice['pairs'][0][0]} and {twice['pairs'][0][1]}).",
+        )
+    found = account(
+        met,
+        taken=frame["source"].tolist(),
+        left_out=list(left_out.itertuples(index=False, name=None)),
+        summary=summary,
+        groups=frame["group"],
+        split_from="marked in the data" if test_given else "cut off here",
+    )
+    return found | {"lines": lines(found)}
 
 
 def _samples(rows: pd.DataFrame, kept: list[int], hashes: list[list[str]], classes: list[str]) -> pd.DataFrame:
@@ -175,5 +250,7 @@ def _summary(
         "channels": wanted.channels,
         "fit": wanted.fit,
     }
+    usual = {"bits": Geometry.bits, "pages": Geometry.pages}
+    described["reading"] = {key: getattr(wanted, key) for key in usual if getattr(wanted, key) != usual[key]}
     whole = {**described, "counts": counts, **repeated, "quarantined": quarantined}
     return whole | {"digest": data_digest(frame, described)}

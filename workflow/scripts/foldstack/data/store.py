@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from foldstack.data.decode import Geometry, UndecodableError, bytes_of, convert, decode, probe
+from foldstack.data import unread
+from foldstack.data.decode import Geometry, Seen, UndecodableError, bytes_of, convert, decode, probe
 from foldstack.data.pixels import content_hash, pack_index
 from foldstack.errors import FoldstackError
+from foldstack.text_table import nearby
 
 LARGEST_KEPT = 256  # px; a common size up to this is kept
 USUAL = 224
@@ -19,22 +21,25 @@ CHUNK = 256  # samples decoded ahead of the writer: bounds the memory
 Item = Path | np.ndarray
 
 
-def geometry(items: list[Item], *, image_size, channels, fit: str, threads: int = 1) -> Geometry:
+def geometry(
+    items: list[Item], *, image_size, channels, fit: str, bits: int = 16, pages: str | None = None, threads: int = 1
+) -> Geometry:
     """The geometry of the stored pixels, looking at the images only where the config leaves it open.
 
     Args:
         image_size: None, a number or [height, width]; None keeps the size common to all readable images up to 256 px.
-        channels: `auto` (3 if any image is coloured), 1 or 3.
+        channels: `auto` (3 if any image is coloured), 1 or 3; `pages: rgb` makes 3 of `auto`.
 
     Raises:
         FoldstackError: none of the images can be read.
     """
-    shapes = set()
+    shapes, pages = set(), pages or "first"
+    channels = 3 if pages == "rgb" else channels
     if image_size is None or channels == "auto":
         with ThreadPoolExecutor(threads) as pool:
             shapes = set(pool.map(_shape_or_none, items)) - {None}
         if not shapes:
-            raise FoldstackError(f"None of the {len(items)} images can be read; check that data.path holds images.")
+            raise FoldstackError(_none_readable(items))
     if channels == "auto":
         channels = max(shape[2] for shape in shapes)
     if image_size is None:
@@ -42,7 +47,18 @@ def geometry(items: list[Item], *, image_size, channels, fit: str, threads: int 
         height, width = sizes.pop() if len(sizes) == 1 and max(max(sizes)) <= LARGEST_KEPT else (USUAL, USUAL)
     else:
         height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    return Geometry(height, width, channels, fit)
+    return Geometry(height, width, channels, fit, bits, pages)
+
+
+def _none_readable(items: list[Item]) -> str:
+    file = items[0]
+    try:
+        probe(file)
+    except UndecodableError as error:
+        near = nearby(file, "data") if isinstance(file, Path) and not file.exists() else ""
+        reason = f"{error}{f'; {near}' if near else ''}"
+        return f"None of the {len(items)} images can be read; the first is {str(file)!r}: {reason}."
+    return f"None of the {len(items)} images can be read; check that data.path holds images."
 
 
 def keeps_encoded(asked: str, share: float, items: list[Item], shape: tuple[int, ...], folder: Path) -> bool:
@@ -73,21 +89,39 @@ def keeps_encoded(asked: str, share: float, items: list[Item], shape: tuple[int,
     return smaller
 
 
-def decoded(items: list[Item], wanted: Geometry, threads: int = 1) -> Iterator[np.ndarray | str]:
-    """Each item's views, uint8 (V, H, W, C), in the order of `items`, or the reason why it cannot be decoded."""
-    return _each(items, lambda item: _views_or_reason(item, wanted), threads)
+def decoded(
+    items: list[Item], wanted: Geometry, threads: int = 1, seen: dict[int, Seen] | None = None
+) -> Iterator[np.ndarray | str]:
+    """Each item's views, uint8 (V, H, W, C), in the order of `items`, or the reason why it cannot be decoded.
+
+    `seen` is filled, by position, with what image files hold beside the pixels that are read.
+    """
+    return _each(items, _views, wanted, threads, seen)
 
 
-def encoded(items: list[Path], wanted: Geometry, threads: int = 1) -> Iterator[tuple[bytes, np.ndarray] | str]:
+def encoded(
+    items: list[Path], wanted: Geometry, threads: int = 1, seen: dict[int, Seen] | None = None
+) -> Iterator[tuple[bytes, np.ndarray] | str]:
     """As `decoded`, with the bytes of each file before its views."""
-    return _each(items, lambda item: _bytes_or_reason(item, wanted), threads)
+    return _each(items, _bytes_and_views, wanted, threads, seen)
 
 
-def _each(items: list[Item], read, threads: int) -> Iterator:
-    pending = iter(items)
+def _each(items: list[Item], read, wanted: Geometry, threads: int, seen: dict[int, Seen] | None) -> Iterator:
+    def one(numbered: tuple[int, Item]):
+        position, item = numbered
+        held = Seen()
+        try:
+            result = read(item, wanted, held)
+        except UndecodableError as error:
+            return unread.explained(item, str(error))
+        if seen is not None and held != Seen():
+            seen[position] = held
+        return result
+
+    pending = iter(enumerate(items))
     with ThreadPoolExecutor(threads) as pool:
         while chunk := list(itertools.islice(pending, CHUNK)):
-            yield from pool.map(read, chunk)
+            yield from pool.map(one, chunk)
 
 
 def write_pixels(views: Iterator[np.ndarray | str], path: Path, shape: tuple[int, ...]):
@@ -130,8 +164,7 @@ def write_encoded(files: Iterator[tuple[bytes, np.ndarray] | str], path: Path, w
             kept.append(position)
             hashes.append([content_hash(view)])
             ends.append(ends[-1] + len(content))
-        shape = (wanted.height, wanted.width, wanted.channels)
-        index = pack_index(ends[1:], [own for (own,) in hashes], shape, wanted.fit)
+        index = pack_index(ends[1:], [own for (own,) in hashes], wanted)
         stream.write(index)
         stream.seek(0)
         if _write_header(stream, ends[-1] + len(index), ()) != start:
@@ -153,18 +186,10 @@ def _shape_or_none(item: Item) -> tuple[int, int, int] | None:
         return None
 
 
-def _views_or_reason(item: Item, wanted: Geometry) -> np.ndarray | str:
-    if isinstance(item, np.ndarray):
-        return convert(item, wanted)
-    try:
-        return decode(item, wanted)[None]
-    except UndecodableError as error:
-        return str(error)
+def _views(item: Item, wanted: Geometry, held: Seen) -> np.ndarray:
+    return convert(item, wanted) if isinstance(item, np.ndarray) else decode(item, wanted, held)[None]
 
 
-def _bytes_or_reason(item: Path, wanted: Geometry) -> tuple[bytes, np.ndarray] | str:
-    try:
-        content = bytes_of(item)
-        return content, decode(content, wanted)[None]
-    except UndecodableError as error:
-        return str(error)
+def _bytes_and_views(item: Path, wanted: Geometry, held: Seen) -> tuple[bytes, np.ndarray]:
+    content = bytes_of(item)
+    return content, decode(content, wanted, held)[None]

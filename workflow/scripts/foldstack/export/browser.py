@@ -87,6 +87,10 @@ def write_page(onnx_path, runtime, path) -> None:
     if not content:
         raise FoldstackError(f"{onnx_path} is empty: this variant did not pass its gate; choose another.")
     _, metadata = open_session(onnx_path)
+    if metadata.get("reading"):
+        raise FoldstackError(
+            f"A browser cannot read images as {onnx_path} needs them (data.bits, data.pages); use predict.py instead."
+        )
     described = {key: metadata[key] for key in ("task", "channels", "classes", "golden")}
     files = {"runtime": Path(runtime) / SCRIPT, "wasm": Path(runtime) / WASM}
     parts = {name: _packed(file.read_bytes()) for name, file in files.items()} | {"model": _packed(content)}

@@ -55,6 +55,7 @@ def export_ensemble(onnx_paths: Sequence, booster, stack: dict, dataset: dict, d
         | {key: dataset[key] for key in PIXEL_FORMAT}
         | described
     )
+    metadata |= {"reading": dataset["reading"]} if dataset.get("reading") else {}  # how files are read, if unusually
     metadata |= {"format": FORMAT, "onnxruntime": f">={ONNXRUNTIME}"}
     metadata |= {"input": _input_contract(metadata), "versions": versions(), "left_out": stack.get("left_out", [])}
     networks, metadata["seeds"] = _read_networks(onnx_paths, metadata)

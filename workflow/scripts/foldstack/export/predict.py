@@ -14,13 +14,14 @@ class Ensemble:
 
     Attributes:
         classes: names, in the order of the probabilities.
-        pixel_format: `task`, `image_size`, `channels` and `fit` of the stored pixels: how new data must be read.
+        pixel_format: `task`, `image_size`, `channels`, `fit` and `reading` of the stored pixels: how new data must be
+            read.
     """
 
     def __init__(self, path, threads: int = 1):
         self.session, metadata = open_session(path, threads)
         self.classes = metadata["classes"]
-        self.pixel_format = {key: metadata[key] for key in PIXEL_FORMAT}
+        self.pixel_format = {key: metadata[key] for key in PIXEL_FORMAT} | {"reading": metadata.get("reading", {})}
 
     def predict(self, sample_ids: Sequence[str], pixels: np.ndarray) -> pd.DataFrame:
         """Label N >= 1 samples of stored pixels: `sample_id`, `label` (the class's name), `probability`,

@@ -22,7 +22,7 @@ from foldstack.jobs import lock
 from foldstack.jobs.progress import read_progress
 from foldstack.runs import RUN_FILES, RUN_RULE, run_folder
 
-FOLDS_RULE = "assign_folds"
+DATA_RULE, FOLDS_RULE = "prepare_data", "assign_folds"
 CHECK_RULE = "check_train_fold"  # a run of `leakcheck`, `nested` or `repeated`
 MARKS = {"waiting": ("·", "dim"), "running": ("◐", "cyan"), "done": ("●", "green"), "failed": ("✗", "bold red")}
 QUIET_EVENTS = {"job_info", "job_started", "job_finished", "progress", "shellcmd", "job_error", "group_info"}
@@ -139,6 +139,8 @@ class _View(logging.Handler):
                 self.other[jobid] = " ".join([rule.replace("_", " "), *wildcards.values()])
             else:
                 self.other.pop(jobid, None)
+                if rule == DATA_RULE and state == "done":
+                    self._tell_intake()
                 if rule == CHECK_RULE and not self.console.is_terminal:
                     self.console.print(f"{self._headline()}   {' '.join(wildcards.values())} {state}", soft_wrap=True)
             return
@@ -157,6 +159,13 @@ class _View(logging.Handler):
             summary = json.loads((self.results / "folds" / "folds.json").read_text(encoding="utf-8"))
             for text in summary["cautions"]:
                 self.console.print(Text(f"CAUTION: {text}", style="yellow"), soft_wrap=True)
+
+    def _tell_intake(self) -> None:
+        """Three lines on what the data stage took."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            found = json.loads((self.results / "data" / "intake.json").read_text(encoding="utf-8"))
+            for line in found["lines"]:
+                self.console.print(Text(line), soft_wrap=True)
 
     def _fail(self, record) -> None:
         rule, wildcards = self.jobs.get(record.jobid, (record.rule_name, {}))

@@ -13,6 +13,7 @@ from foldstack.ensemble.members import Members
 from foldstack.ensemble.quorum import banner
 from foldstack.report import interactive, mistakes, page, text
 from foldstack.report.figures.style import duration
+from foldstack.report.intake import intake_part
 from foldstack.report.leaderboard import leaderboard_table
 from foldstack.report.per_class import per_class_table
 from foldstack.report.protocol import protocol_diagram
@@ -32,6 +33,7 @@ def report(
     samples: pd.DataFrame,
     pixels: np.ndarray,
     dataset: dict,
+    intake: dict,
     folds: dict,
     runs: Sequence[dict],
     config: dict,
@@ -46,7 +48,7 @@ def report(
         board, metrics: leaderboard.csv and metrics.json.
         deployed_oof: (N, C) cross-fitted probabilities of the deployed method, rows as in `members`.
         samples: samples.parquet; pixels: uint8, indexed by its column `row`.
-        dataset, folds: dataset.json and folds.json.
+        dataset, intake, folds: dataset.json, intake.json and folds.json.
         runs: the run.json of every run that takes part.
         config: the resolved config, as far as it decides a result.
         figures: the figures of other rules, by the stem of their file.
@@ -74,6 +76,8 @@ def report(
         "calibration": _calibration(metrics),
         "costs": costs(runs),
         "networks": len(runs),
+        "intake": intake_part(intake),
+        "two_labels": dataset["two_labels"]["identical"] + dataset["two_labels"]["near"],
         "duplicates": {"identical": dataset["duplicates"], "nearly equal": dataset["near_duplicates"]},
     }
     values |= _verdict(metrics) | _protocol(members, metrics, runs) | _reproduction(metrics, runs, config)

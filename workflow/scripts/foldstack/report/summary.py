@@ -44,15 +44,22 @@ def summary(figures: dict) -> str:
 
 
 def cautions(figures: dict) -> list[str]:
-    """What a reader must know before the scores: of the folds, of a test split that is none or has doubles."""
+    """What a reader must know before the scores: of the folds, a missing test split, doubles, images of two labels."""
     found = [f"CAUTION: {text}" for text in figures["cautions"]]
     if not figures["samples"]["test"]:
         found.append(NO_TEST)
     same, near = (figures[key]["train_test"] for key in ("duplicates", "near_duplicates"))
     if same + near:
         found.append(
-            f"CAUTION: {same} pairs of identical and {near} of nearly equal images stand on both sides, one of the two "
-            "in the training, one in the test samples: the test scores flatter. data/duplicates.parquet names them."
+            f"CAUTION: {same} pairs of identical and {near} of nearly equal images occur in both training and test "
+            "data: test scores are optimistic. data/duplicates.parquet names them."
+        )
+    twice = figures["two_labels"]
+    if twice["identical"] + twice["near"]:
+        first = "; ".join(f"{one} and {other}" for one, other in twice["pairs"][:2])
+        found.append(
+            f"CAUTION: {twice['identical']} identical and {twice['near']} nearly equal images have two labels "
+            f"({first}): one label of each is wrong. data/duplicates.png shows them first."
         )
     return found
 

@@ -253,12 +253,16 @@ and one sample, and a prediction of the ensemble takes all {{ networks }} networ
 {{ open("data") }}
 <p>{{ data }}</p>
 {{ figures.class_counts }}
+{{ intake }}
+<h3>Duplicates</h3>
 <div class="scroll"><table><thead><tr><th class="first">Pairs of samples</th><th>within training</th>
 <th>across training and test</th></tr></thead><tbody>
 {% for title, pairs in duplicates.items() %}<tr><th scope="row" class="first">{{ title }}</th>
 <td>{{ "{:,}".format(pairs.train) }}</td><td>{{ "{:,}".format(pairs.train_test) }}</td></tr>{% endfor %}
 </tbody></table></div>
-<p>Within training such pairs are kept in one fold. Across the splits they flatter the test scores.</p>
+<p>Within training such pairs are kept in one fold. Across the splits they flatter the test scores.
+{% if two_labels %}<b>{{ "{:,}".format(two_labels) }} show one image under two labels; they come first.</b>{% endif %}
+</p>
 {{ figures.duplicates }}
 <details><summary><h3>Samples of each class</h3></summary>{{ figures.contact_sheet }}</details>
 </section>

@@ -1,80 +1,94 @@
 """One digest of the source files' contents, cheap enough for every start of Snakemake.
 
 Snakemake would compare times, and would take minutes and gigabytes over 60,000 input files. Here a file is read again
-only when its size or modification time differs from the last look; what counts is its content. Standard library only.
+only when its size, times or inode differ from the last look; what counts is its content. The time of its last change
+(ctime) and its inode tell apart files of equal size and time that changed places, as unpacked ones may have.
+Standard library only.
 """
 
-import csv
 import hashlib
+import importlib.util
 import json
 import os
 from pathlib import Path
 
+from foldstack import text_table
 from foldstack.errors import FoldstackError
 
+HEIF = (".heic", ".heics", ".heif", ".heifs", ".hif")  # read only where pillow-heif is installed
 CACHE_FOLDER = Path(".snakemake") / "foldstack"
 
 
-def digest(section: dict) -> str:
-    """Digest of the names and contents of the files that a `data` or `predict` section of the config names.
+def digest(section: dict, name: str = "data") -> str:
+    """Digest of the names and contents of the files that a section of the config names.
 
     Names count relative to the section's path, so moving the whole folder changes nothing. "" for built-in data.
 
+    Args:
+        section: the section; name: `data` or `predict`.
+
     Raises:
-        FoldstackError: a folder or table that cannot be read, or that names nothing.
+        FoldstackError: a folder or table that cannot be read, or that names nothing that is there.
     """
     paths = [Path(section[key]) for key in ("path", "test_path") if section.get(key)]
     if not paths:
         return ""
     cache_file = CACHE_FOLDER / f"{hashlib.sha256(str(paths).encode()).hexdigest()[:16]}.json"
     known = _load(cache_file)
-    seen, total = {}, hashlib.sha256()
+    seen, total, heif = {}, hashlib.sha256(), False
     for root in paths:
-        for path in _readable_files(root, section["format"]):
+        for path in _readable_files(root, section, name):
             try:
                 status = path.stat()
             except FileNotFoundError:
                 continue  # it vanished a moment ago
-            stamp = [status.st_size, status.st_mtime_ns]
-            name = os.path.relpath(path, root)
-            key = f"{root}\n{name}"
+            stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+            relative = os.path.relpath(path, root)
+            key = f"{root}\n{relative}"
             entry = known.get(key)
-            if entry is None or entry[:2] != stamp:
-                entry = [*stamp, _content(path)]
+            if entry is None or entry[:-1] != stamp:
+                entry = [*stamp, content(path)]
             seen[key] = entry
-            total.update(f"{name}\0{entry[2]}\0".encode("utf-8", "surrogateescape"))
+            total.update(f"{relative}\0{entry[-1]}\0".encode("utf-8", "surrogateescape"))
+            heif = heif or path.suffix.lower() in HEIF
+    if heif and importlib.util.find_spec("pillow_heif"):
+        total.update(b"with a reader of HEIC")
     if seen != known:
         _save(cache_file, seen)
     return total.hexdigest()
 
 
-def _readable_files(root: Path, form: str) -> list[Path]:
+def _readable_files(root: Path, section: dict, name: str) -> list[Path]:
     try:
-        files = _files(root, form)
+        files = _files(root, section, name)
     except OSError as error:
         raise FoldstackError(
             f"{error.filename or root} cannot be read ({error.strerror}); change its permissions or remove it."
         ) from error
-    except csv.Error as error:
-        raise FoldstackError(f"{root} is not a CSV file with a header ({error}); correct it.") from error
     if not files:
         raise FoldstackError(f"{root} holds no file; put the data there or correct the path in the config.")
     return files
 
 
-def _files(root: Path, form: str) -> list[Path]:
-    """Files below `root` in a fixed order; for a CSV, the file itself and the images that it lists."""
+def _files(root: Path, section: dict, name: str) -> list[Path]:
+    """Files below `root` in a fixed order; for a table, the file itself and the images that it lists."""
     if root.is_dir():
         return sorted(path for path in _walk(root, seen=set()) if os.path.isfile(path))
-    if form != "csv":
+    if section["format"] != "csv":
         return [root]
-    with open(root, newline="", encoding="utf-8-sig", errors="replace") as stream:
-        table = csv.DictReader(stream)
-        if "path" not in (table.fieldnames or ()):
-            raise FoldstackError(f"{root} has no column 'path', only {list(table.fieldnames or ())[:20]}; add it.")
-        listed = {row.get("path") or "" for row in table}
-    images = (root.parent / name for name in sorted(listed) if name and "\0" not in name)
-    return [root, *(path for path in images if os.path.isfile(path))]
+    table, found = text_table.open_table(root, name, section["columns"], ["path"])
+    place = table.header.index(found.used["path"])
+    folder = Path(section["images"]) if section["images"] else root.parent
+    cells = sorted({row[place] for row in table.rows} - {""})
+    listed = sorted({text_table.find_file(folder, cell, section["suffix"])[1] for cell in cells})
+    images = [path for path in listed if "\0" not in str(path) and os.path.isfile(path)]
+    if listed and not images:
+        near = text_table.nearby(listed[0], name)
+        raise FoldstackError(
+            f"None of the {len(listed)} images that {root} lists is there; the first would be {str(listed[0])[:200]!r}"
+            f"{f': {near}' if near else ''}; correct the paths, or set {name}.images or {name}.suffix."
+        )
+    return [root, *images]
 
 
 def _walk(folder: Path, seen: set[Path]):
@@ -89,7 +103,8 @@ def _walk(folder: Path, seen: set[Path]):
             yield path
 
 
-def _content(path: Path) -> str:
+def content(path: Path) -> str:
+    """SHA-256 of a file, or why it cannot be read."""
     try:
         with open(path, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,83 +1,166 @@
 """`csv`: a table of image files with `path`, `label` and optional `group`, `split`, `caption`, `fold`."""
 
-import warnings
+import os
 from pathlib import Path
 
 import pandas as pd
 
-from foldstack.data.formats.source import Source, check_id, require, table
+from foldstack import text_table
+from foldstack.data.formats.source import SPLITS, Source, check_id, is_image, require, table
+from foldstack.data.intake import Intake
+from foldstack.data.labels import same_text
 from foldstack.errors import FoldstackError
 
-OPTIONAL = ("group", "split", "caption", "fold")
-SPLITS = {"train": "train", "val": "train", "test": "test"}
 
-
-def read(path: Path, test_path: Path | None = None) -> Source:
-    """Samples of a CSV file; image paths are relative to its folder.
+def read(
+    path: Path,
+    test_path: Path | None = None,
+    *,
+    given: dict | None = None,
+    images: Path | None = None,
+    suffix: str | None = None,
+) -> Source:
+    """Samples of a table.
 
     Args:
-        path: UTF-8, with a header. `split` holds train, val (joins train) or test; empty cells of `group`,
-            `caption` and `fold` are null.
+        path: with a header; its delimiter and encoding are read off it. `split` holds train, val (joins train) or test;
+            empty cells of `group`, `caption` and `fold` are null.
         test_path: a second such file, all of whose rows are the test split; its ids get the prefix `test/`.
+        given: `data.columns`: our names -> the table's; for `label` a list of names, one column a class.
+        images: the folder where image paths begin; by default the table's own.
+        suffix: appended to every path that does not end in it.
 
     Raises:
         FoldstackError: naming the file and the row (1 is the first below the header).
     """
-    frame = _read(path, "data.path", ["path", "label"])
+    intake = Intake("rows")
+    frame, files = _read(path, "data", ["path", "label"], given or {}, images, suffix, intake)
     frame["split"] = _splits(frame, path) if "split" in frame else "train"
-    files = [path.parent / name for name in frame["path"]]
     test_given = "split" in frame and (frame["split"] == "test").any()
     if test_path is not None:
         if test_given:
             raise FoldstackError(f"{path} marks rows as test and data.test_path is set too; remove one of them.")
-        test = _read(test_path, "data.test_path", ["path", "label"])
-        files += [test_path.parent / name for name in test["path"]]
-        frame = pd.concat([frame, test.assign(path="test/" + test["path"], split="test")], ignore_index=True)
+        without_split = (given or {}) | {"split": None}
+        test, more = _read(
+            test_path, "data", ["path", "label"], without_split, images, suffix, intake, "data.test_path"
+        )
+        files += more
+        test = test.assign(split="test", **{name: "test/" + test[name] for name in ("path", "source")})
+        frame = pd.concat([frame, test], ignore_index=True)
         test_given = True
+    _look_beside(files, intake)
     rows = table(
         sample_id=frame["path"],
         label=frame["label"],
-        source=frame["path"],
-        **{name: frame[name] for name in OPTIONAL if name in frame},
+        source=frame["source"],
+        **{name: frame[name] for name in text_table.OPTIONAL if name in frame},
     )
-    return Source("images", rows, files, bool(test_given))
+    return Source("images", rows, files, bool(test_given), intake)
 
 
-def read_paths(path: Path) -> tuple[list[str], list[Path]]:
-    """(ids, files) of a CSV file with a column `path`, for prediction."""
-    names = _read(path, "predict.path", ["path"])["path"].tolist()
-    return names, [path.parent / name for name in names]
+def read_paths(
+    path: Path, *, given: dict | None = None, images: Path | None = None, suffix: str | None = None
+) -> tuple[list[str], list[Path], Intake]:
+    """(ids, files, account) of a table with a column `path`, for prediction."""
+    intake = Intake("rows")
+    frame, files = _read(path, "predict", ["path"], given or {}, images, suffix, intake)
+    _look_beside(files, intake)
+    return frame["path"].tolist(), files, intake
 
 
-def _read(path: Path, key: str, required: list[str]) -> pd.DataFrame:
-    """The known columns as text, empty cells null; ids and folds are checked."""
-    require(path, "file", key)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would be cut
-            frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
-    except (
-        ValueError,
-        OSError,
-        pd.errors.ParserWarning,
-    ) as error:  # pandas's parser errors and UnicodeDecodeError are ValueErrors
-        words = " ".join(str(error).split())  # pandas ends some messages with a newline
-        raise FoldstackError(f"{path} is not a CSV file in UTF-8 with a header ({words}); correct it.") from error
-    for name in required:
-        if name not in frame:
-            raise FoldstackError(f"{path} has no column {name!r}, only {list(frame.columns)}; add it.")
-    frame = frame[[name for name in (*required, *OPTIONAL) if name in frame]].astype(object)
-    for name in frame:
-        empty = frame[name].isna() | (frame[name] == "")
-        if name in required and empty.any():
-            raise FoldstackError(
-                f"{path}, row {int(empty.argmax()) + 1}: {name!r} is empty; fill it in or remove the row."
-            )
-        frame.loc[empty, name] = None
-    frame["path"] = [check_id(name, f"{path}, row {i}") for i, name in enumerate(frame["path"], 1)]
+def _read(
+    path: Path, section: str, required: list[str], given: dict, images: Path | None, suffix: str | None,
+    intake: Intake, key: str | None = None,
+) -> tuple[pd.DataFrame, list[Path]]:  # fmt: skip
+    """(the known columns as text with empty cells null, the image of each row); ids and folds are checked."""
+    require(path, "file", key or f"{section}.path")
+    found, names = text_table.open_table(path, section, given, required)
+    if not found.rows:
+        raise FoldstackError(f"{path} holds a header and no row; add the samples.")
+    intake.columns, intake.unused = names.used, names.unused
+    frame = _cells(found, names.used, required, path)
+    ids, files = _files(frame["path"], path, images or path.parent, suffix)
+    _describe(found, frame["path"].tolist(), ids, path, intake)
+    frame["path"] = ids
+    frame["source"] = [name if not suffix or name.lower().endswith(suffix.lower()) else name + suffix for name in ids]
     if "fold" in frame:
         frame["fold"] = [_fold(text, f"{path}, row {i}") for i, text in enumerate(frame["fold"], 1)]
+    return frame, files
+
+
+def _cells(found: text_table.TextTable, used: dict, required: list[str], path: Path) -> pd.DataFrame:
+    """The columns that are used, by our names; empty cells null."""
+    place = {name: i for i, name in enumerate(found.header)}
+    frame = pd.DataFrame(index=range(len(found.rows)))
+    for ours, name in used.items():
+        if isinstance(name, list):
+            cells = _one_hot(found.rows, name, place, path)
+        else:
+            cells = [row[place[name]] for row in found.rows]
+        if ours in ("group", "split", "fold"):
+            cells = same_text(cells)
+        cells = [cell if cell and cell.strip() else None for cell in cells]
+        if ours in required and None in cells:
+            later = "; unlabelled images are labelled later: predict.path" if ours == "label" else ""
+            raise FoldstackError(
+                f"{path}, row {cells.index(None) + 1}: {ours!r} is empty; fill it in or remove the row{later}."
+            )
+        frame[ours] = pd.Series(cells, dtype=object)
     return frame
+
+
+def _files(cells: pd.Series, path: Path, folder: Path, suffix: str | None) -> tuple[list[str], list[Path]]:
+    ids, files = [], []
+    for number, cell in enumerate(cells, 1):
+        name, file = text_table.find_file(folder, cell, suffix)
+        ids.append(check_id(name, f"{path}, row {number}"))
+        files.append(file)
+    return ids, files
+
+
+def _one_hot(rows: list[list[str]], names: list[str], place: dict[str, int], path: Path) -> list[str]:
+    """The class of each row: the one column of `names` that holds 1."""
+    labels = []
+    for number, row in enumerate(rows, 1):
+        ones = []
+        for name in names:
+            cell = row[place[name]].strip()
+            try:
+                value = float(cell or 0)
+            except ValueError:
+                value = -1.0
+            if value not in (0.0, 1.0):
+                raise FoldstackError(f"{path}, row {number}: {name!r} holds {cell!r}, neither 0 nor 1; correct it.")
+            ones += [name] if value else []
+        if len(ones) != 1:
+            what = f"{len(ones)} of the columns {names[:10]} hold 1"
+            raise FoldstackError(f"{path}, row {number}: {what}; one class a sample is needed.")
+        labels += ones
+    return labels
+
+
+def _describe(found: text_table.TextTable, cells: list[str], ids: list[str], path: Path, intake: Intake) -> None:
+    """Tell `intake` what was read off the table by itself."""
+    if found.delimiter != "comma" or found.encoding != "utf-8":
+        intake.facts.append(f"{path.name}: {found.delimiter}, {found.encoding}.")
+    slashed = sum("\\" in cell and "\\" not in name for cell, name in zip(cells, ids, strict=True))
+    if slashed:
+        intake.facts.append(f"{path.name}: in {slashed} paths \\ was read as /.")
+
+
+def _look_beside(files: list[Path], intake: Intake) -> None:
+    """Tell `intake` of images that lie beside those that are listed."""
+    listed = {os.path.abspath(file) for file in files}
+    beside = [
+        entry.path
+        for folder in sorted({os.path.dirname(file) for file in listed})
+        if os.path.isdir(folder)
+        for entry in os.scandir(folder)
+        if not entry.name.startswith(".") and is_image(Path(entry.name)) and entry.path not in listed
+    ]
+    if beside:
+        first = min(os.path.basename(name) for name in beside)
+        intake.notes.append(f"{len(beside)} images lie beside those that are listed and are in no row ({first}).")
 
 
 def _fold(text: str | None, where: str) -> int | None:

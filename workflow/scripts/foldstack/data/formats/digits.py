@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 
 from foldstack.data.formats.source import Source, table
+from foldstack.data.intake import Intake
 
 BLOCK = 4
 
@@ -17,7 +18,8 @@ def read_digits() -> Source:
     images, digits = _load()
     ids = [f"digit/{i:04d}" for i in range(len(images))]
     labels = [str(digit) for digit in digits]
-    return Source("images", table(sample_id=ids, split="train", label=labels, source=ids), list(images[:, None]), False)
+    rows = table(sample_id=ids, split="train", label=labels, source=ids)
+    return Source("images", rows, list(images[:, None]), False, Intake("samples"))
 
 
 def read_pairs(seed: int) -> Source:
@@ -37,7 +39,8 @@ def read_pairs(seed: int) -> Source:
             labels.append("left_larger" if digits[left] > digits[right] else "right_larger")
             groups.append(f"block{number:03d}")
             items.append(images[[left, right]])
-    return Source("pairs", table(sample_id=ids, split="train", label=labels, group=groups, source=ids), items, False)
+    rows = table(sample_id=ids, split="train", label=labels, group=groups, source=ids)
+    return Source("pairs", rows, items, False, Intake("samples"))
 
 
 def _load() -> tuple[np.ndarray, np.ndarray]:

@@ -1,19 +1,26 @@
-"""`npz` and `npz_pairs`: arrays `x` (or `xa` and `xb`) and `y`, with optional `id`, `group` and `fold`."""
+"""`npz` and `npz_pairs`: arrays `x` (or `xa` and `xb`) and `y`, with optional `id`, `group` and `fold`.
 
-import zipfile
-import zlib
+MedMNIST's archives, one file with the keys `train_images`, `train_labels` and so on, are read as they are.
+"""
+
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from foldstack.data.formats.source import Source, check_id, table
+from foldstack import columns
+from foldstack.data.formats import layout
+from foldstack.data.formats.arrays import arrays_in, column_text, fold_numbers, views_of
+from foldstack.data.formats.source import SPLITS, Source, check_id, table
+from foldstack.data.intake import Intake
+from foldstack.data.labels import same_text
 from foldstack.errors import FoldstackError
 
-SPLITS = {"train": "train", "val": "train", "test": "test"}
+OPTIONAL = ("id", "group", "fold")
+MEDMNIST = {f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels")}
 
 
-def read(path: Path, test_path: Path | None = None, *, task: str) -> Source:
+def read(path: Path, test_path: Path | None = None, *, task: str, given: dict | None = None) -> Source:
     """Samples of NumPy archives.
 
     Args:
@@ -21,6 +28,7 @@ def read(path: Path, test_path: Path | None = None, *, task: str) -> Source:
         test_path: a file, or a folder with test.npz, that is the test split.
         task: `images`: `x` is uint8 (N, H, W) or (N, H, W, C). `pairs`: `x` is uint8 (N, H, 2W) or (N, H, 2W, C), the
             two images side by side, or `xa` and `xb` have the shape of images.
+        given: `data.columns`: our keys -> the archive's.
 
     Returns:
         Source of decoded views. A sample's id is its `id`, else `<split>/<number>`.
@@ -28,27 +36,102 @@ def read(path: Path, test_path: Path | None = None, *, task: str) -> Source:
     Raises:
         FoldstackError: naming the file and the key.
     """
-    files = _files(path)
+    files, intake = _files(path), Intake("samples")
+    _look_beside(path, files, intake)
+    archives = [part for split, file in files.items() for part in _parts(file, split, task, given, intake)]
     if test_path is not None:
-        if "test" in files:
-            raise FoldstackError(f"{files['test']} exists and data.test_path is set too; remove one of them.")
-        files["test"] = _test_file(test_path)
+        marked = next((file for split, file, _ in archives if split == "test"), None)
+        if marked is not None:
+            raise FoldstackError(f"{marked} has a test split and data.test_path is set too; remove one of them.")
+        arrays = arrays_in(_test_file(test_path))
+        archives.append(("test", _test_file(test_path), _named(test_path, arrays, task, given, intake, "data")))
     parts, items = [], []
-    for name, file in files.items():
-        rows, views = _read(file, task, name)
-        parts.append(rows.assign(split=SPLITS[name]))
+    for split, file, arrays in archives:
+        rows, views = _read(file, arrays, task, split)
+        parts.append(rows.assign(split=SPLITS[split]))
         items += list(views)
-    return Source(task, pd.concat(parts, ignore_index=True), items, "test" in files)
+    test_given = any(split == "test" for split, *_ in archives)
+    return Source(task, pd.concat(parts, ignore_index=True), items, test_given, intake)
 
 
-def read_views(path: Path, *, task: str) -> tuple[list[str], list[np.ndarray]]:
-    """(ids, views) of an archive without labels, for prediction; ids are numbers where it holds none."""
+def read_views(path: Path, *, task: str, given: dict | None = None) -> tuple[list[str], list[np.ndarray], Intake]:
+    """(ids, views, account) of an archive without labels, for prediction; ids are numbers where it holds none."""
     if not path.is_file():
         raise FoldstackError(f"predict.path: {str(path)!r} is not a file; give an .npz file.")
-    arrays = _load(path)
-    views = _views(path, arrays, task)
-    ids = _names(path, arrays, "id", len(views)) or [f"{i:06d}" for i in range(len(views))]
-    return [check_id(name or "", f"{path}, id") for name in ids], list(views)
+    intake = Intake("samples")
+    arrays = _named(path, arrays_in(path), task, given, intake, "predict")
+    views = views_of(path, arrays, task)
+    ids = column_text(path, arrays, "id", len(views)) or [f"{i:06d}" for i in range(len(views))]
+    return [check_id(name or "", f"{path}, id") for name in ids], list(views), intake
+
+
+def _parts(file: Path, split: str, task: str, given: dict | None, intake: Intake) -> list[tuple[str, Path, dict]]:
+    """(split, file, arrays by our names) of an archive, or of each split in one of MedMNIST's."""
+    arrays = arrays_in(file)
+    if "train_images" not in arrays or "x" in arrays or given:
+        return [(split, file, _named(file, arrays, task, given, intake, "data"))]
+    intake.columns, intake.unused = {"x": "*_images", "y": "*_labels"}, sorted(set(arrays) - MEDMNIST)
+    found = []
+    for name in SPLITS:
+        x, y = arrays.get(f"{name}_images"), arrays.get(f"{name}_labels")
+        if x is not None and y is not None:
+            found.append((name, file, {"x": x, "y": y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y}))
+        elif x is not None:
+            intake.pass_over((f"{name}[{i}]" for i in range(len(x))), f"no key '{name}_labels': without labels")
+            intake.notes.append(
+                f"{file.name} holds {len(x)} images in {name}_images without labels; they are not used."
+            )
+    return found
+
+
+def _named(
+    file: Path, arrays: dict[str, np.ndarray], task: str, given: dict | None, intake: Intake, section: str
+) -> dict[str, np.ndarray]:
+    """The arrays by our names."""
+    given, names = given or {}, sorted(arrays)
+    apart = task == "pairs" and any(key in names or key in given for key in ("xa", "xb"))
+    optional = ("y", *OPTIONAL) if section == "data" else OPTIONAL
+    found = columns.resolve(
+        names,
+        given,
+        required=("xa", "xb") if apart else ("x",),
+        optional=optional,
+        where=str(file),
+        key=f"{section}.columns",
+        noun="key",
+    )
+    if section == "data" and "y" not in found.used:
+        usual = next((name for name in columns.USUAL["y"] if name in names), "<its labels>")
+        raise FoldstackError(
+            f"{file} has no labels, only {names}; add the key 'y' with one label a sample or name it "
+            f"(data.columns: {{y: {usual}}}); samples without labels are labelled later: predict.path."
+        )
+    intake.columns |= found.used
+    intake.unused = sorted({*intake.unused, *found.unused})
+    return {ours: arrays[name] for ours, name in found.used.items()}
+
+
+def _look_beside(path: Path, files: dict[str, Path], intake: Intake) -> None:
+    """Tell `intake` of archives in the folder that are not read; raise where one reads as a split of another name."""
+    if not path.is_dir():
+        return
+    for other in sorted(path.glob("*.npz")):
+        if other in files.values() or other.name.startswith("."):
+            continue
+        try:
+            arrays = arrays_in(other)
+        except FoldstackError:
+            intake.pass_over([other.name], "is not read, and cannot be")
+            continue
+        labelled, split = "y" in arrays, layout.split_of(other.stem)
+        if labelled and split is not None and split not in files:
+            way = f"rename it to {split}.npz" + (f", or set data.test_path: {other}" if split == "test" else "")
+            raise FoldstackError(f"{other} reads as the {split} split, but is not called {split}.npz; {way}.")
+        count = max((len(values) for values in arrays.values() if values.ndim), default=0)
+        kind = "with labels" if labelled else "without labels"
+        intake.pass_over((f"{other.name}[{i}]" for i in range(count)), f"in {other.name}, which is not read")
+        way = "data.test_path would make it the test split" if labelled else "predict.path labels it"
+        intake.notes.append(f"{other.name}, {count} samples {kind}, is not read; {way}.")
 
 
 def _files(path: Path) -> dict[str, Path]:
@@ -72,117 +155,22 @@ def _test_file(path: Path) -> Path:
     return file
 
 
-def _read(file: Path, task: str, split: str) -> tuple[pd.DataFrame, np.ndarray]:
-    arrays = _load(file)
-    views = _views(file, arrays, task)
+def _read(file: Path, arrays: dict[str, np.ndarray], task: str, split: str) -> tuple[pd.DataFrame, np.ndarray]:
+    views = views_of(file, arrays, task)
     count = len(views)
-    labels = _names(file, arrays, "y", count)
-    if labels is None:
-        raise FoldstackError(f"{file} has no labels, only {sorted(arrays)}; add the key 'y' with one label a sample.")
+    labels = column_text(file, arrays, "y", count)
     if None in labels:
         raise FoldstackError(
             f"{file}, key 'y': sample {labels.index(None)} has an empty label; fill it in or remove it."
         )
-    ids = _names(file, arrays, "id", count) or [f"{split}/{i:06d}" for i in range(count)]
+    ids = column_text(file, arrays, "id", count) or [f"{split}/{i:06d}" for i in range(count)]
     ids = [check_id(name or "", f"{file}, key 'id'") for name in ids]
+    groups = column_text(file, arrays, "group", count)
     rows = table(
         sample_id=ids,
         label=labels,
-        group=_names(file, arrays, "group", count),
-        fold=_folds(file, arrays, count),
+        group=None if groups is None else same_text(groups),
+        fold=fold_numbers(file, arrays, count),
         source=[f"{file.name}[{i}]" for i in range(count)],
     )
     return rows, views
-
-
-def _load(file: Path) -> dict[str, np.ndarray]:
-    """All arrays of an archive; nothing is unpickled."""
-    arrays = {}
-    try:
-        archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise FoldstackError(
-                f"{file} is a single array, not an .npz archive; write it with numpy.savez(file, x=..., y=...)."
-            )
-        with archive:
-            for key in archive.files:
-                try:
-                    arrays[key] = archive[key]
-                except ValueError as error:
-                    raise FoldstackError(
-                        f"{file}, key {key!r}: {str(error).rstrip('.')}; store numbers or text of fixed width, "
-                        "not an object array."
-                    ) from error
-    except (ValueError, OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        raise FoldstackError(f"{file} is not a readable .npz archive ({error}); write it again.") from error
-    except (MemoryError, SyntaxError, RuntimeError) as error:
-        raise FoldstackError(
-            f"{file} is broken or encrypted, or too large for the memory ({error}); write it again."
-        ) from error
-    return arrays
-
-
-def _views(file: Path, arrays: dict[str, np.ndarray], task: str) -> np.ndarray:
-    """uint8 (N, V, H, W, C) with one view for images and two for pairs."""
-    if task == "images":
-        return _images(file, arrays, "x")[:, None]
-    if "xa" in arrays or "xb" in arrays:
-        left, right = _images(file, arrays, "xa"), _images(file, arrays, "xb")
-        if left.shape != right.shape:
-            raise FoldstackError(f"{file}: 'xa' has shape {left.shape}, 'xb' {right.shape}; they must be equal.")
-        return np.stack([left, right], axis=1)
-    both = _images(file, arrays, "x")
-    if both.shape[2] % 2:
-        raise FoldstackError(
-            f"{file}, key 'x': the width {both.shape[2]} is odd, so it cannot be two images side by side; "
-            "store 'xa' and 'xb' instead."
-        )
-    return np.stack(np.split(both, 2, axis=2), axis=1)
-
-
-def _images(file: Path, arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
-    """The array `key` as uint8 (N, H, W, C)."""
-    if key not in arrays:
-        raise FoldstackError(f"{file} has no key {key!r}, only {sorted(arrays)}; add the images as uint8.")
-    x = arrays[key]
-    if x.dtype != np.uint8:
-        raise FoldstackError(f"{file}, key {key!r} holds {x.dtype}; convert the images to uint8, 0 to 255.")
-    if x.ndim not in (3, 4) or 0 in x.shape or (x.ndim == 4 and x.shape[3] not in (1, 3)):
-        raise FoldstackError(
-            f"{file}, key {key!r} has shape {x.shape}; expected (samples, height, width) or (samples, height, width, "
-            "channels) with 1 or 3 channels and at least one sample."
-        )
-    return x[..., None] if x.ndim == 3 else x
-
-
-def _column(file: Path, arrays: dict[str, np.ndarray], key: str, count: int, kinds: str) -> np.ndarray | None:
-    values = arrays.get(key)
-    if values is None:
-        return None
-    if values.shape != (count,):
-        raise FoldstackError(
-            f"{file}, key {key!r} has shape {values.shape}, but there are {count} samples; expected ({count},)."
-        )
-    if values.dtype.kind not in kinds:
-        wanted = "whole numbers or text" if "U" in kinds else "whole numbers"
-        raise FoldstackError(f"{file}, key {key!r} holds {values.dtype}; store {wanted}.")
-    return values
-
-
-def _names(file: Path, arrays: dict[str, np.ndarray], key: str, count: int) -> list[str | None] | None:
-    """The array `key` as text, empty text as None; None if there is no such key."""
-    values = _column(file, arrays, key, count, "iubU")
-    if values is None:
-        return None
-    if values.dtype.kind == "b":
-        values = values.astype(np.int64)
-    return [str(value) or None for value in values.tolist()]
-
-
-def _folds(file: Path, arrays: dict[str, np.ndarray], count: int) -> list[int] | None:
-    values = _column(file, arrays, "fold", count, "iu")
-    if values is not None and values.min() < 0:
-        raise FoldstackError(
-            f"{file}, key 'fold': sample {int(values.argmin())} has fold {values.min()}; number folds from 0."
-        )
-    return None if values is None else values.tolist()

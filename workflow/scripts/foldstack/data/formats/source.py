@@ -8,9 +8,16 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
+from foldstack.data import unread
 from foldstack.data.decode import SUFFIXES
+from foldstack.data.intake import Intake
 from foldstack.errors import FoldstackError
 
+SPLITS = {"train": "train", "val": "train", "test": "test"}  # as people divide their data -> as Foldstack does
+LEFT_BY_PROGRAMS = {  # thumbnails of a NAS, recycle bins, what unpacking and checks of a disk leave behind
+    *("@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler"),
+    *("__macosx", "lost+found", "system volume information"),
+}
 ROWS = ["sample_id", "split", "label", "group", "fold", "caption", "source"]
 
 
@@ -24,14 +31,14 @@ class Source:
             and `caption` may be null; `source` says where the sample came from.
         items: N image files, or decoded views: uint8 (V, H, W, C) with one view for images and two for pairs.
         test_given: whether the data marks its own test split.
-        refused: (source, reason) of what cannot even become a row.
+        intake: the account of what was met; `intake.refused` holds what cannot even become a row.
     """
 
     task: str
     rows: pd.DataFrame
     items: list[Path] | list[np.ndarray]
     test_given: bool
-    refused: list[tuple[str, str]] = field(default_factory=list)
+    intake: Intake = field(default_factory=Intake)
 
 
 def table(**columns) -> pd.DataFrame:
@@ -60,29 +67,70 @@ def is_image(file: Path) -> bool:
     return file.suffix.lower() in SUFFIXES
 
 
-def walk(folder: Path) -> Iterator[Path]:
-    """All image files below a folder, in the order of their names.
+def walk(folder: Path, intake: Intake | None = None, root: Path | None = None) -> Iterator[Path]:
+    """All image files below a folder, in the order of their names; `intake` is told of every other file.
 
-    Hidden files and folders and files without an image's suffix are left out. Links are followed, except to a folder
-    that contains the link.
+    Hidden files and folders, what programs leave behind, and files without an image's suffix are left out. Links are
+    followed, except to a folder that contains the link.
+
+    Args:
+        root: where the names that `intake` is told begin; by default `folder`.
     """
+    intake, root = Intake() if intake is None else intake, root or folder
 
     def below(directory: Path, ancestors: frozenset) -> Iterator[Path]:
         real = os.path.realpath(directory)
         if real in ancestors:
             return
-        for entry in visible(directory):
-            if entry.is_dir():
+        for entry in sorted(directory.iterdir()):
+            if not_data(entry.name):
+                pass_over_entry(entry, intake, root)
+            elif entry.is_dir():
                 yield from below(entry, ancestors | {real})
             elif is_image(entry):
                 yield entry
+            else:
+                pass_over_file(entry, intake, root)
 
     yield from below(folder, frozenset())
 
 
+def not_data(name: str) -> str:
+    """Why a file or folder of this name is no part of a data set; "" where it may be."""
+    if name.startswith("."):
+        return "hidden"
+    return "left by a program" if name.casefold() in LEFT_BY_PROGRAMS else ""
+
+
+def pass_over_entry(entry: Path, intake: Intake, root: Path) -> None:
+    """Tell `intake` of a file that is no data, or of all files in such a folder."""
+    why = not_data(entry.name)
+    reason = why if why == "hidden" else f"in {entry.name}/, {why}"
+    names = [entry]
+    if entry.is_dir() and not entry.is_symlink():
+        names = [Path(folder) / name for folder, _, files in os.walk(entry) for name in files]
+        reason = f"in {entry.name}/, {why}"
+    intake.pass_over((shown(name, root) for name in names), reason)
+
+
+def pass_over_file(file: Path, intake: Intake, root: Path) -> None:
+    """Tell `intake` of a file without an image's suffix: refused where a person takes it for an image."""
+    reason = unread.reason(file)
+    if reason is not None:
+        intake.refused.append((shown(file, root), reason))
+    else:
+        intake.pass_over([shown(file, root)], f"no image ({file.suffix.lower() or 'no suffix'})")
+
+
+def shown(file: Path, root: Path) -> str:
+    """A file's path below `root` as text that can be stored."""
+    name = file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def visible(folder: Path) -> list[Path]:
-    """What lies directly in a folder and is not hidden, by name."""
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    """What lies directly in a folder and may be data, by name."""
+    return sorted(entry for entry in folder.iterdir() if not not_data(entry.name))
 
 
 def subfolders(folder: Path) -> list[Path]:

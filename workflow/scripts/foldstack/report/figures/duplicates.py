@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from foldstack.data.duplicates import contradict
 from foldstack.report.figures import style
 from foldstack.report.figures.data import tile
 
@@ -16,14 +17,15 @@ TOP = 44
 
 
 def draw_duplicates(pairs: pd.DataFrame, samples: pd.DataFrame, pixels: np.ndarray, dataset: dict, path) -> None:
-    """A PNG of at most 24 pairs, those across the splits first, then the closest.
+    """A PNG of at most 24 pairs: first one image under two labels, then pairs across the splits, then the closest.
 
     Args:
         pairs: duplicates.parquet.
         pixels: uint8 (N, H, W, C), or (N, 2, H, W, C) for pairs, indexed by the column `row` of `samples`.
     """
     across = (pairs["first_split"] != pairs["second_split"]).rename("across")
-    order = pairs.assign(across=~across).sort_values(["across", "distance", "first", "second"], kind="stable")
+    order = pairs.assign(across=~across, agree=~contradict(samples, pairs, dataset["task"]))
+    order = order.sort_values(["agree", "across", "distance", "first", "second"], kind="stable")
     shown = order.head(SHOWN)
     rows = max(math.ceil(len(shown) / COLUMNS), 1)
     width, height = COLUMNS * STEP_X + 24, TOP + rows * STEP_Y
@@ -46,7 +48,9 @@ def draw_duplicates(pairs: pd.DataFrame, samples: pd.DataFrame, pixels: np.ndarr
             figure.text(x / width, 1 - (y + TILE + 3) / height, names, color=colour, **place)
             splits = "train" if pair.first_split == pair.second_split == "train" else "test"
             where = f"{pair.first_split} | {pair.second_split}" if pair.first_split != pair.second_split else splits
-            text = f"{where}, " + (f"differ by {pair.distance:.3f}" if pair.distance else "identical")
+            text = f"{where}, " + (
+                "identical" if two[0][0]["hash"] == two[1][0]["hash"] else f"differ by {pair.distance:.3f}"
+            )
             colour = style.VERMILLION if pair.first_split != pair.second_split else style.MUTED
             figure.text(x / width, 1 - (y + TILE + 15) / height, text, color=colour, **place)
 
@@ -58,8 +62,10 @@ def _square(image: np.ndarray) -> np.ndarray:
 
 
 def _title(dataset: dict) -> str:
-    same, near = dataset["duplicates"], dataset["near_duplicates"]
+    same, near, twice = dataset["duplicates"], dataset["near_duplicates"], dataset["two_labels"]
+    labels = twice["identical"] + twice["near"]
     return (
         f"{same['train'] + near['train']:,} pairs of identical or nearly equal training samples, "
         f"{same['train_test'] + near['train_test']:,} across training and test"
+        + (f"; {labels:,} under two labels" if labels else "")
     )
