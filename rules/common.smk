@@ -169,7 +169,9 @@ def pretrained_weights(wildcards):
 
 def weights_slice(model):
     """What decides the weights that a model starts from."""
-    return configuration.canonical({key: CONFIG["models"][model][key] for key in ("architecture", "pretrained")})
+    block = CONFIG["models"][model]
+    architecture = registry.starts_from(block["architecture"], block["options"])
+    return configuration.canonical({"architecture": architecture, "pretrained": block["pretrained"]})
 
 
 def member_files(stage, results=RESULTS):
