@@ -63,6 +63,11 @@ def disc(images: np.ndarray) -> np.ndarray:
 
 
 DOMAINS = {"as they are": lambda images: images, "dark": dark, "disc": disc}
+TITLES = {
+    "as they are": "Images like those before",
+    "dark": "40 % of the light, as from another camera",
+    "disc": "The middle of each image on black, as from a microscope",
+}
 
 
 class Half:
@@ -147,6 +152,71 @@ def measure(data: Path, folder: Path, seed: int):
                 yield {"seed": seed, "domain": domain, "n": n, "arm": arm, "by": by, "accuracy": accuracy}
 
 
+def page(rows: pd.DataFrame) -> str:
+    before, found = rows[rows["arm"] == "before"], rows[rows["arm"] != "before"]
+    names = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    lines = [
+        "# Fine-tuning: what it brings, and by which statistics images are normalised\n",
+        "Written by `make bench-finetune` ([the code](../../benchmarks/fine_tuning.py)). Each seed cuts ten classes into "
+        f"two halves: `{ARCHITECTURE}` learns five of them on {BEFORE['images']:,} images of {SIDE} px "
+        f"({BEFORE['epochs']} epochs; accuracy there {_mean(before['accuracy'])}), then the other five, and is scored on "
+        f'{TESTED:,} images of these, on which nothing was chosen. "Data" and "weights" say whose mean and deviation '
+        "images are normalised by; all else of the two is the same, samples and random numbers included. Accuracy in "
+        f"per cent, mean (SD) of {found['seed'].nunique()} seeds; differences are weights' less data's, in points, mean "
+        f"and each seed. {names[0] if names else platform.machine()}, one thread; torch {versions.versions()['torch']}; "
+        f"{rows['cpu_seconds'].max() / 60:.0f} minutes of CPU time.\n",
+    ]
+    for domain, part in found.groupby("domain", sort=False):
+        lines += [f"## {TITLES[domain]}\n", *_table(part), *_verdicts(part)]
+    return "\n".join(lines)
+
+
+def _table(part: pd.DataFrame) -> list[str]:
+    """One row for each number of images."""
+    heads = ["images", "scratch"] if "scratch" in set(part["arm"]) else ["images"]
+    heads += [f"{arm}: {by}" for arm in ("whole", "head only") for by in (*NORMALISED, "difference")]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for n, rows in part.groupby("n"):
+        cells = {f"{arm}: {by}": _mean(each["accuracy"]) for (arm, by), each in rows.groupby(["arm", "by"])}
+        cells |= {"images": f"{n:,}", "scratch": cells.get("scratch: data")}
+        for arm, values in _differences(rows).items():
+            cells[f"{arm}: difference"] = f"{values.mean():+.1f} ({', '.join(f'{value:+.1f}' for value in values)})"
+        lines.append("| " + " | ".join(cells[head] for head in heads) + " |")
+    return [*lines, ""]
+
+
+def _verdicts(part: pd.DataFrame) -> list[str]:
+    """Over all numbers of images: the mean difference of each seed, and a 95 % interval over the seeds."""
+    lines = []
+    for arm, values in _differences(part).items():
+        of_seeds = values.groupby("seed").mean()
+        low, high = stats.ttest_1samp(of_seeds, 0).confidence_interval(0.95)
+        better = (
+            "no difference beyond noise"
+            if low <= 0 <= high
+            else f"**better by the {'weights' if low > 0 else 'data'}**"
+        )
+        lines.append(
+            f"- {arm}: weights' less data's {of_seeds.mean():+.2f} points, 95 % interval over the seeds {low:+.2f} to "
+            f"{high:+.2f}, above zero in {(values > 0).sum()} of {len(values)} pairs: {better}."
+        )
+    return [*lines, ""]
+
+
+def _differences(rows: pd.DataFrame) -> dict[str, pd.Series]:
+    """Points of accuracy by the weights' statistics less by the data's, of each pair of runs, by arm."""
+    wide = rows[rows["arm"] != "scratch"].set_index(["arm", "seed", "n", "by"])["accuracy"].unstack("by")
+    return {arm: 100 * (wide["weights"] - wide["data"]).loc[arm] for arm in ("whole", "head only")}
+
+
+def _mean(values: pd.Series) -> str:
+    return f"{100 * values.mean():.1f} ({100 * values.std():.1f})"
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines() if Path(path).exists() else []
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder with train/<class>/<image>, such as CIFAR-10")
@@ -163,6 +233,7 @@ def main() -> None:
                 print(rows[-1], flush=True)
                 if options.rows:
                     pd.DataFrame(rows).to_csv(options.rows, index=False)
+    files.write_text(options.out, page(pd.DataFrame(rows)))
 
 
 if __name__ == "__main__":
