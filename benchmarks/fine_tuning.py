@@ -155,16 +155,17 @@ def measure(data: Path, folder: Path, seed: int):
 def page(rows: pd.DataFrame) -> str:
     before, found = rows[rows["arm"] == "before"], rows[rows["arm"] != "before"]
     names = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    seeds, torchs, minutes = found["seed"].nunique(), versions.versions()["torch"], rows["cpu_seconds"].max() / 60
     lines = [
         "# Fine-tuning: what it brings, and by which statistics images are normalised\n",
         "Written by `make bench-finetune` ([the code](../../benchmarks/fine_tuning.py)). Each seed cuts ten classes into "
         f"two halves: `{ARCHITECTURE}` learns five of them on {BEFORE['images']:,} images of {SIDE} px "
-        f"({BEFORE['epochs']} epochs; accuracy there {_mean(before['accuracy'])}), then the other five, and is scored on "
-        f'{TESTED:,} images of these, on which nothing was chosen. "Data" and "weights" say whose mean and deviation '
-        "images are normalised by; all else of the two is the same, samples and random numbers included. Accuracy in "
-        f"per cent, mean (SD) of {found['seed'].nunique()} seeds; differences are weights' less data's, in points, mean "
-        f"and each seed. {names[0] if names else platform.machine()}, one thread; torch {versions.versions()['torch']}; "
-        f"{rows['cpu_seconds'].max() / 60:.0f} minutes of CPU time.\n",
+        f"({BEFORE['epochs']} epochs; accuracy there {_mean(before['accuracy'])}), then the other five, and is scored "
+        f'on {TESTED:,} images of these, on which nothing was chosen. "Data" and "weights" say whose mean and '
+        "deviation images are normalised by; all else of the two is the same, samples and random numbers included. "
+        f"Accuracy in per cent, mean (SD) of {seeds} seeds; differences are weights' less data's, in points, mean and "
+        f"each seed. {names[0] if names else platform.machine()}, one thread; torch {torchs}; {minutes:.0f} minutes of "
+        "CPU time.\n",
     ]
     for domain, part in found.groupby("domain", sort=False):
         lines += [f"## {TITLES[domain]}\n", *_table(part), *_verdicts(part)]
