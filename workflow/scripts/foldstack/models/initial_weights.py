@@ -17,7 +17,8 @@ def load_pretrained(classifier: Classifier, path) -> bool:
 
     timm's models take them as timm does: the first layer adapted to the channels, position embeddings to the size.
     Own architectures take files of the same architecture, such as the weights.safetensors of a run. Those with a tower
-    (registry.TOWERS) also take a file of the tower; all else stays as it was drawn, the tower's last layer too.
+    (registry.TOWERS) also take a file of the tower's network but for its last layer, and of a run that differs beside
+    the tower, the tower; all else stays as it was drawn.
 
     Returns:
         Whether the file says by which mean and deviation its images were normalised; `classifier` has them then.
@@ -26,11 +27,11 @@ def load_pretrained(classifier: Classifier, path) -> bool:
         FoldstackError: the weights are of another network.
     """
     given = safetensors.torch.load_file(path)
-    statistics = [given.pop(name) for name in STATISTICS if name in given]
+    statistics = {name: given.pop(name) for name in STATISTICS} if set(STATISTICS) <= set(given) else {}
     given = {name.removeprefix("architecture."): value for name, value in given.items()}
     try:
         start = _start(classifier, given)
-        statistics = [_of_channels(values, classifier.spec["channels"]) for values in statistics]
+        statistics = {name: _of_channels(value, classifier.spec["channels"]) for name, value in statistics.items()}
     except (FoldstackError, KeyError, RuntimeError) as error:
         raise FoldstackError(
             f"The weights in {Path(path).name} do not fit {classifier.spec['architecture']!r} with the options "
@@ -40,30 +41,34 @@ def load_pretrained(classifier: Classifier, path) -> bool:
     with torch.no_grad():
         for name, value in start.items():
             own[name].copy_(value)
-        for name, values in zip(STATISTICS, statistics, strict=False):
+        for name, values in statistics.items():
             getattr(classifier, name).copy_(values)
-    return len(statistics) == len(STATISTICS)
+    return bool(statistics)
 
 
 def _start(classifier: Classifier, given: dict) -> dict[str, torch.Tensor]:
     """What the architecture starts from instead of what was drawn, by its own names."""
-    architecture = classifier.architecture
-    tower = registry.TOWERS.get(classifier.spec["architecture"], "") + "."
-    whole = any(name.startswith(tower) for name in given)
-    for name, module in architecture.named_modules():
-        if hasattr(module, "pretrained_cfg") and not whole:
-            return _by_timm(classifier.spec, given, module, f"{name}." if name else "")
-    own = architecture.state_dict()
-    if tower == "." or whole:
-        kept = _names(architecture, head_of(classifier)) | set(getattr(architecture, "of_these_classes", ()))
-        try:
-            return _same(own, given, kept)
-        except FoldstackError:
-            if not whole:
-                raise
-        return _same(_within(tower, own), _within(tower, given), set(), tower)  # of a network with another fusion, say
-    module = architecture.get_submodule(tower[:-1])
-    return _same(_within(tower, own), given, _names(module, last_linear(module)), tower)
+    architecture, name = classifier.architecture, classifier.spec["architecture"]
+    prefix = f"{registry.TOWERS[name]}." if name in registry.TOWERS else ""
+    if name in registry.own_architectures() and any(key.startswith(prefix) for key in given):
+        return _of_run(classifier, given, prefix)
+    for key, module in architecture.named_modules():
+        if hasattr(module, "pretrained_cfg"):
+            return _by_timm(classifier.spec, given, module, f"{key}." if key else "")
+    tower = architecture.get_submodule(registry.TOWERS[name])
+    return _same(tower.state_dict(), given, _names(tower, last_linear(tower)), prefix)
+
+
+def _of_run(classifier: Classifier, given: dict, prefix: str) -> dict[str, torch.Tensor]:
+    """Of a run of the same architecture; `prefix` is that of its tower, or ""."""
+    own = classifier.architecture.state_dict()
+    kept = _names(classifier.architecture, head_of(classifier))
+    try:
+        return _same(own, given, kept | set(getattr(classifier.architecture, "of_these_classes", ())))
+    except FoldstackError:
+        if not prefix:
+            raise
+    return _same(_within(prefix, own), _within(prefix, given), set(), prefix)  # a run with another fusion, say
 
 
 def _by_timm(spec: dict, given: dict, part: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
