@@ -19,7 +19,7 @@ CHECKS ?=
 MINUTES ?=
 OUT ?=
 
-.PHONY: help setup demo explain verify verify-alone compare report bench bench-quality bench-noop bench-makespan bench-optimism bench-export gpu test test-slurm examples reruns torture stress fuzz lint format docs lock clean
+.PHONY: help setup demo explain verify verify-alone compare report bench bench-quality bench-finetune bench-noop bench-makespan bench-optimism bench-export gpu test test-slurm examples reruns torture stress fuzz lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -96,6 +96,10 @@ bench: $(READY) ## training speed: ceiling, ours, timm's loop, a plain loop, fix
 
 bench-quality: $(READY) ## the same training by Foldstack and by a plain loop: equally good? (a few minutes)
 	@$(BIN)/python benchmarks/equal_quality.py
+
+bench-finetune: $(READY) ## fine-tuning from scratch, whole and head only, by both normalisations: DATA=folder with train/<class>/ (a quarter of an hour)
+	@test -n "$(DATA)" || { echo "Say on which images: make bench-finetune DATA=folder, with train/<class>/*.jpg of ten classes, such as CIFAR-10"; exit 1; }
+	@$(BIN)/python benchmarks/fine_tuning.py "$(DATA)"
 
 bench-makespan: $(READY) ## 60 runs of unequal length on four fake cards, against round robin (six minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/makespan.py

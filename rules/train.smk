@@ -7,6 +7,13 @@ OUTPUTS  pretrained/{model}.safetensors, {model}.json
 
 from foldstack.models import pretrained
 
+WEIGHTS_OF = {  # what decides the weights that a model starts from
+    name: {
+        "architecture": registry.starts_from(block["architecture"], block["options"]),
+        "pretrained": block["pretrained"],
+    }
+    for name, block in CONFIG["models"].items()
+}
 PRETRAINED_OF = {
     name: [f"{RESULTS}/pretrained/{name}.{kind}" for kind in ("safetensors", "json")]
     for name in MEMBERS
@@ -25,9 +32,7 @@ rule fetch_weights:
         "<results>/logs/fetch_weights/{model}.log",
     params:
         code=code("fetch_weights.py"),
-        config=lambda wildcards: configuration.canonical(
-            {key: CONFIG["models"][wildcards.model][key] for key in ("architecture", "pretrained")}
-        ),
+        config=lambda wildcards: configuration.canonical(WEIGHTS_OF[wildcards.model]),
     script:
         "../workflow/scripts/fetch_weights.py"
 

@@ -100,6 +100,18 @@ MISTAKES = {
     "compiled on two cards": (small(training={"compile": True, "gpus": 2}), "compile is for runs on one card"),
     "layers of an own model": (small(training={"layer_decay": 0.7}), "layer_decay is for models of timm"),
     "weights by a wrong word": (small(training={"class_weights": "balance"}), "did you mean 'balanced'?"),
+    "a tower of no published weights": (
+        small(data=PAIRS, models={"pair_net": {"pretrained": True, "options": {"tower": "cnn"}}}),
+        "no weights of the tower 'cnn' are published; give pretrained a file",
+    ),
+    "the own tower by default": (
+        small(data=PAIRS, models={"pair_net": {"pretrained": True}}),
+        "no weights of 'pair_net' are published",
+    ),
+    "weights that timm lists for another tower": (
+        small(data=PAIRS, models={"pair_net": {"pretrained": "a1_in1", "options": {"tower": "resnet18"}}}),
+        "which is neither a file nor weights of the tower 'resnet18' that timm lists; near are a1_in1k",
+    ),
     "weights of an own model": (small(models={"small_cnn": {"pretrained": True}}), "no weights of 'small_cnn' are"),
     "weights that timm lacks": (
         small(models={"resnet18": {"pretrained": "a1_in1"}}),

@@ -220,7 +220,7 @@ MISTAKES = {
     "pretrained image tower": (
         {"architecture": "clip", "options": {"tower": "resnet18", "tower_options": {"pretrained": True}},
          "text": {"encoder": "x"}},
-        "the image tower of 'clip' starts afresh",
+        "pretrained is a key of the model's own, beside options; move it there",
     ),
     "loss for another": ({"architecture": "small_cnn", "loss": "sigmoid"}, "loss: sigmoid compares images with text"),
     "no name": ({"architecture": "clip", "text": {"encoder": "./no/such"}}, "'./no/such' is neither a folder nor"),

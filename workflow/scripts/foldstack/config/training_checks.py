@@ -60,22 +60,25 @@ def check(name: str, block: dict, task: str) -> None:
 
 
 def _check_pretrained(where: str, block: dict) -> None:
-    asked, architecture = block["pretrained"], block["architecture"]
-    if "pretrained" in block["options"]:
+    asked, options = block["pretrained"], block["options"]
+    inner = options.get("tower_options") if block["architecture"] in registry.TOWERS else None
+    if "pretrained" in options or "pretrained" in (inner or {}):
         raise FoldstackError(f"{where}.options: pretrained is a key of the model's own, beside options; move it there.")
+    architecture = registry.starts_from(block["architecture"], options)
+    named = repr(architecture) if architecture == block["architecture"] else f"the tower {architecture!r}"
     try:
         if not asked or pretrained.local_file(asked):
             return
     except FoldstackError as error:
         raise FoldstackError(f"{where}: {error}") from error
-    if architecture in registry.own_architectures():
-        raise FoldstackError(f"{where}: no weights of {architecture!r} are published; give pretrained a file.")
+    if architecture not in registry.timm_architectures() or architecture in registry.own_architectures():
+        raise FoldstackError(f"{where}: no weights of {named} are published; give pretrained a file.")
     tags = registry.timm_weights(architecture)
     if not tags:
-        raise FoldstackError(f"{where}: timm lists no weights of {architecture!r}; give pretrained a file.")
+        raise FoldstackError(f"{where}: timm lists no weights of {named}; give pretrained a file.")
     if asked is not True and asked not in tags:
         near = difflib.get_close_matches(asked, tags, n=3, cutoff=0.3) or tags[:3]
         raise FoldstackError(
-            f"{where}: pretrained is {asked!r}, which is neither a file nor weights of {architecture!r} that timm "
-            f"lists; near are {', '.join(near)}."
+            f"{where}: pretrained is {asked!r}, which is neither a file nor weights of {named} that timm lists; near "
+            f"are {', '.join(near)}."
         )

@@ -4,42 +4,87 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+from torch import nn
 
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
-from foldstack.models.network import Classifier, head_of
+from foldstack.models.network import FROM_FILES, Classifier, head_of, last_linear
+from foldstack.models.pretrained import STATISTICS
 
 
-def load_pretrained(classifier: Classifier, path) -> None:
+def load_pretrained(classifier: Classifier, path) -> bool:
     """Start `classifier` from the weights in `path`, but for its last layer, whose classes are others.
 
     timm's models take them as timm does: the first layer adapted to the channels, position embeddings to the size.
-    Own architectures take files of the same architecture, such as the weights.safetensors of a run.
+    Own architectures take files of the same architecture, such as the weights.safetensors of a run. Those with a tower
+    (registry.TOWERS) also take a file of the tower's network but for its last layer, and of a run that differs beside
+    the tower, the tower; all else stays as it was drawn.
+
+    Returns:
+        Whether the file says by which mean and deviation its images were normalised; `classifier` has them then.
 
     Raises:
         FoldstackError: the weights are of another network.
     """
-    if classifier.spec["architecture"] in registry.own_architectures():
-        _load_own(classifier, path)
-        return
-    spec = classifier.spec
-    overlay = {"file": str(path), "custom_load": False, "source": ""}
-    given = {"pretrained": True, "pretrained_cfg_overlay": overlay}
+    given = safetensors.torch.load_file(path)
+    statistics = {name: given.pop(name) for name in STATISTICS} if set(STATISTICS) <= set(given) else {}
+    given = {name.removeprefix("architecture."): value for name, value in given.items()}
     try:
-        fresh, network = _drawn(spec, spec["options"]), _drawn(spec, spec["options"] | given)
+        start = _start(classifier, given)
+        statistics = {name: _of_channels(value, classifier.spec["channels"]) for name, value in statistics.items()}
     except (FoldstackError, KeyError, RuntimeError) as error:
         raise FoldstackError(
-            f"The weights in {Path(path).name} do not fit {spec['architecture']!r} ({error}); correct pretrained."
+            f"The weights in {Path(path).name} do not fit {classifier.spec['architecture']!r} with the options "
+            f"{classifier.spec['options']} ({_reason(error)}); correct pretrained."
         ) from error
-    head = set(map(id, head_of(classifier).parameters()))
-    for name, value in classifier.architecture.named_parameters():
+    own = classifier.architecture.state_dict()
+    with torch.no_grad():
+        for name, value in start.items():
+            own[name].copy_(value)
+        for name, values in statistics.items():
+            getattr(classifier, name).copy_(values)
+    return bool(statistics)
+
+
+def _start(classifier: Classifier, given: dict) -> dict[str, torch.Tensor]:
+    """What the architecture starts from instead of what was drawn, by its own names."""
+    architecture, name = classifier.architecture, classifier.spec["architecture"]
+    prefix = f"{registry.TOWERS[name]}." if name in registry.TOWERS else ""
+    if name in registry.own_architectures() and any(key.startswith(prefix) for key in given):
+        return _of_run(classifier, given, prefix)
+    for key, module in architecture.named_modules():
+        if hasattr(module, "pretrained_cfg"):
+            return _by_timm(classifier.spec, given, module, f"{key}." if key else "")
+    tower = architecture.get_submodule(registry.TOWERS[name])
+    return _same(tower.state_dict(), given, _names(tower, last_linear(tower)), prefix)
+
+
+def _of_run(classifier: Classifier, given: dict, prefix: str) -> dict[str, torch.Tensor]:
+    """Of a run of the same architecture; `prefix` is that of its tower, or ""."""
+    own = classifier.architecture.state_dict()
+    kept = _names(classifier.architecture, head_of(classifier))
+    try:
+        return _same(own, given, kept | set(getattr(classifier.architecture, "of_these_classes", ())))
+    except FoldstackError:
+        if not prefix:
+            raise
+    return _same(_within(prefix, own), _within(prefix, given), set(), prefix)  # a run with another fusion, say
+
+
+def _by_timm(spec: dict, given: dict, part: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
+    """Of the network `part` of timm, which is the whole architecture, or is found in it under `prefix`."""
+    overlay = {"state_dict": given, "custom_load": False, "source": ""}
+    more = {"pretrained": True, "pretrained_cfg_overlay": overlay}
+    options = {name: value for name, value in spec["options"].items() if name not in FROM_FILES}
+    if prefix:
+        more = {"tower_options": (options.get("tower_options") or {}) | more}
+    fresh, loaded = (_within(prefix, _drawn(spec, each)) for each in (options, options | more))
+    head = _names(part, part.get_classifier()) if hasattr(part, "get_classifier") else set()
+    for name in sorted({name for name, _ in part.named_parameters()} - head):
         # timm passes over what it finds no place for; such a part is as it was drawn.
-        if id(value) not in head and len(fresh[name].unique()) > 1 and torch.equal(fresh[name], network[name]):
-            raise FoldstackError(
-                f"The weights in {Path(path).name} do not fit {spec['architecture']!r}: they hold no {name}; correct "
-                "pretrained."
-            )
-    classifier.architecture.load_state_dict(network)
+        if len(fresh[name].unique()) > 1 and torch.equal(fresh[name], loaded[name]):
+            raise FoldstackError(f"they hold no {name}")
+    return {prefix + name: loaded[name] for name in set(part.state_dict()) - head}
 
 
 def _drawn(spec: dict, options: dict) -> dict[str, torch.Tensor]:
@@ -51,18 +96,34 @@ def _drawn(spec: dict, options: dict) -> dict[str, torch.Tensor]:
     return built.state_dict()
 
 
-def _load_own(classifier: Classifier, path) -> None:
-    given = safetensors.torch.load_file(path)
-    given = {name.removeprefix("architecture."): value for name, value in given.items() if name not in ("mean", "std")}
-    own, head = classifier.architecture.state_dict(), set(map(id, head_of(classifier).parameters()))
-    kept = {name for name, value in classifier.architecture.named_parameters() if id(value) in head}
-    kept |= set(getattr(classifier.architecture, "of_these_classes", ()))
+def _same(own: dict, given: dict, kept: set[str], prefix: str = "") -> dict[str, torch.Tensor]:
+    """`given`, but for the names `kept`, where both have the same names and shapes; `prefix` is put before them."""
     for name in sorted((set(own) | set(given)) - kept):
         if name not in own or name not in given or own[name].shape != given[name].shape:
-            raise FoldstackError(
-                f"The weights in {Path(path).name} do not fit {classifier.spec['architecture']!r} with the options "
-                f"{classifier.spec['options']}: {name} differs; correct pretrained."
-            )
-    with torch.no_grad():
-        for name in set(own) - kept:
-            own[name].copy_(given[name])
+            raise FoldstackError(f"{prefix}{name} differs")
+    return {prefix + name: given[name] for name in set(own) - kept}
+
+
+def _within(prefix: str, tensors: dict) -> dict:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _names(module: nn.Module, part: nn.Module) -> set[str]:
+    """Names in `module` of the parameters of `part`."""
+    ids = set(map(id, part.parameters()))
+    return {name for name, value in module.named_parameters() if id(value) in ids}
+
+
+def _of_channels(values: torch.Tensor, channels: int) -> torch.Tensor:
+    """Statistics of each channel; their mean for one channel, which timm's first layer takes for all three."""
+    if channels == 1:
+        return values.mean(dim=0, keepdim=True)
+    if len(values) != channels:
+        raise FoldstackError(f"they are for {len(values)} channels, not {channels}")
+    return values
+
+
+def _reason(error: Exception) -> str:
+    """The first thing that torch or timm found, in one line."""
+    lines = str(error.__cause__ or error).splitlines() or [""]
+    return lines[min(1, len(lines) - 1)].strip().rstrip(".")

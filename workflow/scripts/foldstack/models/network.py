@@ -29,7 +29,8 @@ class Classifier(nn.Module):
 
     `forward` maps uint8 (N, H, W, C), or (N, 2, H, W, C) for pairs, to logits (N, classes). Training calls `to_float`,
     augments, and calls `classify`, which knows neither views nor temperature. The buffers `mean` and `std` (C,) belong
-    to values in 0..1; see `set_statistics`.
+    to values in 0..1: those of the weights that training starts from, where they are known (initial_weights.py), else
+    of the training images (`set_statistics`).
     """
 
     def __init__(self, spec: dict):
@@ -120,4 +121,9 @@ def head_of(classifier: Classifier) -> nn.Module:
     network = classifier.architecture
     if hasattr(network, "get_classifier"):
         return network.get_classifier()
+    return last_linear(network)
+
+
+def last_linear(network: nn.Module) -> nn.Linear:
+    """The linear layer that was defined last."""
     return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]

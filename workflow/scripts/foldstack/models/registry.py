@@ -20,6 +20,8 @@ FOLDER = Path(__file__).resolve().parent
 SHAPE = ("in_channels", "n_classes", "image_size")
 # Options that the workflow sets, and a config may not.
 GIVEN = {"clip": ("prompts", "text_features", "shift", "encoder", "train", "text_lr")}
+# Architectures with the options `tower` and `tower_options`, and what their module calls the tower.
+TOWERS = {"clip": "image", "pair_net": "tower"}
 OPTION_TYPES = {"float": (int, float), "bool": bool, "str": str, "dict | None": (dict, type(None))}
 
 
@@ -68,6 +70,11 @@ def module_name(architecture: str) -> str:
 def module_path(architecture: str) -> Path:
     """File of the module that builds `architecture`."""
     return FOLDER.joinpath(*module_name(architecture).split(".")[2:]).with_suffix(".py")
+
+
+def starts_from(architecture: str, options: dict) -> str:
+    """The architecture whose published weights it may start from: its own, or that of its tower."""
+    return options.get("tower", architecture) if architecture in TOWERS else architecture
 
 
 def task_of(architecture: str) -> str:

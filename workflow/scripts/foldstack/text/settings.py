@@ -79,10 +79,6 @@ def check(name: str, block: dict) -> None:
         raise FoldstackError(f"Config: models.{name}: loss: sigmoid knows no label_smoothing; drop one of them.")
     if clip:
         _check_encoder(name, text["encoder"])
-        if "pretrained" in (block["options"].get("tower_options") or {}):
-            raise FoldstackError(
-                f"Config: models.{name}: the image tower of 'clip' starts afresh; drop pretrained from tower_options."
-            )
 
 
 def check_captions(name: str, block: dict, data_format: str) -> None:

@@ -18,8 +18,6 @@ def options_problem(options: dict) -> str | None:
         return "the tower 'cnn' has no option 'block'"
     if tower in ("cnn", "resnet"):
         return f"tower_options are for towers of timm, and {tower!r} is none" if inner else None
-    if "pretrained" in inner:
-        return "pretrained towers are not loaded yet; drop 'pretrained' from tower_options"
     for key in OF_OWN_TOWERS:
         if key in options:
             return f"the tower {tower!r} of timm has no option {key!r}; see its tower_options"
