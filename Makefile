@@ -70,7 +70,7 @@ reruns: $(READY) ## "changing X reruns exactly Y", each row of the table execute
 torture: $(READY) ## kill the demo 20 times; the results must not differ by a byte
 	PATH="$(CURDIR)/$(BIN):$$PATH" python tests/tools/torture.py
 
-stress: $(READY) ## leases of four fake cards under random kills; renews docs/benchmarks/leases.md (a minute)
+stress: $(READY) ## leases of four stand-in GPUs under random kills; renews docs/benchmarks/leases.md (a minute)
 	@$(BIN)/python tests/tools/leases_stress.py
 
 fuzz: $(READY) ## thousands of broken inputs; renews docs/benchmarks/fuzz.md (a few minutes)
@@ -101,7 +101,7 @@ bench-finetune: $(READY) ## fine-tuning from scratch, whole and head only, by bo
 	@test -n "$(DATA)" || { echo "Say on which images: make bench-finetune DATA=folder, with train/<class>/*.jpg of ten classes, such as CIFAR-10"; exit 1; }
 	@$(BIN)/python benchmarks/fine_tuning.py "$(DATA)"
 
-bench-makespan: $(READY) ## 60 runs of unequal length on four fake cards, against round robin (six minutes)
+bench-makespan: $(READY) ## 60 runs of unequal length on four stand-in GPUs, against round robin (six minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/makespan.py
 
 bench-noop: $(READY) ## what an invocation with nothing to do costs with 500 finished runs

@@ -1,9 +1,9 @@
-"""60 runs of very different lengths on four fake cards: this project's way against round robin and the lower bound.
+"""60 runs of very different lengths on four stand-in GPUs: this project's way against round robin and the lower bound.
 
     make bench-makespan     writes docs/benchmarks/makespan.md
 
-Runs are stand-ins that sleep while they hold a card. No order can end before the longest run does, nor before a quarter
-of all the seconds; that is the bound. Round robin is what the scripts with `GPUS=(0 1 2 3)` do: run i goes to card
+Runs are stand-ins that sleep while they hold a GPU. No order can end before the longest run does, nor before a quarter
+of all the seconds; that is the bound. Round robin is what the scripts with `GPUS=(0 1 2 3)` do: run i goes to GPU
 i mod 4, whatever is still going on there.
 """
 
@@ -18,7 +18,7 @@ import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CARDS = ["A", "B", "C", "D"]
+GPUS = ["A", "B", "C", "D"]
 MODELS, FOLDS, MEDIAN, SPREAD = 12, 5, 2.5, 1.0  # seconds; sigma of the logarithm
 SEEDS = (0, 1, 2)
 SNAKEFILE = """
@@ -39,8 +39,8 @@ STAND_IN = """
 import sys, time
 sys.path.insert(0, SCRIPTS)
 from foldstack.gpus.claim import claim
-seconds, cards, run = sys.argv[1:]
-with claim(int(cards)):
+seconds, GPUs, run = sys.argv[1:]
+with claim(int(GPUs)):
     started = time.time()
     time.sleep(float(seconds))
     with open("times/" + run, "w") as stream:
@@ -78,23 +78,23 @@ def with_snakemake(seconds: list[float], longest_first: bool) -> float:
         constants = f"LONGEST_FIRST = {int(longest_first)}\nPYTHON = {sys.executable!r}\n"
         (folder / "Snakefile").write_text(constants + SNAKEFILE)
         (folder / "lengths.json").write_text(str(seconds))
-        environment = os.environ | {"FOLDSTACK_FAKE_GPUS": ",".join(CARDS), "FOLDSTACK_LEASES": f"{folder}/leases"}
-        command = [sys.executable, "-m", "snakemake", "--cores", "16", "--resources", f"gpu={len(CARDS)}"]
+        environment = os.environ | {"FOLDSTACK_FAKE_GPUS": ",".join(GPUS), "FOLDSTACK_LEASES": f"{folder}/leases"}
+        command = [sys.executable, "-m", "snakemake", "--cores", "16", "--resources", f"gpu={len(GPUS)}"]
         command += ["--scheduler", "greedy", "--nolock", "--quiet", "all"]
         subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
         return makespan(folder)
 
 
 def round_robin(seconds: list[float]) -> float:
-    """One loop a card, each through its own runs."""
+    """One loop a GPU, each through its own runs."""
     with workplace() as folder:
 
-        def loop(card: int) -> None:
-            for run in range(card, len(seconds), len(CARDS)):
+        def loop(gpu: int) -> None:
+            for run in range(gpu, len(seconds), len(GPUS)):
                 command = [sys.executable, "stand_in.py", str(seconds[run]), "0", str(run)]
                 subprocess.run(command, cwd=folder, check=True)
 
-        threads = [threading.Thread(target=loop, args=(card,)) for card in range(len(CARDS))]
+        threads = [threading.Thread(target=loop, args=(gpu,)) for gpu in range(len(GPUS))]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -104,15 +104,15 @@ def round_robin(seconds: list[float]) -> float:
 
 def main() -> None:
     ways = {
-        "longest first, leased cards": lambda seconds: with_snakemake(seconds, True),
-        "Snakemake's own order, leased cards": lambda seconds: with_snakemake(seconds, False),
+        "longest first, leased GPUs": lambda seconds: with_snakemake(seconds, True),
+        "Snakemake's own order, leased GPUs": lambda seconds: with_snakemake(seconds, False),
         "round robin": round_robin,
     }
     ratios: dict[str, list[float]] = {way: [] for way in ways}
     bounds = []
     for seed in SEEDS:
         seconds = lengths(seed)
-        bounds.append(max(max(seconds), sum(seconds) / len(CARDS)))
+        bounds.append(max(max(seconds), sum(seconds) / len(GPUS)))
         for way, run in ways.items():
             ratios[way].append(run(seconds) / bounds[-1])
             print(f"lengths {seed}: {way}: {ratios[way][-1]:.3f} x the bound of {bounds[-1]:.1f} s", flush=True)
@@ -121,8 +121,8 @@ def main() -> None:
         for way, found in ratios.items()
     )
     text = (
-        "# Makespan: 60 unequal runs on four cards\n\n`make bench-makespan`: 12 models × 5 folds, whose lengths differ "
-        f"by a log-normal factor (median {MEDIAN} s, sigma {SPREAD}; sleeping stand-ins on fake cards), "
+        "# Makespan: 60 unequal runs on four GPUs\n\n`make bench-makespan`: 12 models × 5 folds, whose lengths differ "
+        f"by a log-normal factor (median {MEDIAN} s, sigma {SPREAD}; sleeping stand-ins on stand-in GPUs), "
         f"{len(SEEDS)} sets. The bound is the longest run or a quarter of all seconds, whichever is more: "
         f"{min(bounds):.0f} to {max(bounds):.0f} s here. Timed from the start of the first run to the end of the last, "
         f"so what each job costs to start counts. {os.cpu_count()} cores, shared, no GPU.\n\n"

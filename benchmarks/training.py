@@ -6,7 +6,7 @@ them alike; ratios are taken within a round. Each trains the same network with A
     ceiling    forward, backward and step alone, on one synthetic batch that stays on the device
     ours       Loop of foldstack/loop.py with the preset `strong`: reading, augmentation, checks, reports, checkpoints
     timm       the loop of timm's train.py, rebuilt from its create_dataset, create_loader, create_optimizer_v2 and
-               create_scheduler_v2 with train.py's defaults, plus its options --channels-last and, on a card, --amp; the
+               create_scheduler_v2 with train.py's defaults, plus its options --channels-last and, on a GPU, --amp; the
                script itself is in no wheel
     plain      ImageFolder, DataLoader and torchvision transforms, and torch's usual loop
 

@@ -21,7 +21,7 @@ ON_CLUSTER = workflow.remote_exec or workflow.nodes is not None  # the cluster a
 if not ON_CLUSTER:
     with exit_with_message():
         inventory.check(CONFIG, GPU_LIMIT)
-ON_GPUS = CONFIG["device"] != "cpu" and (ON_CLUSTER or bool(inventory.visible_cards()))
+ON_GPUS = CONFIG["device"] != "cpu" and (ON_CLUSTER or bool(inventory.visible_gpus()))
 
 
 def note_on_gpus():

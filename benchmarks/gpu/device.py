@@ -9,7 +9,7 @@ STAND_IN = {"name": "stand-in GPU", "driver": "none", "memory_mib": 0.0}
 
 def first() -> dict | None:
     """`name`, `driver` and `memory_mib` of the first GPU that this process may use; None where there is none."""
-    gpus = inventory.visible_cards()
+    gpus = inventory.visible_gpus()
     if not gpus:
         return None
     if inventory.FAKE in os.environ:

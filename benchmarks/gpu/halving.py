@@ -27,7 +27,7 @@ STAND_IN = (
 
 def check_halving(attempt: Attempt) -> None:
     """See CHECKS in run.py."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = inventory.visible_cards()[0]  # the run must get the GPU that is filled
+    os.environ["CUDA_VISIBLE_DEVICES"] = inventory.visible_gpus()[0]  # the run must get the GPU that is filled
     models = dict.fromkeys(("whole", "halved"), SMALL if attempt.rehearsal else MODEL)
     config = {"experiment": "halving", "models": models, "busy": NEVER_BUSY}
     project = Project(attempt.folder / "project", runs.DIGITS | config)

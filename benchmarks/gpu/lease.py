@@ -24,7 +24,7 @@ CONTEXT_MIB = 1024  # at most, of what a process takes besides its tensors
 
 def check_lease(attempt: Attempt) -> None:
     """See CHECKS in run.py."""
-    gpus = inventory.visible_cards()
+    gpus = inventory.visible_gpus()
     if attempt.rehearsal:
         os.environ[inventory.FAKE_LOAD] = str(attempt.folder / "load.json")
         files.write_json(attempt.folder / "load.json", {gpu: [0.0, 500.0, 10_000.0] for gpu in gpus})
@@ -101,7 +101,7 @@ def _compare(attempt: Attempt, gpu: str, seen: dict) -> None:
     attempt.see(leased=gpu, torch_sees=f"{seen['count']} GPU, {seen['name']}, {seen['uuid']}")
     attempt.see(total_memory_mib=reading.total, total_memory_by_torch_mib=seen["total_mib"])
     attempt.see(used_memory_mib=reading.used, utilisation=reading.utilisation)
-    _require(gpu in inventory.visible_cards(), f"CUDA_VISIBLE_DEVICES was {gpu!r}, which NVML does not know")
+    _require(gpu in inventory.visible_gpus(), f"CUDA_VISIBLE_DEVICES was {gpu!r}, which NVML does not know")
     _require(seen["count"] == 1, f"torch saw {seen['count']} GPUs behind a lease of one")
     bare = [uuid.removeprefix("GPU-").removeprefix("MIG-") for uuid in (gpu, seen["uuid"])]
     _require(bare[0] == bare[1], f"torch saw the GPU {seen['uuid']}, but {gpu} was leased")

@@ -62,10 +62,10 @@ def log_of(project: Project, model: str) -> list[str]:
 def require_gpu(attempt: Attempt, run: dict, *precisions: str) -> None:
     """Raise FoldstackError unless a run (its run.json) trained on a GPU of this process, in one of `precisions`."""
     name = f"{run['model']} fold {run['fold']}"
-    if run["cards"] not in inventory.visible_cards():
-        raise FoldstackError(f"{name} had {run['cards']!r} in CUDA_VISIBLE_DEVICES, which is no GPU of this machine.")
+    if run["gpus"] not in inventory.visible_gpus():
+        raise FoldstackError(f"{name} had {run['gpus']!r} in CUDA_VISIBLE_DEVICES, which is no GPU of this machine.")
     if run["device"] == "cpu" and not attempt.rehearsal:
-        raise FoldstackError(f"{name} trained on the CPU, though it had leased {run['cards']}.")
+        raise FoldstackError(f"{name} trained on the CPU, though it had leased {run['gpus']}.")
     if run["precision"] not in precisions:
         raise FoldstackError(f"{name} trained in {run['precision']}, not in {' or '.join(precisions)}.")
 

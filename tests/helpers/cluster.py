@@ -1,6 +1,6 @@
 """A real Slurm for tests: one node, four placeholder GPUs, all in one temporary folder and on loopback.
 
-No systemd, cgroups, accounting database or graphics card is needed; root only where packages are missing.
+No systemd, cgroups, accounting database or graphics GPU is needed; root only where packages are missing.
 
     with Cluster(folder) as cluster:
         subprocess.run(["squeue"], env=cluster.environment)

@@ -49,16 +49,16 @@ def test_the_whole_line_runs_through_the_cluster(undisturbed, cluster):
     assert "all" not in rules, "a rule without work of its own needs no job"
 
 
-def test_four_gpu_jobs_have_four_cards_and_the_fifth_waits(undisturbed):
-    cards = {run: cards_of(undisturbed, run) for run in runs()}
-    assert set(cards.values()) == {"0", "1", "2", "3"}, cards
+def test_four_gpu_jobs_have_four_gpus_and_the_fifth_waits(undisturbed):
+    gpus = {run: gpus_of(undisturbed, run) for run in runs()}
+    assert set(gpus.values()) == {"0", "1", "2", "3"}, gpus
     full = 0
     for states in undisturbed.seen:
         running = [run for run, state in states if state == "RUNNING"]
         assert len(running) <= GPUS
-        assert len({cards[run] for run in running}) == len(running), f"one card for two jobs: {running} {cards}"
+        assert len({gpus[run] for run in running}) == len(running), f"one GPU for two jobs: {running} {gpus}"
         full += len(running) == GPUS and any(state == "PENDING" for _, state in states)
-    assert all("trains on the CPU" in log_of(undisturbed, run).read_text() for run in cards), (
+    assert all("trains on the CPU" in log_of(undisturbed, run).read_text() for run in gpus), (
         "placeholders compute nothing"
     )
     assert full, f"never four running and a fifth waiting: {undisturbed.seen}"
@@ -141,7 +141,7 @@ def log_of(project: Project, run: tuple) -> Path:
     return project.results / "logs" / "train_fold" / model / f"seed{seed}" / f"fold{fold}.log"
 
 
-def cards_of(project: Project, run: tuple) -> str:
+def gpus_of(project: Project, run: tuple) -> str:
     return re.search(r"CUDA_VISIBLE_DEVICES as the job found it: (\S+)", log_of(project, run).read_text())[1]
 
 

@@ -1,6 +1,6 @@
-"""Claimants of fake cards, killed at random: no card is ever given away twice, none is lost, nobody starves.
+"""Claimants of stand-in GPUs, killed at random: no GPU is ever given away twice, none is lost, nobody starves.
 
-    make stress             8 claimants, 4 cards, 1,200 leases; writes docs/benchmarks/leases.md
+    make stress             8 claimants, 4 GPUs, 1,200 leases; writes docs/benchmarks/leases.md
 
 tests/unit/gpus/test_leases.py runs a short form.
 The evidence does not rest on the tickets that it is to judge: holders note
@@ -24,8 +24,8 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from foldstack.gpus import leases  # noqa: E402
 
-CARDS = ["A", "B", "C", "D"]
-WANTS = [(1, 1.0), (1, 1.0), (1, 0.5), (1, 0.25), (2, 1.0)]  # cards, part of each
+GPUS = ["A", "B", "C", "D"]
+WANTS = [(1, 1.0), (1, 1.0), (1, 0.5), (1, 0.25), (2, 1.0)]  # GPUs, part of each
 HELD_SECONDS = 0.03
 context = multiprocessing.get_context("fork")
 
@@ -45,7 +45,7 @@ class Outcome:
 def stress(claimants: int, wanted: int, seed: int) -> Outcome:
     """Let `claimants` processes lease and give back until `wanted` leases were given; kill one every now and then."""
     rng, outcome = random.Random(seed), Outcome()
-    held = context.Array("d", claimants * len(CARDS), lock=False)  # parts, by claimant and card
+    held = context.Array("d", claimants * len(GPUS), lock=False)  # parts, by claimant and GPU
     counts = context.Array("l", claimants, lock=False)
     bad, evidence, waits = context.Value("l", 0), context.Lock(), context.SimpleQueue()
 
@@ -55,11 +55,11 @@ def stress(claimants: int, wanted: int, seed: int) -> Outcome:
         return process
 
     def kill(index: int) -> None:
-        """Its cards are free from here on, so its note goes before anybody can look."""
+        """Its GPUs are free from here on, so its note goes before anybody can look."""
         with evidence:
             processes[index].kill()
             processes[index].join()
-            held[index * len(CARDS) : (index + 1) * len(CARDS)] = [0.0] * len(CARDS)
+            held[index * len(GPUS) : (index + 1) * len(GPUS)] = [0.0] * len(GPUS)
 
     processes = [start(index, 0) for index in range(claimants)]
     try:
@@ -75,8 +75,8 @@ def stress(claimants: int, wanted: int, seed: int) -> Outcome:
         for index in range(claimants):
             kill(index)
     outcome.leases, outcome.fewest, outcome.doubly_held = sum(counts), min(counts), bad.value
-    with leases.lease(len(CARDS), 1.0, lambda holders: [] if holders else CARDS):
-        pass  # every card is free at once, or this waits for ever
+    with leases.lease(len(GPUS), 1.0, lambda holders: [] if holders else GPUS):
+        pass  # every GPU is free at once, or this waits for ever
     outcome.left_behind = len(list(leases._folder().glob("*.json")))
     return outcome
 
@@ -84,25 +84,25 @@ def stress(claimants: int, wanted: int, seed: int) -> Outcome:
 def _claim(index, generation, seed, held, counts, bad, evidence, waits) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     rng = random.Random(f"{seed} {index} {generation}")
-    mine = slice(index * len(CARDS), (index + 1) * len(CARDS))
+    mine = slice(index * len(GPUS), (index + 1) * len(GPUS))
     while True:
         n, part = rng.choice(WANTS)
         started = time.monotonic()
-        with leases.lease(n, part, lambda holders: CARDS) as cards:
+        with leases.lease(n, part, lambda holders: GPUS) as gpus:
             with evidence:
                 waits.put(time.monotonic() - started)
                 before = leased_parts(held)
-                got = [part if card in cards else 0.0 for card in CARDS]
+                got = [part if gpu in gpus else 0.0 for gpu in GPUS]
                 bad.value += any(a + b > 1 + 1e-9 for a, b in zip(before, got, strict=True)) or sum(got) != n * part
                 held[mine] = got
                 counts[index] += 1
             time.sleep(rng.uniform(0, 2 * HELD_SECONDS))
             with evidence:
-                held[mine] = [0.0] * len(CARDS)
+                held[mine] = [0.0] * len(GPUS)
 
 
 def leased_parts(held) -> list[float]:
-    return [sum(held[i] for i in range(card, len(held), len(CARDS))) for card in range(len(CARDS))]
+    return [sum(held[i] for i in range(gpu, len(held), len(GPUS))) for gpu in range(len(GPUS))]
 
 
 def main() -> None:
@@ -117,10 +117,10 @@ def main() -> None:
         outcome = stress(options.claimants, options.leases, options.seed)
     minutes = (time.monotonic() - started) / 60
     lines = [
-        ("claimants, cards", f"{options.claimants}, {len(CARDS)}"),
+        ("claimants, GPUs", f"{options.claimants}, {len(GPUS)}"),
         ("leases given", f"{outcome.leases:,}"),
         ("claimants killed (SIGKILL)", f"{outcome.kills:,}"),
-        ("leases of a card, or part, that another held", f"{outcome.doubly_held}"),
+        ("leases of a GPU, or part, that another held", f"{outcome.doubly_held}"),
         ("tickets left behind in the end", f"{outcome.left_behind}"),
         ("leases of the claimant that got the fewest", f"{outcome.fewest:,}"),
         ("seconds waited: median, longest", f"{statistics.median(outcome.waits):.2f}, {max(outcome.waits):.2f}"),
@@ -128,8 +128,8 @@ def main() -> None:
     print(*(f"{name}: {value}" for name, value in lines), sep="\n")
     rows = "\n".join(f"| {name} | {value} |" for name, value in lines)
     text = (
-        "# Leases under stress\n\n`make stress`: processes lease one or two of four fake cards, or a half or a quarter "
-        f"of one, hold them for up to {2 * HELD_SECONDS * 1000:.0f} ms and come back, while one after "
+        "# Leases under stress\n\n`make stress`: processes lease one or two of four stand-in GPUs, or a half or a "
+        f"quarter of one, hold them for up to {2 * HELD_SECONDS * 1000:.0f} ms and come back, while one after "
         f"another is killed at a random moment and replaced. {minutes:.1f} minutes on {os.cpu_count()} cores, shared, "
         "no GPU.\n\n"
         f"| | |\n|---|---|\n{rows}\n"

@@ -1,4 +1,4 @@
-"""Cards through Snakemake: limits, shares, order, errors before anything starts, two instances on one host."""
+"""GPUs through Snakemake: limits, shares, order, errors before anything starts, two instances on one host."""
 
 import json
 import re
@@ -19,7 +19,7 @@ def resources(text: str, model: str) -> dict[str, int]:
     return {key: int(value) for key, value in re.findall(r"(gpu\w*)=(\d+)", block)}
 
 
-def test_shares_count_as_parts_of_a_card_and_the_limit_is_in_cards(project):
+def test_shares_count_as_parts_of_a_gpu_and_the_limit_is_in_gpus(project):
     done = project(SMALL).run("-n", "--resources", "gpu=3", env=FAKE)
     text = done.stdout + done.stderr
     assert resources(text, "small_cnn") == {"gpu": 1, "gpu_share": 2}
@@ -27,7 +27,7 @@ def test_shares_count_as_parts_of_a_card_and_the_limit_is_in_cards(project):
     assert resources(text, "small_vit")["gpu_share"] == 1
 
 
-def test_no_card_allowed_means_the_cpu(project):
+def test_no_gpu_allowed_means_the_cpu(project):
     text = project(SMALL).run("-n", "--resources", "gpu=0", env=FAKE).stdout
     for model in SMALL["models"]:
         assert not any(resources(text, model).values())
@@ -45,13 +45,13 @@ def test_longer_runs_come_first(project):
 @pytest.mark.parametrize(
     ("change", "arguments", "message"),
     [
-        ({"devices": [1, 7]}, [], r"devices: there is no card 7; this machine has 0 \(A\), 1 \(B\)"),
+        ({"devices": [1, 7]}, [], r"devices: there is no GPU 7; this machine has 0 \(A\), 1 \(B\)"),
         ({"devices": []}, [], "devices"),
         ({"device": "cuda"}, ["--resources", "gpu=0"], "device: cuda, but"),
-        ({"models": {"small_cnn": {"devices": ["Z"]}}}, [], r"models\.small_cnn\.devices: there is no card 'Z'"),
+        ({"models": {"small_cnn": {"devices": ["Z"]}}}, [], r"models\.small_cnn\.devices: there is no GPU 'Z'"),
     ],
 )
-def test_cards_that_are_not_there_are_an_error_before_anything_starts(project, change, arguments, message):
+def test_gpus_that_are_not_there_are_an_error_before_anything_starts(project, change, arguments, message):
     done = project(SMALL | change).run(*arguments, env=FAKE, check=False)
     assert done.returncode != 0
     assert re.search(message, done.stdout + done.stderr)
@@ -59,7 +59,7 @@ def test_cards_that_are_not_there_are_an_error_before_anything_starts(project, c
     assert not (done.stdout + done.stderr).count("rule train_fold")
 
 
-def test_two_snakemakes_on_one_host_share_its_cards(tmp_path):
+def test_two_snakemakes_on_one_host_share_its_gpus(tmp_path):
     environment = FAKE | {"FOLDSTACK_LEASES": str(tmp_path / "leases")}
     projects = [Project(tmp_path / name, TINY | {"experiment": name}) for name in ("one", "two")]
     watched, over = watch(tmp_path / "leases")
@@ -69,14 +69,14 @@ def test_two_snakemakes_on_one_host_share_its_cards(tmp_path):
     for run in runs:
         run.join()
     full = over()
-    cards = Counter()
+    gpus = Counter()
     for project in projects:
         records = [json.loads(path.read_text()) for path in project.results.glob("models/*/*/*/run.json")]
         assert len(records) == 4
-        cards.update(record["cards"] for record in records)
-    assert set(cards) <= set("ABCD")
-    assert len(cards) > 1
-    assert not full, "a card was leased twice at a time"
+        gpus.update(record["gpus"] for record in records)
+    assert set(gpus) <= set("ABCD")
+    assert len(gpus) > 1
+    assert not full, "a GPU was leased twice at a time"
     assert max(watched) >= 2, "they ran at the same time"
 
 
@@ -102,9 +102,9 @@ def watch(folder):
                 except (OSError, ValueError):
                     continue
                 if ticket["holds"]:
-                    held.update(dict.fromkeys(ticket["cards"], ticket["part"]))
+                    held.update(dict.fromkeys(ticket["gpus"], ticket["part"]))
             seen.append(len(held))
-            clashes.extend(card for card, part in held.items() if part > 1)
+            clashes.extend(gpu for gpu, part in held.items() if part > 1)
 
     thread = threading.Thread(target=look)
     thread.start()

@@ -17,14 +17,14 @@ def profile(path):
     return yaml.safe_load((ROOT / "profiles" / path).read_text())
 
 
-def test_the_slurm_profile_keeps_every_entry_of_the_default_profile_but_its_limit_of_one_card():
+def test_the_slurm_profile_keeps_every_entry_of_the_default_profile_but_its_limit_of_one_gpu():
     default, slurm = profile("default/config.v9+.yaml"), profile("slurm/config.yaml")
     assert default.pop("resources") == ["gpu=1"]
     assert {key: slurm.get(key) for key in default} == default
     assert "resources" not in slurm
 
 
-def test_a_run_asks_slurm_for_its_card_memory_and_time_from_a_machine_without_cards(copy_of_finished, tmp_path):
+def test_a_run_asks_slurm_for_its_gpu_memory_and_time_from_a_machine_without_gpus(copy_of_finished, tmp_path):
     programs = tmp_path / "bin"
     programs.mkdir()
     for name, script in PROGRAMS.items():

@@ -54,7 +54,7 @@ def causes(jobs: list[dict]) -> list[tuple[str, str]]:
 
 
 def estimate(jobs: list[dict], timings: Timings, config: dict, cores: int, gpus: int) -> tuple[float, int]:
-    """(seconds, jobs without any timing): runs side by side as cores and cards allow, the other jobs as cores do."""
+    """(seconds, jobs without any timing): runs side by side as cores and GPUs allow, the other jobs as cores do."""
     slots = {"runs": [], "others": []}
     unknown = 0
     for job in jobs:
@@ -90,7 +90,7 @@ def verdict(jobs: list[dict], timings: Timings, config: dict, cores: int, gpus: 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cores", type=int, default=1)
-    parser.add_argument("--gpus", type=int, default=1, help="cards that runs may use at once")
+    parser.add_argument("--gpus", type=int, default=1, help="GPUs that runs may use at once")
     parser.add_argument("--configfile", help="by default config/config.yaml")
     options = parser.parse_args(arguments)
     command = [sys.executable, "-m", "snakemake", "-n", "--nocolor", "--cores", str(options.cores)]

@@ -81,13 +81,13 @@ def test_a_run_takes_its_start_and_its_epochs_and_a_new_model_the_mean(tmp_path)
     assert timings.of_run("new", 10) == pytest.approx(5 + 10 * (6 + 20) / 2)
 
 
-def test_side_by_side_by_cores_or_by_cards_and_never_less_than_the_longest(tmp_path):
+def test_side_by_side_by_cores_or_by_gpus_and_never_less_than_the_longest(tmp_path):
     recorded(tmp_path, "cnn", 0, seconds=2, epochs=2, benchmark=8)  # 6 + 1 an epoch: 10 s with 4
     timings = explain.Timings(tmp_path)
     jobs = [run_job() for _ in range(8)]
     assert explain.estimate(jobs, timings, CONFIG, cores=4, gpus=1) == (pytest.approx(20), 0)
-    on_cards = [run_job(gpu=1) for _ in range(8)]
-    assert explain.estimate(on_cards, timings, CONFIG, cores=4, gpus=2) == (pytest.approx(40), 0)
+    on_gpus = [run_job(gpu=1) for _ in range(8)]
+    assert explain.estimate(on_gpus, timings, CONFIG, cores=4, gpus=2) == (pytest.approx(40), 0)
     assert explain.estimate(jobs[:1], timings, CONFIG, cores=4, gpus=1) == (pytest.approx(10), 0)
 
 

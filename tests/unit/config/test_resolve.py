@@ -96,8 +96,8 @@ MISTAKES = {
     "no milestones": (small(training={"schedule": "multistep"}), "schedule: multistep needs milestones"),
     "only warm-up": (small(training={"schedule": "wsd", "epochs": 1}), "leaves nothing of 1 epochs"),
     "floor above the rate": (small(training={"min_lr": 0.1}), "min_lr 0.1 is above lr 0.001"),
-    "frozen on several cards": (small(training={"head_only_epochs": 1, "gpus": 2}), "is for runs on one card"),
-    "compiled on two cards": (small(training={"compile": True, "gpus": 2}), "compile is for runs on one card"),
+    "frozen on several GPUs": (small(training={"head_only_epochs": 1, "gpus": 2}), "is for runs on one GPU"),
+    "compiled on two GPUs": (small(training={"compile": True, "gpus": 2}), "compile is for runs on one GPU"),
     "layers of an own model": (small(training={"layer_decay": 0.7}), "layer_decay is for models of timm"),
     "weights by a wrong word": (small(training={"class_weights": "balance"}), "did you mean 'balanced'?"),
     "a tower of no published weights": (
@@ -126,8 +126,8 @@ MISTAKES = {
     ),
     "unknown augmentation": (small(training={"augment": {"mixap": 1}}), "did you mean 'mixup'?"),
     "unknown architecture": (small(models={"resnet19": {}}), "near names are resnet18"),
-    "text for cards": (small(training={"gpus": "all"}), "training.gpus: 'auto' was expected"),
-    "too many cards": (small(training={"gpus": 65}), "training.gpus: 65 is greater than the maximum of 64"),
+    "text for GPUs": (small(training={"gpus": "all"}), "training.gpus: 'auto' was expected"),
+    "too many GPUs": (small(training={"gpus": 65}), "training.gpus: 65 is greater than the maximum of 64"),
     "no models": (small(models={}), "models"),
     "missing key": ({"models": {"small_cnn": {}}}, "lacks the key 'experiment'"),
     "path in a name": (small(experiment="../up"), "must start with a letter or digit"),
@@ -231,7 +231,7 @@ def test_each_mistake_is_named_in_one_sentence(name):
 
 
 @pytest.mark.parametrize(("given", "read"), [("auto", "auto"), (2, 2), ("2", 2), (0, 0)])
-def test_cards_are_a_number_or_auto(given, read):
+def test_gpus_are_a_number_or_auto(given, read):
     assert resolve.resolve(small(training={"gpus": given}))["training"]["gpus"] == read
 
 

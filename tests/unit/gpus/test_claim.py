@@ -1,4 +1,4 @@
-"""Cards for jobs, on fake ones: distinct leases, crash safety, masks, pins, shares, other people's work."""
+"""GPUs for jobs, on fake ones: distinct leases, crash safety, masks, pins, shares, other people's work."""
 
 import json
 import os
@@ -27,7 +27,7 @@ IDLE = [0.0, 100, 10_000]
 
 @pytest.fixture
 def four(tmp_path, monkeypatch):
-    """Four fake cards, leased in a folder of this test's own."""
+    """Four stand-in GPUs, leased in a folder of this test's own."""
     monkeypatch.setenv(inventory.FAKE, "A,B,C,D")
     monkeypatch.setenv(leases.FOLDER, str(tmp_path / "leases"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -37,7 +37,7 @@ def four(tmp_path, monkeypatch):
 
 @pytest.fixture
 def load(four, tmp_path, monkeypatch):
-    """Sets what NVML would read: load(A=[utilisation, used, total]); the other cards are idle."""
+    """Sets what NVML would read: load(A=[utilisation, used, total]); the other GPUs are idle."""
     path = tmp_path / "load.json"
     monkeypatch.setenv(inventory.FAKE_LOAD, str(path))
 
@@ -50,7 +50,7 @@ def load(four, tmp_path, monkeypatch):
 
 @pytest.fixture
 def child():
-    """Starts a process that claims `n` cards; all are killed in the end."""
+    """Starts a process that claims `n` GPUs; all are killed in the end."""
     started = []
 
     def start(n, seconds=60.0, **plan):
@@ -66,20 +66,20 @@ def child():
 
 
 def leased(process) -> list[str]:
-    """The cards that a child got; waits for it."""
+    """The GPUs that a child got; waits for it."""
     for line in process.stdout:
         kind, *names = line.split()
         if kind == "cuda":
             return names[0].split(",")
-    raise AssertionError("the child ended without cards")
+    raise AssertionError("the child ended without GPUs")
 
 
-def test_jobs_at_the_same_time_hold_distinct_cards(four, child):
+def test_jobs_at_the_same_time_hold_distinct_gpus(four, child):
     held = [name for process in [child(1), child(2), child(1)] for name in leased(process)]
     assert sorted(held) == four
 
 
-def test_a_killed_job_frees_its_cards(four, child):
+def test_a_killed_job_frees_its_gpus(four, child):
     first = child(4)
     assert sorted(leased(first)) == four
     second = child(4, 0)
@@ -90,7 +90,7 @@ def test_a_killed_job_frees_its_cards(four, child):
     assert second.wait(timeout=30) == 0
 
 
-def test_a_claim_of_several_cards_is_not_starved_by_later_ones_of_one(four, child):
+def test_a_claim_of_several_gpus_is_not_starved_by_later_ones_of_one(four, child):
     first = [child(1) for _ in four]
     for process in first:
         leased(process)
@@ -107,7 +107,7 @@ def test_a_claim_of_several_cards_is_not_starved_by_later_ones_of_one(four, chil
     assert len(leased(small)) == 1
 
 
-def test_shares_fill_one_card_before_the_next(four, child):
+def test_shares_fill_one_gpu_before_the_next(four, child):
     names = [leased(child(1, share=2))[0] for _ in range(3)]
     assert names == ["A", "A", "B"]
     assert sorted(name for process in [child(1), child(1)] for name in leased(process)) == ["C", "D"]
@@ -126,51 +126,51 @@ def test_a_share_must_leave_the_memory_that_others_will_use(load, child):
 def test_the_parents_mask_is_respected(four, monkeypatch, mask, expected):
     if mask is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", mask)
-    assert inventory.visible_cards() == expected
+    assert inventory.visible_gpus() == expected
     assert inventory.choose(None, "devices") == expected
 
 
 def test_devices_of_the_config_are_numbers_or_uuids_and_must_exist(four, monkeypatch):
     assert inventory.choose([3, "B", "1"], "devices") == ["D", "B"]
-    with pytest.raises(FoldstackError, match=r"models\.x\.devices: there is no card 7; this machine has 0 \(A\), 1"):
+    with pytest.raises(FoldstackError, match=r"models\.x\.devices: there is no GPU 7; this machine has 0 \(A\), 1"):
         inventory.choose([7], "models.x.devices")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,3")
     assert inventory.choose([3], "devices") == ["D"]
-    with pytest.raises(FoldstackError, match="CUDA_VISIBLE_DEVICES=1,3 hides card 0"):
+    with pytest.raises(FoldstackError, match="CUDA_VISIBLE_DEVICES=1,3 hides GPU 0"):
         inventory.choose([0], "devices")
 
 
-def test_fewer_cards_than_asked_for_is_an_error_and_not_a_smaller_run(four):
+def test_fewer_gpus_than_asked_for_is_an_error_and_not_a_smaller_run(four):
     with (
-        pytest.raises(FoldstackError, match="asks for 3 cards, but may use 2"),
+        pytest.raises(FoldstackError, match="asks for 3 GPUs, but may use 2"),
         claim.claim(3, {"devices": ["A", "B"]}),
     ):
         pass
 
 
-def test_a_busy_card_is_passed_over(load, child):
+def test_a_busy_gpu_is_passed_over(load, child):
     load(A=[0.97, 100, 10_000], B=[0.0, 9_000, 10_000])
     assert leased(child(1, busy=BUSY)) == ["C"]
 
 
-def test_a_pinned_run_waits_says_so_and_goes_on_to_the_other_cards(load, child):
+def test_a_pinned_run_waits_says_so_and_goes_on_to_the_other_gpus(load, child):
     load(B=[0.97, 100, 10_000])
     said = child(1, 0, devices=["B"], others=["B", "D"], busy=BUSY).communicate(timeout=60)[0].splitlines()
-    assert said[0].startswith("say waiting at most 0.6 s: card B is busy with other work (97% utilisation")
-    assert "the other cards will do as well" in said[1]
+    assert said[0].startswith("say waiting at most 0.6 s: GPU B is busy with other work (97% utilisation")
+    assert "the other GPUs will do as well" in said[1]
     assert said[-1] == "cuda D"
 
 
 def test_a_pinned_run_may_fail_instead(load):
     load(B=[0.97, 100, 10_000])
     with (
-        pytest.raises(FoldstackError, match=r"card B is busy with other work .*raise busy\.wait"),
+        pytest.raises(FoldstackError, match=r"GPU B is busy with other work .*raise busy\.wait"),
         claim.claim(1, {"devices": ["B"], "busy": BUSY | {"then": "fail"}}),
     ):
         pass
 
 
-def test_a_card_that_becomes_free_in_time_is_taken(load, child):
+def test_a_gpu_that_becomes_free_in_time_is_taken(load, child):
     load(B=[0.97, 100, 10_000])
     waiting = child(1, devices=["B"], busy=BUSY | {"wait": 60})
     time.sleep(1.0)
@@ -179,14 +179,14 @@ def test_a_card_that_becomes_free_in_time_is_taken(load, child):
     assert leased(waiting) == ["B"]
 
 
-def test_no_card_asked_for_means_the_cpu(four, monkeypatch):
+def test_no_gpu_asked_for_means_the_cpu(four, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     with claim.claim(0) as kind:
         assert kind == "cpu"
         assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
 
 
-def test_no_card_there_means_the_cpu_whatever_the_config_names(four, monkeypatch):
+def test_no_gpu_there_means_the_cpu_whatever_the_config_names(four, monkeypatch):
     monkeypatch.setenv(inventory.FAKE, "")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with claim.claim(1, {"devices": [3]}) as kind:
@@ -208,7 +208,7 @@ def test_snakemake_in_one_allocation_leases_from_what_slurm_gave_it(four, child,
 
 
 class FakeNvml:
-    """The part of pynvml that is used: two cards, the second in MIG mode with two slices."""
+    """The part of pynvml that is used: two GPUs, the second in MIG mode with two slices."""
 
     NVML_DEVICE_MIG_ENABLE = 1
 
@@ -219,7 +219,7 @@ class FakeNvml:
         return 2
 
     def nvmlDeviceGetHandleByIndex(self, index):
-        return f"card{index}"
+        return f"GPU{index}"
 
     def nvmlDeviceGetMigMode(self, handle):
         if handle == "card0":
@@ -244,7 +244,7 @@ class FakeNvml:
         pass
 
 
-def test_a_card_in_mig_mode_counts_as_its_slices(monkeypatch):
+def test_a_gpu_in_mig_mode_counts_as_its_slices(monkeypatch):
     monkeypatch.delenv(inventory.FAKE, raising=False)
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
-    assert inventory.all_cards() == ["GPU-0", "MIG-1a", "MIG-1b"]
+    assert inventory.all_gpus() == ["GPU-0", "MIG-1a", "MIG-1b"]

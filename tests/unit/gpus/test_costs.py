@@ -52,11 +52,11 @@ def test_a_failed_or_damaged_record_counts_for_nothing(tmp_path):
     assert costs.recorded(tmp_path, "damaged") is None
 
 
-def test_memory_is_known_once_a_run_was_on_a_card(tmp_path):
+def test_memory_is_known_once_a_run_was_on_a_gpu(tmp_path):
     record(tmp_path, "on_cpu")
-    record(tmp_path, "on_card", device="NVIDIA H100")
+    record(tmp_path, "on_gpu", device="NVIDIA H100")
     assert costs.peak_memory(tmp_path, "on_cpu") == costs.peak_memory(tmp_path, "never_ran") == 0
-    assert costs.peak_memory(tmp_path, "on_card") == pytest.approx(550)
+    assert costs.peak_memory(tmp_path, "on_gpu") == pytest.approx(550)
 
 
 def benchmark(results, rule, text="s\th:m:s\n30.0\t0:00:30\n"):

@@ -281,13 +281,13 @@ def test_out_of_memory_on_one_rank_names_batch_size(inputs, tmp_path, monkeypatc
         return classify(self, images)
 
     monkeypatch.setattr(Classifier, "classify", full)
-    with pytest.raises(FoldstackError, match=rf"^{NAME} does not fit into .* 2 cards .*1\.00 GiB.*lower batch_size"):
+    with pytest.raises(FoldstackError, match=rf"^{NAME} does not fit into .* 2 GPUs .*1\.00 GiB.*lower batch_size"):
         train_on(2, inputs, tmp_path)
     assert os.getpid() == parent
     assert not list(tmp_path.glob("*.parquet"))
 
 
-def test_a_diverged_run_is_the_error_that_it_is_on_one_card(inputs, tmp_path):
+def test_a_diverged_run_is_the_error_that_it_is_on_one_gpu(inputs, tmp_path):
     with pytest.raises(FoldstackError, match=rf"^{NAME} diverged in epoch 1.*lower lr"):
         train_on(2, inputs, tmp_path, optimizer="sgd", lr=1e30, warmup_epochs=0, augmentation="none")
     assert not list(tmp_path.rglob("*.pt"))

@@ -31,8 +31,8 @@ def inputs(tmp_path_factory):
 
 
 @pytest.fixture
-def card_of(monkeypatch):
-    """`card_of(n)`: from now on, a pass of more than n samples runs out of memory; returns the sizes tried."""
+def gpu_of(monkeypatch):
+    """`gpu_of(n)`: from now on, a pass of more than n samples runs out of memory; returns the sizes tried."""
 
     def make(limit, error=ERRORS["cuda"], training=True, after=False):
         tried, classify = [], Classifier.classify
@@ -78,10 +78,10 @@ def test_the_allocators_own_error_is_known():
 
 
 @pytest.mark.parametrize(("limit", "micro_batch"), [(16, None), (15, 8), (8, 8), (5, 4), (1, 1)])
-def test_the_effective_batch_stays(inputs, tmp_path, card_of, no_batch_norm, capsys, limit, micro_batch):
+def test_the_effective_batch_stays(inputs, tmp_path, gpu_of, no_batch_norm, capsys, limit, micro_batch):
     whole = train(inputs, tmp_path / "whole", **PLAIN)
     capsys.readouterr()
-    tried = card_of(limit)
+    tried = gpu_of(limit)
     outputs = train(inputs, tmp_path / "run", **PLAIN)
     assert run_of(outputs)["micro_batch"] == micro_batch
     assert sum(size > limit for size in tried) <= 4  # the size that fits is kept
@@ -97,24 +97,24 @@ def test_the_effective_batch_stays(inputs, tmp_path, card_of, no_batch_norm, cap
 
 
 @pytest.mark.parametrize("kind", ["torch", "python"])
-def test_memory_of_the_cpu(inputs, tmp_path, card_of, kind):
-    card_of(8, ERRORS[kind])
+def test_memory_of_the_cpu(inputs, tmp_path, gpu_of, kind):
+    gpu_of(8, ERRORS[kind])
     assert run_of(train(inputs, tmp_path, **PLAIN))["micro_batch"] == 8
 
 
-def test_a_failed_attempt_leaves_no_trace(inputs, tmp_path, monkeypatch, card_of):
+def test_a_failed_attempt_leaves_no_trace(inputs, tmp_path, monkeypatch, gpu_of):
     """Batch normalisation has counted the batch by the time that memory runs out behind it."""
     with monkeypatch.context():
-        card_of(8)
+        gpu_of(8)
         before = train(inputs, tmp_path / "before")
     monkeypatch.undo()
-    card_of(8, after=True)
+    gpu_of(8, after=True)
     assert read_bytes(train(inputs, tmp_path / "after")) == read_bytes(before)
 
 
-def test_predictions_in_halves(inputs, tmp_path, card_of, capsys):
+def test_predictions_in_halves(inputs, tmp_path, gpu_of, capsys):
     whole = train(inputs, tmp_path / "whole")
-    tried = card_of(7, training=False)
+    tried = gpu_of(7, training=False)
     outputs = train(inputs, tmp_path / "run")
     assert run_of(outputs)["micro_batch"] is None
     assert capsys.readouterr().out.count("predictions go on with 4 samples at a time") == 1
@@ -124,15 +124,15 @@ def test_predictions_in_halves(inputs, tmp_path, card_of, capsys):
         np.testing.assert_allclose(*logits, atol=1e-4)
 
 
-def test_nothing_fits(inputs, tmp_path, card_of):
-    card_of(0)
+def test_nothing_fits(inputs, tmp_path, gpu_of):
+    gpu_of(0)
     with pytest.raises(FoldstackError, match=r"^Model tiny, seed 0, fold 1 does not fit into memory.*lower image_size"):
         train(inputs, tmp_path / "run", **PLAIN)
     assert not list((tmp_path / "run").glob("*.*"))
 
 
-def test_batch_normalisation_of_single_values_is_said_as_what_it_is(inputs, tmp_path, card_of, monkeypatch):
-    card_of(1)
+def test_batch_normalisation_of_single_values_is_said_as_what_it_is(inputs, tmp_path, gpu_of, monkeypatch):
+    gpu_of(1)
 
     def verify(size):
         if size[0] == 1:  # as for maps of one pixel
@@ -143,19 +143,19 @@ def test_batch_normalisation_of_single_values_is_said_as_what_it_is(inputs, tmp_
         train(inputs, tmp_path)
 
 
-def test_other_errors_pass(inputs, tmp_path, card_of):
-    card_of(8, RuntimeError("shapes do not fit"))
+def test_other_errors_pass(inputs, tmp_path, gpu_of):
+    gpu_of(8, RuntimeError("shapes do not fit"))
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         train(inputs, tmp_path)
     with pytest.raises(ValueError, match="broken"):
         in_halves(lambda size: (_ for _ in ()).throw(ValueError("broken")), 8)
 
 
-def test_the_checkpoint_remembers_the_micro_batch(inputs, tmp_path, card_of, monkeypatch):
+def test_the_checkpoint_remembers_the_micro_batch(inputs, tmp_path, gpu_of, monkeypatch):
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0)
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0)
     monkeypatch.setattr(checkpoint, "SHARE_OF_TIME", float("inf"))
-    tried = card_of(8)
+    tried = gpu_of(8)
     reference = train(inputs, tmp_path / "whole")
 
     def crash(**fields):

@@ -14,7 +14,7 @@ from foldstack.models.network import load_classifier
 from foldstack.training import checkpoint, loop
 from foldstack.training.precision import Precision
 
-CPU, CARD = torch.device("cpu"), types.SimpleNamespace(type="cuda")
+CPU, GPU = torch.device("cpu"), types.SimpleNamespace(type="cuda")
 
 
 @pytest.fixture(scope="module")
@@ -23,27 +23,27 @@ def inputs(tmp_path_factory):
 
 
 @pytest.fixture
-def card(monkeypatch):
-    """Makes this process believe in a card with or without bfloat16."""
+def gpu(monkeypatch):
+    """Makes this process believe in a GPU with or without bfloat16."""
 
     def make(bfloat16: bool):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bfloat16)
-        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "An Old Card")
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "An Old GPU")
         monkeypatch.setattr(torch.amp, "GradScaler", lambda device, enabled: types.SimpleNamespace(enabled=enabled))
 
     return make
 
 
-def test_auto_follows_the_device(card):
+def test_auto_follows_the_device(gpu):
     assert Precision("auto", CPU).dtype is torch.float32
-    card(bfloat16=True)
-    assert Precision("auto", CARD).dtype is torch.bfloat16
-    assert not Precision("auto", CARD).scaler.enabled
-    card(bfloat16=False)
-    assert Precision("auto", CARD).dtype is torch.float16
-    assert Precision("auto", CARD).scaler.enabled
-    with pytest.raises(FoldstackError, match="An Old Card has no bfloat16; set precision: auto"):
-        Precision("bfloat16", CARD)
+    gpu(bfloat16=True)
+    assert Precision("auto", GPU).dtype is torch.bfloat16
+    assert not Precision("auto", GPU).scaler.enabled
+    gpu(bfloat16=False)
+    assert Precision("auto", GPU).dtype is torch.float16
+    assert Precision("auto", GPU).scaler.enabled
+    with pytest.raises(FoldstackError, match="An Old GPU has no bfloat16; set precision: auto"):
+        Precision("bfloat16", GPU)
 
 
 def test_float32_is_exactly_what_auto_gives_on_the_cpu(inputs, tmp_path):

@@ -105,7 +105,7 @@ def _check_model(name: str, block: dict, task: str, known: list[str]) -> None:
         raise FoldstackError(f"Config: models.{name}: swap is for pairs, but data.format gives {task}; drop it.")
     if block["share"] > 1 and block["gpus"] not in (0, 1):
         raise FoldstackError(
-            f"Config: models.{name}: a run on {block['gpus']} cards cannot share one with others (share: "
+            f"Config: models.{name}: a run on {block['gpus']} GPUs cannot share one with others (share: "
             f"{block['share']}); set one of the two to 1."
         )
     if block["selection"] == "final":
@@ -126,7 +126,7 @@ def _check_student(block: dict, task: str, known: list[str]) -> None:
         "text": block.get("text") and "soft labels are learned without it",
         "loss": block["loss"] != "cross_entropy" and "soft labels are learned by cross_entropy",
         "swap": block["swap"] and "soft labels are learned without it",
-        "share": block["share"] > 1 and "a student has its card for itself",
+        "share": block["share"] > 1 and "a student has its GPU for itself",
         "augment": settings.mixes(block) and "soft labels are learned from whole images",
         "pretrained": block["pretrained"] and "a student starts afresh",
     }

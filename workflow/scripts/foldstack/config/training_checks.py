@@ -52,7 +52,7 @@ def check(name: str, block: dict, task: str) -> None:
         raise FoldstackError(f"{where}: temperature is fitted on the inner split; set selection: inner or drop it.")
     for key in ("head_only_epochs", "compile"):
         if block[key] and block["gpus"] not in (0, 1):
-            raise FoldstackError(f"{where}: {key} is for runs on one card; set gpus: 1 or drop it.")
+            raise FoldstackError(f"{where}: {key} is for runs on one GPU; set gpus: 1 or drop it.")
     if block["architecture"] in registry.own_architectures():
         for key in ("layer_decay", "gradient_checkpointing"):
             if block[key]:

@@ -1,7 +1,7 @@
-"""Real devices for Snakemake's count: `gpu: n` becomes n cards for one job, before torch is imported.
+"""Real devices for Snakemake's count: `gpu: n` becomes n GPUs for one job, before torch is imported.
 
-Snakemake counts the resource `gpu` but tells no job which card it has (snakemake#281). Here a job leases its cards
-(leases.py) from those that the config and CUDA_VISIBLE_DEVICES leave it, and waits for cards that other people's work
+Snakemake counts the resource `gpu` but tells no job which GPU it has (snakemake#281). Here a job leases its GPUs
+(leases.py) from those that the config and CUDA_VISIBLE_DEVICES leave it, and waits for GPUs that other people's work
 keeps busy. What Slurm assigned is taken as it is.
 """
 
@@ -14,7 +14,7 @@ from foldstack.errors import FoldstackError
 from foldstack.gpus import inventory
 from foldstack.gpus.leases import Ticket, lease
 
-SAY_AFTER_SECONDS = 3.0  # a card whose last job has just ended may look busy for a moment
+SAY_AFTER_SECONDS = 3.0  # a GPU whose last job has just ended may look busy for a moment
 ALONE = {"devices": None, "others": None, "share": 1, "busy": None}
 
 
@@ -22,20 +22,20 @@ ALONE = {"devices": None, "others": None, "share": 1, "busy": None}
 def claim(
     n_gpus: int, plan: dict | None = None, *, memory: float = 0, what: str = "", say: Callable[[str], None] = print
 ) -> Iterator[str]:
-    """Lease `n_gpus` cards for the duration of the block; sets CUDA_VISIBLE_DEVICES to their UUIDs.
+    """Lease `n_gpus` GPUs for the duration of the block; sets CUDA_VISIBLE_DEVICES to their UUIDs.
 
     Args:
         plan: `devices` (those of the model) and `others` (all that the config allows), lists of the config or None;
-            `share`, the runs that fit on one card; `busy`, the config's block, or None to take cards as they are.
-        memory: MiB that the run will use of each card; 0 = unknown. Looked at where cards are shared.
+            `share`, the runs that fit on one GPU; `busy`, the config's block, or None to take GPUs as they are.
+        memory: MiB that the run will use of each GPU; 0 = unknown. Looked at where GPUs are shared.
         what: the job, in words, for those who wait for it.
         say: told in one sentence why the job waits.
 
     Yields:
-        "cuda", or "cpu" where `n_gpus` is 0 or this process may use no card.
+        "cuda", or "cpu" where `n_gpus` is 0 or this process may use no GPU.
 
     Raises:
-        FoldstackError: a card of the plan does not exist, there are fewer than `n_gpus`, or those that would do were
+        FoldstackError: a GPU of the plan does not exist, there are fewer than `n_gpus`, or those that would do were
             busy with other people's work for too long.
     """
     plan = ALONE | (plan or {})
@@ -50,27 +50,27 @@ def claim(
         yield "cpu"
         return
     if len(first) < n_gpus:
-        raise FoldstackError(f"The run asks for {n_gpus} cards, but may use {len(first)}; lower gpus or add devices.")
+        raise FoldstackError(f"The run asks for {n_gpus} GPUs, but may use {len(first)}; lower gpus or add devices.")
     usable = _Usable(n_gpus, first, inventory.choose(plan["others"], "devices"), plan["busy"], memory, say)
     with lease(n_gpus, 1 / plan["share"], usable, memory=memory, what=what) as leased:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(leased)
-        print(f"cards: {', '.join(leased)}")
+        print(f"GPUs: {', '.join(leased)}")
         yield "cuda"
 
 
 class _Usable:
-    """The cards that would do at this moment; called again and again while a job waits."""
+    """The GPUs that would do at this moment; called again and again while a job waits."""
 
     def __init__(self, n: int, first: list[str], others: list[str], busy: dict | None, memory: float, say):
-        self.n, self.cards, self.busy, self.memory, self.say = n, first, busy, memory, say
-        self.others = [card for card in others if card not in first] if busy and busy["then"] == "next" else []
+        self.n, self.gpus, self.busy, self.memory, self.say = n, first, busy, memory, say
+        self.others = [gpu for gpu in others if gpu not in first] if busy and busy["then"] == "next" else []
         self.started = time.monotonic()
         self.busy_since: float | None = None
         self.said = ""
 
     def __call__(self, holders: Sequence[Ticket]) -> list[str]:
         in_use: dict[str, inventory.Reading] = {}
-        found = [card for card in self.cards if self._would_do(card, holders, in_use)]
+        found = [gpu for gpu in self.gpus if self._would_do(gpu, holders, in_use)]
         if len(found) >= self.n or not in_use:
             self.busy_since = None
             self._say_who(holders)
@@ -78,9 +78,9 @@ class _Usable:
             self._wait_for_others(in_use)
         return found
 
-    def _would_do(self, card: str, holders: Sequence[Ticket], in_use: dict) -> bool:
-        ours = [ticket for ticket in holders if card in ticket.cards]
-        reading = inventory.reading(card) if self.busy else None
+    def _would_do(self, gpu: str, holders: Sequence[Ticket], in_use: dict) -> bool:
+        ours = [ticket for ticket in holders if gpu in ticket.gpus]
+        reading = inventory.reading(gpu) if self.busy else None
         if reading is None:
             return True
         if ours:  # what NVML sees is, at least in part, our own work
@@ -88,21 +88,21 @@ class _Usable:
             return reading.total - max(reading.used, promised) >= self.memory
         if reading.utilisation < self.busy["utilisation"] and reading.used < self.busy["memory"] * reading.total:
             return True
-        in_use[card] = reading
+        in_use[gpu] = reading
         return False
 
     def _wait_for_others(self, in_use: dict) -> None:
-        """Other people's work is in the way: say so, and after a while go on to other cards or give up."""
+        """Other people's work is in the way: say so, and after a while go on to other GPUs or give up."""
         now = time.monotonic()
         self.busy_since = self.busy_since or now
         waited = now - self.busy_since
-        which = "; ".join(f"card {card} is busy with other work ({reading})" for card, reading in in_use.items())
+        which = "; ".join(f"GPU {gpu} is busy with other work ({reading})" for gpu, reading in in_use.items())
         if waited >= self.busy["wait"] and self.others:
-            self._say(f"{which}; after {waited:.0f} s the other cards will do as well")
-            self.cards, self.others, self.busy_since = [*self.cards, *self.others], [], None
+            self._say(f"{which}; after {waited:.0f} s the other GPUs will do as well")
+            self.gpus, self.others, self.busy_since = [*self.gpus, *self.others], [], None
         elif waited >= self.busy["wait"]:
             raise FoldstackError(
-                f"For {waited:.0f} s {which}; free the card, name others under devices, or raise busy.wait."
+                f"For {waited:.0f} s {which}; free the GPU, name others under devices, or raise busy.wait."
             )
         elif waited >= min(SAY_AFTER_SECONDS, self.busy["wait"] / 2):
             self._say(f"waiting at most {self.busy['wait']:g} s: {which}", once=True)
@@ -110,9 +110,9 @@ class _Usable:
     def _say_who(self, holders: Sequence[Ticket]) -> None:
         if time.monotonic() - self.started < SAY_AFTER_SECONDS:
             return
-        names = [ticket.what or f"process {ticket.pid}" for ticket in holders if set(ticket.cards) & set(self.cards)]
+        names = [ticket.what or f"process {ticket.pid}" for ticket in holders if set(ticket.gpus) & set(self.gpus)]
         if names:
-            self._say(f"waiting for {', '.join(names)} to give back a card", once=True)
+            self._say(f"waiting for {', '.join(names)} to give back a GPU", once=True)
 
     def _say(self, text: str, once: bool = False) -> None:
         """`once`: figures change at every look; the kind of wait is what is news."""

@@ -1,11 +1,11 @@
-"""Leases of cards among all jobs of one host: first come, first served, and nothing left behind by a crash.
+"""Leases of GPUs among all jobs of one host: first come, first served, and nothing left behind by a crash.
 
 Each claimant keeps a ticket, a small JSON file in a folder that all users share, under an exclusive `flock` for as long
 as it lives. The kernel drops that lock when the process dies, `kill -9` included, so a ticket that nobody locks counts
-for nothing. Who gets which card is worked out from the live tickets by every claimant alike, under one short lock.
+for nothing. Who gets which GPU is worked out from the live tickets by every claimant alike, under one short lock.
 
 Waiting tickets are served in the order of their arrival. One that cannot be served yet keeps back what it could use,
-so a claim of two cards, or of a whole one among shares, is not starved by small ones that came later; cards that no
+so a claim of two GPUs, or of a whole one among shares, is not starved by small ones that came later; GPUs that no
 earlier ticket can use are free to later ones.
 """
 
@@ -30,18 +30,18 @@ class Ticket:
 
     Attributes:
         name: of its file; sorts by arrival.
-        n: number of cards.
-        part: of each card, 0 < part <= 1.
-        cards: those that would do, in order of preference; once it holds, those that it has.
-        memory: MiB that it will use of each card; 0 = unknown.
-        holds: whether it holds `cards`.
+        n: number of GPUs.
+        part: of each GPU, 0 < part <= 1.
+        GPUs: those that would do, in order of preference; once it holds, those that it has.
+        memory: MiB that it will use of each GPU; 0 = unknown.
+        holds: whether it holds `gpus`.
         what: the job, in words.
     """
 
     name: str
     n: int
     part: float
-    cards: list[str]
+    gpus: list[str]
     memory: float = 0
     holds: bool = False
     what: str = ""
@@ -52,51 +52,51 @@ class Ticket:
 def lease(
     n: int, part: float, usable: Callable[[list[Ticket]], Sequence[str]], *, memory: float = 0, what: str = ""
 ) -> Iterator[list[str]]:
-    """Hold `part` of each of `n` cards while the block runs, waiting as long as it takes.
+    """Hold `part` of each of `n` GPUs while the block runs, waiting as long as it takes.
 
     Args:
-        usable: called with the live tickets that hold cards at every look, about five times a second; returns the
-            cards that would do now, the preferred first. It may raise to give up.
+        usable: called with the live tickets that hold GPUs at every look, about five times a second; returns the
+            GPUs that would do now, the preferred first. It may raise to give up.
 
     Yields:
-        The cards' names.
+        The GPUs' names.
     """
     folder = _folder()
     with _ticket(folder, Ticket("", n, part, [], memory, what=what)) as (ticket, save):
         while True:
             with _all_alone(folder):
                 live = _live(folder, ticket)
-                ticket.cards = list(usable([other for other in live if other.holds]))
+                ticket.gpus = list(usable([other for other in live if other.holds]))
                 granted = grant([*live, ticket], ticket)
                 if granted:
-                    ticket.cards, ticket.holds = granted, True
+                    ticket.gpus, ticket.holds = granted, True
                 save()
             if ticket.holds:
                 break
             time.sleep(POLL_SECONDS)
-        yield ticket.cards
+        yield ticket.gpus
 
 
 def grant(tickets: Sequence[Ticket], mine: Ticket) -> list[str] | None:
-    """The cards that `mine` gets now, given all live tickets, or None.
+    """The GPUs that `mine` gets now, given all live tickets, or None.
 
-    A share goes to the fullest card that it fits, so that whole cards stay free for those that need them.
+    A share goes to the fullest GPU that it fits, so that whole GPUs stay free for those that need them.
     """
     free: dict[str, float] = {}
     for ticket in tickets:
         if ticket.holds:
-            for card in ticket.cards:
-                free[card] = free.get(card, 1.0) - ticket.part
+            for gpu in ticket.gpus:
+                free[gpu] = free.get(gpu, 1.0) - ticket.part
     for ticket in sorted((one for one in tickets if not one.holds), key=lambda one: one.name):
-        fitting = [card for card in ticket.cards if free.get(card, 1.0) >= ticket.part - ROUNDING]
+        fitting = [gpu for gpu in ticket.gpus if free.get(gpu, 1.0) >= ticket.part - ROUNDING]
         enough = len(fitting) >= ticket.n
-        order = fitting if enough else ticket.cards
-        # Stable sorts: equal cards stay in the order of preference.
-        chosen = sorted(order, key=lambda card: free.get(card, 1.0), reverse=not enough)[: ticket.n]
+        order = fitting if enough else ticket.gpus
+        # Stable sorts: equal GPUs stay in the order of preference.
+        chosen = sorted(order, key=lambda gpu: free.get(gpu, 1.0), reverse=not enough)[: ticket.n]
         if ticket is mine:
             return chosen if enough else None
-        for card in chosen:
-            free[card] = max(0.0, free.get(card, 1.0) - ticket.part)
+        for gpu in chosen:
+            free[gpu] = max(0.0, free.get(gpu, 1.0) - ticket.part)
     raise ValueError("mine is not among the waiting tickets")
 
 
@@ -115,7 +115,7 @@ def _ticket(folder: Path, ticket: Ticket) -> Iterator[tuple[Ticket, Callable[[],
         ticket.name = f"{time.time_ns():020}-{os.getpid()}.json"
         path = folder / ticket.name
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        os.fchmod(descriptor, 0o644)  # whatever the umask: other users must see that the card is taken
+        os.fchmod(descriptor, 0o644)  # whatever the umask: other users must see that the GPU is taken
         fcntl.flock(descriptor, fcntl.LOCK_EX)
 
     def save() -> None:

@@ -64,8 +64,8 @@ def report_out_of_memory(name: str, world_size: int = 1):
         what = (str(error).splitlines() or [type(error).__name__])[0]
         if world_size > 1:
             raise FoldstackError(
-                f"{name} does not fit into the memory of one of its {world_size} cards ({what}); lower batch_size, the "
-                "samples that each card takes in a step (with gpus: 1 it would be halved by itself)."
+                f"{name} does not fit into the memory of one of its {world_size} GPUs ({what}); lower batch_size, the "
+                "samples that each GPU takes in a step (with gpus: 1 it would be halved by itself)."
             ) from error
         raise FoldstackError(
             f"{name} does not fit into memory, however small its micro-batches ({what}); "

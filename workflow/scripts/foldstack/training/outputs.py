@@ -92,7 +92,7 @@ def times(started: datetime.datetime, seconds: float) -> dict:
 
 
 def scale(config: dict, world_size: int) -> dict:
-    """What the number of cards made of `batch_size` and `lr`."""
+    """What the number of GPUs made of `batch_size` and `lr`."""
     effective = config["batch_size"] * config["accumulate"] * world_size
     return {"world_size": world_size, "effective_batch": effective, "peak_lr": peak_rate(config, world_size)}
 
@@ -102,7 +102,7 @@ def machine(device: str, threads: int, precision: torch.dtype) -> dict:
     return {
         "precision": str(precision).removeprefix("torch."),
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        "cards": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
         "threads": threads,
         "peak_memory_mb": round(_peak_memory(device), 1),
         "versions": versions.versions(),
@@ -110,7 +110,7 @@ def machine(device: str, threads: int, precision: torch.dtype) -> dict:
 
 
 def _peak_memory(device: str) -> float:
-    """MiB: of the card's allocator, or of this process."""
+    """MiB: of the GPU's allocator, or of this process."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

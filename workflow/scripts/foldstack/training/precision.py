@@ -19,7 +19,7 @@ class Precision:
         dtype: of the forward passes.
 
     Raises:
-        FoldstackError: bfloat16 is asked of a card that does not have it.
+        FoldstackError: bfloat16 is asked of a GPU that does not have it.
     """
 
     def __init__(self, asked: str, device: torch.device):
