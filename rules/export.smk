@@ -112,7 +112,7 @@ rule write_model_card:
         parity="<results>/export/parity.json",
         metrics="<results>/evaluation/metrics.json",
     output:
-        GPU="<results>/export/MODEL_CARD.md",
+        card="<results>/export/MODEL_CARD.md",
     log:
         "<results>/logs/write_model_card.log",
     params:
