@@ -1,6 +1,7 @@
 """foldstack.config: defaults, overrides, and one clear sentence for each mistake."""
 
 import copy
+import datetime
 import json
 
 import pytest
@@ -86,7 +87,7 @@ MISTAKES = {
     "stage without models": (small(stages=[{"name": "one"}]), "stages.0 lacks the key 'models'"),
     "unknown nested key": (small(folds={"n_split": 3}), "unknown key 'n_split' in folds; did you mean 'n_splits'?"),
     "unknown model key": (small(models={"small_cnn": {"epoch": 3}}), "did you mean 'epochs'?"),
-    "text for a number": (small(training={"lr": "fast"}), "training.lr: 'fast' is not of type 'number'"),
+    "text for a number": (small(training={"lr": "fast"}), "training.lr is 'fast'; give a number"),
     "out of range": (small(folds={"n_splits": 1}), "folds.n_splits: 1 is less than the minimum of 2"),
     "misspelt choice": (small(training={"optimizer": "adamww"}), "did you mean 'adamw'?"),
     "unknown optimizer of a model": (
@@ -125,6 +126,13 @@ MISTAKES = {
         "temperature is fitted on the inner split",
     ),
     "unknown augmentation": (small(training={"augment": {"mixap": 1}}), "did you mean 'mixup'?"),
+    "a year as a name": (small(experiment=2024), "experiment is 2024; put it in quotation marks"),
+    "a date as a name": (small(experiment=datetime.date(2024, 5, 1)), "experiment is 2024-05-01; put it in quotation"),
+    "models as a list": (small(models=["resnet18"]), "write one line for each model, `resnet18:`, instead of a list"),
+    "weights as a name": (
+        small(models={"resnet18.a1_in1k": {}}),
+        "'resnet18.a1_in1k' names weights of 'resnet18'; write architecture: resnet18 and pretrained: a1_in1k",
+    ),
     "unknown architecture": (small(models={"resnet19": {}}), "near names are resnet18"),
     "text for GPUs": (small(training={"gpus": "all"}), "training.gpus: 'auto' was expected"),
     "too many GPUs": (small(training={"gpus": 65}), "training.gpus: 65 is greater than the maximum of 64"),
@@ -159,7 +167,7 @@ MISTAKES = {
     "model name that is no text": (small(models={1: {"architecture": "small_cnn"}}), "the key 1 in models is no text"),
     "key that is no text": (small(training={2: 1, "a": 1}), "the key 2 in training is no text"),
     "not a number": (small(training={"lr": float("nan")}), "training.lr is nan; give a finite number"),
-    "infinite text": (small(training={"lr": "inf"}), "training.lr: 'inf' is not of type 'number'"),
+    "infinite text": (small(training={"lr": "inf"}), "training.lr is 'inf'; give a number"),
     "huge seed": (small(folds={"seed": 10**30}), "folds.seed: 10000"),
     "huge number": (small(training={"lr": 10**400}), "is greater than the maximum of 10"),
     "two targets of a threshold": (

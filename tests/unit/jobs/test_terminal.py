@@ -1,10 +1,12 @@
 """What the terminal says of the data and the folds, and at the end."""
 
+import itertools
 import json
 import logging
 from types import SimpleNamespace
 
 from foldstack.jobs import terminal
+from foldstack.runs import run_folder
 
 
 def test_the_table_of_successes_and_failures_counts_the_runs_of_each_model(tmp_path, capsys):
@@ -13,11 +15,23 @@ def test_the_table_of_successes_and_failures_counts_the_runs_of_each_model(tmp_p
             rule = SimpleNamespace(name="train_fold")
             return [SimpleNamespace(rule=rule, wildcards_dict={"model": "weak", "seed": "0", "fold": "1"})]
 
-    view = terminal._View(Dag(), tmp_path, {"weak": [0], "well": [0, 1]}, 2)
+    for model, seed, fold in itertools.product(("weak", "well"), (0, 1), (0, 1)):
+        folder = run_folder(tmp_path, model, seed, fold)
+        folder.mkdir(parents=True)
+        (folder / "run.json").touch()
+    view = terminal._View(Dag(), tmp_path, {"weak": [0], "well": [0, 1], "never": [0]}, 2)
     view.runs["weak", 0, 0] = "failed"
     view.console.print(view.outcome_table())
-    rows = [line.replace("|", "│").split("│") for line in capsys.readouterr().err.splitlines() if "we" in line]
-    assert [[cell.strip() for cell in row[1:-1]] for row in rows] == [["weak", "0", "1", "1"], ["well", "4", "0", "0"]]
+    rows = [
+        line.replace("|", "│").split("│")
+        for line in capsys.readouterr().err.splitlines()
+        if "we" in line or "never" in line
+    ]
+    assert [[cell.strip() for cell in row[1:-1]] for row in rows] == [
+        ["weak", "0", "1", "1"],
+        ["well", "4", "0", "0"],
+        ["never", "0", "0", "2"],
+    ]
 
 
 def view_of(tmp_path, *needed):

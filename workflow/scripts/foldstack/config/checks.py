@@ -88,6 +88,12 @@ def _check_path(where: str, path: str, section: str, form: str) -> None:
 def _check_model(name: str, block: dict, task: str, known: list[str]) -> None:
     architecture = block["architecture"]
     if architecture not in known:
+        own, _, tag = architecture.partition(".")
+        if own in registry.timm_architectures() and tag in registry.timm_weights(own):
+            raise FoldstackError(
+                f"Config: models.{name}: {architecture!r} names weights of {own!r}; write architecture: {own} and "
+                f"pretrained: {tag}."
+            )
         near = difflib.get_close_matches(architecture, known, n=3, cutoff=0.4)
         raise FoldstackError(
             f"Config: models.{name}: there is no architecture {architecture!r}; "

@@ -1,6 +1,7 @@
 """The config's schema: read it, check a config against it, fill in its defaults; one sentence for each mistake."""
 
 import copy
+import datetime
 import difflib
 import math
 from pathlib import Path
@@ -77,6 +78,31 @@ def child_of(node: dict, key: str) -> dict:
     return node.get("properties", {}).get(key, extra if isinstance(extra, dict) else {})
 
 
+KINDS = {
+    "object": "a block of keys",
+    "array": "a list",
+    "string": "text",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "null": "null",
+}
+
+
+def _shown(value) -> str:
+    """A value as a person wrote it; YAML reads `2024-05-01` as a date."""
+    return str(value) if isinstance(value, datetime.date) else repr(value)
+
+
+def _wanted(error: jsonschema.ValidationError) -> str:
+    kinds = [error.validator_value] if isinstance(error.validator_value, str) else list(error.validator_value)
+    if list(error.absolute_path) == ["models"] and isinstance(error.instance, list):
+        return "write one line for each model, `resnet18:`, instead of a list"
+    if "string" in kinds and isinstance(error.instance, (int, float, datetime.date)):
+        return "put it in quotation marks, since it is to be text"
+    return f"give {' or '.join(KINDS[kind] for kind in kinds)}"
+
+
 def _sentence(error: jsonschema.ValidationError, schema: dict) -> str:
     where = ".".join(str(part) for part in error.absolute_path) or "the top level"
     if error.validator == "additionalProperties":
@@ -98,6 +124,8 @@ def _sentence(error: jsonschema.ValidationError, schema: dict) -> str:
             f"Config: the name {error.instance!r} in {where} must start with a letter or digit and hold only letters, "
             "digits, '.', '_' and '-'."
         )
+    if error.validator == "type":
+        return f"Config: {where} is {_shown(error.instance)}; {_wanted(error)}."
     if error.validator == "anyOf":
         layers = where.endswith("text.train")
         wanted = "frozen, all or a number of layers" if layers else "one whole number, [height, width] or null"

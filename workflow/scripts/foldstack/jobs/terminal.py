@@ -81,10 +81,8 @@ class _View(logging.Handler):
         if needed and not any(job.rule.name == FOLDS_RULE for job in needed):
             self._tell_cautions()  # of folds that stay as they are
         self.runs = {
-            (model, seed, fold): "waiting" if (model, seed, fold) in pending else "done"
-            for model, seeds in members.items()
-            for seed in seeds
-            for fold in range(n_splits)
+            run: "done" if run not in pending and (run_folder(results, *run) / RUN_FILES["run"]).exists() else "waiting"
+            for run in ((m, s, f) for m, seeds in members.items() for s in seeds for f in range(n_splits))
         }
         self.live = Live(
             console=self.console,

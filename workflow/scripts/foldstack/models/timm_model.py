@@ -24,8 +24,9 @@ def build(architecture: str, *, in_channels: int, n_classes: int, image_size: tu
         with torch.no_grad():  # a size that does not fit shows here, not in the middle of a run
             network.eval()(torch.zeros(1, in_channels, *image_size))
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        reason = str(error) or f"{type(error).__name__} without a word; the size may not fit"
         raise FoldstackError(
             f"timm cannot build {architecture!r} for images of {image_size[0]}x{image_size[1]} with the options "
-            f"{options} ({error}); change image_size or options of this model."
+            f"{options} ({reason}); change image_size or options of this model."
         ) from error
     return network.train()
