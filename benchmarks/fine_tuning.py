@@ -50,8 +50,8 @@ TESTED = 2000
 MEANING = """\
 What it means, as the figures were when the default was chosen: over all, and for whole networks in each case, there is
 no difference beyond noise, so the default is what users of timm and fastai expect, the weights' own statistics where
-they are known. The exception is the last layer alone on images under another light, which the data's statistics undo: there
-they were better, and letting all layers learn was better still from 500 images on.
+they are known. The exception is the last layer alone on images under another light, which the data's statistics undo:
+there they were better, and letting all layers learn was better still from 500 images on.
 
 This is one small network with batch normalisation on small photographs; networks trained on ImageNet were not measured.
 """
