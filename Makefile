@@ -97,7 +97,7 @@ bench: $(READY) ## training speed: ceiling, ours, timm's loop, a plain loop, fix
 bench-quality: $(READY) ## the same training by Foldstack and by a plain loop: equally good? (a few minutes)
 	@$(BIN)/python benchmarks/equal_quality.py
 
-bench-finetune: $(READY) ## fine-tuning from scratch, whole and head only, by both normalisations: DATA=folder with train/<class>/ (a quarter of an hour)
+bench-finetune: $(READY) ## fine-tuning from scratch, whole and head only, by both normalisations: DATA=folder with train/<class>/ (twenty minutes)
 	@test -n "$(DATA)" || { echo "Say on which images: make bench-finetune DATA=folder, with train/<class>/*.jpg of ten classes, such as CIFAR-10"; exit 1; }
 	@$(BIN)/python benchmarks/fine_tuning.py "$(DATA)"
 

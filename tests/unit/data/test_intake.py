@@ -234,9 +234,9 @@ def test_pages_are_counted_and_the_user_says_which_count(tmp_path):
     assert found["notes"] == []
     assert (summary["channels"], summary["reading"]) == (3, {"pages": "rgb"})
     stored = np.load(tmp_path / "rgb" / "pixels.npy")
-    second = Image.open(tmp_path / "in" / samples["source"][0])
-    second.seek(1)
-    assert np.array_equal(stored[samples["row"][0]][..., 1], np.asarray(second))
+    with Image.open(tmp_path / "in" / samples["source"][0]) as second:
+        second.seek(1)
+        assert np.array_equal(stored[samples["row"][0]][..., 1], np.asarray(second))
     stack(tmp_path / "in" / "a" / "single.tif", 99, pages=1)
     assert "1 page, but data.pages: rgb takes 3" in run_quarantine(tmp_path, pages="rgb", max_quarantined=0.1)
 

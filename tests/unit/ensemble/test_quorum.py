@@ -28,7 +28,8 @@ def completed(smk):
 
 
 def run_and_fail(smk, error):
-    with failure_recorded(smk):
+    run = SimpleNamespace(model=smk.wildcards.model, seed=0, fold=int(smk.wildcards.fold))
+    with failure_recorded(run, smk.output, tolerate=smk.params["tolerate"]):
         raise error
 
 

@@ -135,13 +135,18 @@ def test_a_broken_image_is_left_out_named_and_the_rest_is_labelled(original, too
     np.testing.assert_allclose(pd.read_csv(tmp_path / "mine.csv")[COLUMNS[3:]], expected, atol=1e-5)
 
 
+def read_rows(path):
+    with path.open() as stream:
+        return list(csv.DictReader(stream))
+
+
 def test_globs_csv_top_k_thresholds_and_submissions(original, tool, tmp_path, monkeypatch):
     broken_folder(original, tmp_path / "new")
     (tmp_path / "list.csv").write_text("path\nnew/2.png\nnew/0.png\n")
     out = tmp_path / "out.csv"
     arguments = [original.ensemble, tmp_path / "new" / "[01].png", tmp_path / "list.csv", "-o", out]
     assert command(tool, monkeypatch, *arguments, "--top-k", 2) == 0
-    rows = list(csv.DictReader(out.open()))
+    rows = read_rows(out)
     assert [Path(row["sample_id"]).name for row in rows] == ["0.png", "1.png", "2.png", "0.png"]
     for row in rows:
         values = {name: float(row[f"prob_{name}"]) for name in fake_nets.CLASSES}
@@ -151,7 +156,7 @@ def test_globs_csv_top_k_thresholds_and_submissions(original, tool, tmp_path, mo
     limit = np.median([float(row["probability"]) for row in rows])
     assert command(tool, monkeypatch, *arguments, "--submission", "--threshold", limit) == 0
     wanted = [(row["sample_id"], row["label"] if float(row["probability"]) >= limit else "") for row in rows]
-    assert [(row["id"], row["label"]) for row in csv.DictReader(out.open())] == wanted
+    assert [(row["id"], row["label"]) for row in read_rows(out)] == wanted
     assert {label for _, label in wanted} > {""}
 
 

@@ -62,7 +62,7 @@ def child():
     yield start
     for process in started:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def leased(process) -> list[str]:

@@ -246,9 +246,11 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_each_mistake_in_the_config_is_named(name):
+def test_each_mistake_in_the_config_is_named(name, tmp_path):
     block, expected = MISTAKES[name]
-    data = {"format": "csv", "path": __file__} if name == "a compiled run on captions" else {}
+    table = tmp_path / "table.csv"
+    table.write_text("path,label,caption\n")
+    data = {"format": "csv", "path": str(table)} if name == "a compiled run on captions" else {}
     with pytest.raises(FoldstackError) as caught:
         resolve.resolve({"experiment": "x", "data": data, "models": {"m": block}})
     assert expected in str(caught.value)

@@ -50,6 +50,7 @@ def fetch(architecture: str, asked: bool | str, target, record) -> str:
         FoldstackError: they cannot be read or fetched.
     """
     import safetensors.torch
+    import torch
 
     path = local_file(asked)
     if path:
@@ -59,19 +60,17 @@ def fetch(architecture: str, asked: bool | str, target, record) -> str:
         name = architecture if asked is True else f"{architecture}.{asked}"
         tensors, settings = _from_hub(name)
         origin = f"timm's {name}"
+    normalisation = None
     if set(STATISTICS) <= set(tensors):
-        origin = "the weights"
+        normalisation = "the weights"
     elif settings:
-        import torch
-
+        normalisation = origin
         tensors |= {name: torch.tensor(settings[name], dtype=torch.float32) for name in STATISTICS}
-    else:
-        origin = None
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in sorted(tensors.items())}
     with atomic(target) as temporary:
         safetensors.torch.save_file(tensors, temporary)
     digest = sha256_of(target)
-    about = {"source": str(path or asked), "sha256": digest, "tensors": len(tensors), "normalisation": origin}
+    about = {"source": str(path or asked), "sha256": digest, "tensors": len(tensors), "normalisation": normalisation}
     write_json(record, about)
     return digest
 
@@ -100,7 +99,8 @@ def _settings(path: Path, architecture: str) -> tuple[str, dict | None]:
         return "", None
     import timm.models
 
-    return f"timm's {architecture}", timm.models.get_pretrained_cfg(architecture).to_dict()
+    settings = timm.models.get_pretrained_cfg(architecture)
+    return f"timm's {architecture}", settings.to_dict() if settings else None
 
 
 def _from_hub(name: str) -> tuple[dict, dict]:
@@ -114,4 +114,4 @@ def _from_hub(name: str) -> tuple[dict, dict]:
             f"The weights of {name!r} cannot be fetched ({str(error).splitlines()[0]}); run once where the hub can be "
             "reached, or download them and give pretrained the path."
         ) from error
-    return network.state_dict(), network.pretrained_cfg
+    return network.state_dict(), dict(network.pretrained_cfg)

@@ -4,6 +4,7 @@ Every random number depends on the position in the run alone (seeding.py), and e
 in `State`; so a run that was stopped after any step ends with the same bytes as one that was not.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -70,12 +71,11 @@ class Loop:
     def run_to_end(self) -> State:
         """Train to the end, from the checkpoint where there is one; leaves the selected weights in the classifier."""
         self._resume()
-        self._tell_events()
-        while self.state.epoch < self.config["epochs"] and not self._stops_early():
-            self._train_epoch()
-            self._end_epoch()
-        if self.events:
-            self.events.close()
+        with contextlib.closing(self.events) if self.events else contextlib.nullcontext():
+            self._tell_events()
+            while self.state.epoch < self.config["epochs"] and not self._stops_early():
+                self._train_epoch()
+                self._end_epoch()
         # Once for the predictions to come: from here on the classifier may hold the weights of an earlier epoch.
         if self.group.is_main:
             (self.final_checkpoint or self.checkpoint).save(self._snapshot())

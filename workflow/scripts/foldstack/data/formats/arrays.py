@@ -13,12 +13,12 @@ def arrays_in(file: Path) -> dict[str, np.ndarray]:
     """All arrays of an archive; nothing is unpickled."""
     arrays = {}
     try:
-        archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise FoldstackError(
-                f"{file} is a single array, not an .npz archive; write it with numpy.savez(file, x=..., y=...)."
-            )
-        with archive:
+        with open(file, "rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise FoldstackError(
+                    f"{file} is a single array, not an .npz archive; write it with numpy.savez(file, x=..., y=...)."
+                )
             for key in archive.files:
                 try:
                     arrays[key] = archive[key]
