@@ -317,7 +317,8 @@ def test_script(tmp_path):
     np.savez(tmp_path / "a.npz", x=images(20, 4, 4), y=np.arange(20) % 2)
     smk = SimpleNamespace(
         params=SimpleNamespace(
-            config=json.dumps({"data": DEFAULTS | {"path": str(tmp_path / "a.npz")}}), get=lambda key, default=None: default
+            config=json.dumps({"data": DEFAULTS | {"path": str(tmp_path / "a.npz")}}),
+            get=lambda key, default=None: default,
         ),
         output=SimpleNamespace(**{Path(name).stem: str(tmp_path / name) for name in FILES.values()}),
         log=[str(tmp_path / "log")],

@@ -9,10 +9,9 @@ from torch import nn
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
 from foldstack.models.network import FROM_FILES, Classifier, head_of, last_linear
-from foldstack.models.pretrained import STATISTICS
 
 
-def load_pretrained(classifier: Classifier, path) -> bool:
+def load_pretrained(classifier: Classifier, path) -> None:
     """Start `classifier` from the weights in `path`, but for its last layer, whose classes are others.
 
     timm's models take them as timm does: the first layer adapted to the channels, position embeddings to the size.
@@ -20,18 +19,13 @@ def load_pretrained(classifier: Classifier, path) -> bool:
     (registry.TOWERS) also take a file of the tower's network but for its last layer, and of a run that differs beside
     the tower, the tower; all else stays as it was drawn.
 
-    Returns:
-        Whether the file says by which mean and deviation its images were normalised; `classifier` has them then.
-
     Raises:
         FoldstackError: the weights are of another network.
     """
     given = safetensors.torch.load_file(path)
-    statistics = {name: given.pop(name) for name in STATISTICS} if set(STATISTICS) <= set(given) else {}
     given = {name.removeprefix("architecture."): value for name, value in given.items()}
     try:
         start = _start(classifier, given)
-        statistics = {name: _of_channels(value, classifier.spec["channels"]) for name, value in statistics.items()}
     except (FoldstackError, KeyError, RuntimeError) as error:
         raise FoldstackError(
             f"The weights in {Path(path).name} do not fit {classifier.spec['architecture']!r} with the options "
@@ -41,9 +35,6 @@ def load_pretrained(classifier: Classifier, path) -> bool:
     with torch.no_grad():
         for name, value in start.items():
             own[name].copy_(value)
-        for name, values in statistics.items():
-            getattr(classifier, name).copy_(values)
-    return bool(statistics)
 
 
 def _start(classifier: Classifier, given: dict) -> dict[str, torch.Tensor]:
@@ -112,15 +103,6 @@ def _names(module: nn.Module, part: nn.Module) -> set[str]:
     """Names in `module` of the parameters of `part`."""
     ids = set(map(id, part.parameters()))
     return {name for name, value in module.named_parameters() if id(value) in ids}
-
-
-def _of_channels(values: torch.Tensor, channels: int) -> torch.Tensor:
-    """Statistics of each channel; their mean for one channel, which timm's first layer takes for all three."""
-    if channels == 1:
-        return values.mean(dim=0, keepdim=True)
-    if len(values) != channels:
-        raise FoldstackError(f"they are for {len(values)} channels, not {channels}")
-    return values
 
 
 def _reason(error: Exception) -> str:

@@ -6,11 +6,12 @@ The runs read that file alone, so that they need no network and all start from t
 from pathlib import Path
 
 from foldstack.errors import FoldstackError
-from foldstack.files import atomic, read_json, sha256_of, write_json
-from foldstack.models import registry
+from foldstack.files import atomic, sha256_of, write_json
 
 IN_FOLDERS = ("model.safetensors", "pytorch_model.bin")  # as the Hugging Face hub names them
-STATISTICS = ("mean", "std")  # of each channel, by the names of network.Classifier
+# Of the images that a run learned from, in its file of weights; who starts from it takes those of its own (measured in
+# docs/benchmarks/fine-tuning.md).
+STATISTICS = ("mean", "std")
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".tar")
 
 
@@ -41,37 +42,20 @@ def fetch(architecture: str, asked: bool | str, target, record) -> str:
     Args:
         architecture: that of the weights (`registry.starts_from`).
         asked: the config's `pretrained`.
-        target: gets the tensors by name, and `mean` and `std` (C,) of values in 0..1 where it is known by which the
-            network's images were normalised.
-        record: gets `source`, `sha256`, `tensors` (how many) and `normalisation` (where `mean` and `std` are from, or
-            null).
+        record: gets `source`, `sha256` and `tensors` (how many).
 
     Raises:
         FoldstackError: they cannot be read or fetched.
     """
     import safetensors.torch
-    import torch
 
     path = local_file(asked)
-    if path:
-        tensors = _read(path)
-        origin, settings = _settings(path, architecture)
-    else:
-        name = architecture if asked is True else f"{architecture}.{asked}"
-        tensors, settings = _from_hub(name)
-        origin = f"timm's {name}"
-    normalisation = None
-    if set(STATISTICS) <= set(tensors):
-        normalisation = "the weights"
-    elif settings:
-        normalisation = origin
-        tensors |= {name: torch.tensor(settings[name], dtype=torch.float32) for name in STATISTICS}
+    tensors = _read(path) if path else _from_hub(architecture if asked is True else f"{architecture}.{asked}")
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in sorted(tensors.items())}
     with atomic(target) as temporary:
         safetensors.torch.save_file(tensors, temporary)
     digest = sha256_of(target)
-    about = {"source": str(path or asked), "sha256": digest, "tensors": len(tensors), "normalisation": normalisation}
-    write_json(record, about)
+    write_json(record, {"source": str(path or asked), "sha256": digest, "tensors": len(tensors)})
     return digest
 
 
@@ -83,35 +67,20 @@ def _read(path: Path) -> dict:
         tensors = timm.models.load_state_dict(str(path), device="cpu", weights_only=True)
     except Exception as error:  # a broken file shows in many ways
         raise FoldstackError(f"{path} cannot be read as weights ({error}); give another file.") from error
-    if not set(tensors) - set(STATISTICS) or not all(hasattr(value, "detach") for value in tensors.values()):
+    tensors = {name: value for name, value in tensors.items() if name not in STATISTICS}
+    if not tensors or not all(hasattr(value, "detach") for value in tensors.values()):
         raise FoldstackError(f"{path} holds no weights by name; give the file of a state dict.")
     return tensors
 
 
-def _settings(path: Path, architecture: str) -> tuple[str, dict | None]:
-    """Where timm's settings of the weights in a file are from, and these: beside it, as the hub has them, or timm's."""
-    beside = path.with_name("config.json")
-    if beside.is_file():
-        settings = read_json(beside).get("pretrained_cfg")
-        if settings and set(STATISTICS) <= set(settings):
-            return str(beside), settings
-    if architecture not in registry.timm_architectures():
-        return "", None
-    import timm.models
-
-    settings = timm.models.get_pretrained_cfg(architecture)
-    return f"timm's {architecture}", settings.to_dict() if settings else None
-
-
-def _from_hub(name: str) -> tuple[dict, dict]:
-    """Weights that timm publishes, and its settings of them."""
+def _from_hub(name: str) -> dict:
+    """Weights that timm publishes."""
     import timm
 
     try:
-        network = timm.create_model(name, pretrained=True)
+        return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # no connection, nothing in the cache, no such weights
         raise FoldstackError(
             f"The weights of {name!r} cannot be fetched ({str(error).splitlines()[0]}); run once where the hub can be "
             "reached, or download them and give pretrained the path."
         ) from error
-    return network.state_dict(), dict(network.pretrained_cfg)

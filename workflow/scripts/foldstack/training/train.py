@@ -65,14 +65,13 @@ def train_fold(
         outputs.sweep(place.outputs)
     with StopSignal() as stop, memory.report_out_of_memory(str(run), group.size):
         read = open_pixels(files.pixels, device)
-        classifier, normalised = _network(run, info, files.pretrained)
+        classifier = _network(run, info, files.pretrained)
         if config.get("captions"):
             captions = classifier.architecture.captions(config["captions"], device)
             for subset in subsets.values():
                 subset.captions = captions(subset.ids)
-        if not normalised:
-            chosen = seeding.statistics_sample(len(subsets["train"].ids), STATISTICS_ROWS, run.seed, run.fold)
-            classifier.set_statistics(read(subsets["train"].rows[chosen]).cpu())
+        chosen = seeding.statistics_sample(len(subsets["train"].ids), STATISTICS_ROWS, run.seed, run.fold)
+        classifier.set_statistics(read(subsets["train"].rows[chosen]).cpu())
         classifier.to(device, memory_format=torch.channels_last)  # a tenth to a quarter faster than the default layout
         data = Data(read, subsets["train"], subsets["selection"])
         loop = Loop(run, classifier, data, checkpoints, stop=stop, group=group, report=report, events=place.events)
@@ -109,8 +108,8 @@ def _subsets(run: Run, files: RunFiles, info: dict) -> dict[str, Subset]:
     return subsets
 
 
-def _network(run: Run, info: dict, pretrained: str | None) -> tuple[Classifier, bool]:
-    """The network with its initial weights, on the CPU, and whether they say how images are normalised."""
+def _network(run: Run, info: dict, pretrained: str | None) -> Classifier:
+    """The network with its initial weights, on the CPU."""
     config = run.config
     seeding.seed_weights(run.seed, run.fold)
     try:
@@ -124,10 +123,11 @@ def _network(run: Run, info: dict, pretrained: str | None) -> tuple[Classifier, 
         ) from error
     if config["gradient_checkpointing"]:
         classifier.architecture.set_grad_checkpointing()
-    normalised = bool(pretrained) and load_pretrained(classifier, pretrained)
+    if pretrained:
+        load_pretrained(classifier, pretrained)
     remedy = "correct pretrained" if pretrained else "change its options"
     _check_finite(classifier, f"{run}: the weights that it starts from are not finite numbers; {remedy}.")
-    return classifier, normalised
+    return classifier
 
 
 def _check_finite(classifier: Classifier, message: str) -> None:
