@@ -10,7 +10,10 @@ from foldstack.evaluation.metrics import METRICS
 from foldstack.report.model_card import model_card
 
 CONFIG = {"experiment": "birds | <b>", "data": {"path": "/somewhere/private", "test_path": None, "format": "npz"}}
-GATE = {"samples": 30, "pipeline": {"max_abs_difference": 1e-7, "label_flips": 0}}
+GATE = {
+    "samples": 30, "max_abs_difference": 1e-8, "label_flips": 0,
+    "pipeline": {"max_abs_difference": 1e-7, "label_flips": 0, "members_max_abs_difference": 2e-7},
+}  # fmt: skip
 DATASET = {
     "task": "images", "classes": CLASSES, "image_size": [8, 8], "channels": 1, "quarantined": 0,
     "counts": {"train": {"cat": 40, "dog": 40, "owl": 20}, "test": {"cat": 10}},
@@ -56,10 +59,12 @@ def test_a_new_metric_is_among_them(tmp_path, monkeypatch):
     assert "\n| Made-up metric | 0." in card(run_all(tmp_path).root)
 
 
-def test_without_a_test_split_there_is_no_column_of_it(tmp_path):
+def test_without_a_test_split_there_is_no_column_of_it_and_the_gate_is_of_training_samples(tmp_path):
     text = card(run_all(tmp_path, n_test=0).root)
     assert "| Out of fold | 95 % |" in text
     assert "Test split" not in text
+    assert "No untouched test split" in text
+    assert "agrees with its own out-of-fold predictions within 2.0e-07" in " ".join(text.split())
 
 
 def test_names_break_no_table_and_paths_stay_away(made):
