@@ -3,7 +3,7 @@
 import json
 
 from foldstack import tables
-from foldstack.data.ties import components, links
+from foldstack.data import ties
 from foldstack.ensemble.members import read_methods, read_stacked
 from foldstack.evaluation import leakcheck
 from foldstack.files import read_json, write_json
@@ -18,9 +18,8 @@ def main(smk):
         predicted = {f"{model} seed {seed}": values for (model, seed), values in members.oof.items()}
         predicted |= read_methods(smk.input.stack_oof, members.sample_ids, classes)
 
-        training = samples.set_index("sample_id").loc[members.sample_ids]
-        linked = links(members.sample_ids, tables.read_duplicates(smk.input.duplicates))
-        tied = components(training["group"].tolist(), training["view_hashes"].tolist(), linked)
+        training = samples.set_index("sample_id").loc[members.sample_ids].reset_index()
+        tied = ties.of(training, tables.read_duplicates(smk.input.duplicates))
         truth = members.labels, members.folds
         scores = {
             name: leakcheck.against_chance(truth[0], values.argmax(axis=1), truth[1], tied)

@@ -3,8 +3,7 @@
 import json
 
 from foldstack import tables
-from foldstack.data import digest
-from foldstack.data.ties import components, links
+from foldstack.data import digest, ties
 from foldstack.evaluation import leakcheck
 from foldstack.files import read_json, write_json
 from foldstack.jobs.job import job
@@ -17,8 +16,7 @@ def main(smk):
         digest.check_data(samples, dataset)
         rows = (samples["split"] == "train").to_numpy()
         training = samples[rows]
-        linked = links(training["sample_id"], tables.read_duplicates(smk.input.duplicates))
-        tied = components(training["group"].tolist(), training["view_hashes"].tolist(), linked)
+        tied = ties.of(training, tables.read_duplicates(smk.input.duplicates))
         samples.loc[rows, "label"] = leakcheck.shuffle_labels(training["label"].to_numpy(), tied, seed)
         tables.write_samples(samples, smk.output.samples)
         write_json(smk.output.dataset, dataset | {"digest": digest.data_digest(samples, dataset)})

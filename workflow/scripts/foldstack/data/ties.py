@@ -8,6 +8,16 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 
+def of(samples: pd.DataFrame, duplicates: pd.DataFrame | None) -> np.ndarray:
+    """(N,) int64: the component of each row of samples.parquet (or of a part of it), numbered as by `components`.
+
+    Args:
+        duplicates: duplicates.parquet; None where no search for nearly equal images was made.
+    """
+    linked = () if duplicates is None else links(samples["sample_id"].tolist(), duplicates)
+    return components(samples["group"].tolist(), samples["view_hashes"].tolist(), linked)
+
+
 def components(groups: Sequence[str | None], view_hashes: Sequence[Sequence[str]], linked=()) -> np.ndarray:
     """Connected components of the samples under "same group", "same image in any view" and "linked".
 

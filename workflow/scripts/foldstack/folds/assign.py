@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
-from foldstack.data.ties import components, links, sets, way_out, what_ties
+from foldstack.data import ties
+from foldstack.data.ties import sets, way_out, what_ties
 from foldstack.errors import FoldstackError
 from foldstack.folds.cautions import cautions
 from foldstack.folds.digest import folds_digest
@@ -52,8 +53,7 @@ def assign(
     training = samples[samples["split"] == "train"].sort_values("sample_id", ignore_index=True)
     if training.empty:
         raise FoldstackError("The data set has no training sample to assign to folds; check data.path.")
-    linked = () if duplicates is None else links(training["sample_id"], duplicates)
-    tied = components(training["group"].tolist(), training["view_hashes"].tolist(), linked)
+    tied = ties.of(training, duplicates)
     labels = training["label"].to_numpy()
     if strategy == "predefined":
         fold = _predefined(training, tied, n_splits)

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from foldstack import tables
+from foldstack.data import ties
 from foldstack.data.digest import check_data
-from foldstack.data.ties import components, links
 from foldstack.errors import FoldstackError
 from foldstack.files import read_json, sha256_of
 from foldstack.folds.digest import AGAIN, check_folds, check_versions, folds_digest, versions
@@ -45,7 +45,7 @@ def check_prepared(samples: pd.DataFrame, dataset: dict, near: pd.DataFrame, fol
             "folds.parquet does not hold each training sample of samples.parquet once; delete the folder folds and run "
             "again."
         )
-    tied = components(training["group"].tolist(), training["view_hashes"].tolist(), links(training["sample_id"], near))
+    tied = ties.of(training, near)
     first = np.unique(tied, return_index=True)[1][tied]
     for column, name in (("fold", "fold"), ("inner", "inner bucket")):
         values = training[column].to_numpy()
