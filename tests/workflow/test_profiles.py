@@ -1,6 +1,7 @@
 """profiles/slurm, as far as a machine without Slurm can tell; `make test-slurm` has a real one."""
 
 import os
+import re
 
 import yaml
 from project import ROOT
@@ -45,3 +46,17 @@ def test_a_run_asks_slurm_for_its_gpu_memory_and_time_from_a_machine_without_gpu
         assert " --gpus=1 " in words
         assert " --mem 16000 " in words
         assert " -t 720 " in words
+
+
+def test_every_rule_that_trains_asks_slurm_for_what_a_run_takes():
+    asked = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())["set-resources"]
+    training = [path for path in (ROOT / "rules").glob("*.smk") if "run_places(" in path.read_text()]
+    rules = {
+        name
+        for path in training
+        for block in re.split(r"^(?=(?:use )?rule )", path.read_text(), flags=re.MULTILINE)
+        if "**run_places(" in block
+        for name in [re.match(r"(?:use rule \w+ as|rule) (\w+)", block)[1]]
+    }
+    assert rules == {"train_fold", "check_train_fold", "train_student"}
+    assert all(asked[rule] == asked["train_fold"] for rule in rules)
