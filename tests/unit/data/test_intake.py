@@ -69,6 +69,8 @@ def test_the_account_of_a_folder_adds_up(tmp_path):
     assert "pillow-heif" in found["why_quarantined"][0]["reason"]
     assert found["classes"] == {name: {"train": 16, "test": 4} for name in "ab"}
     assert found["splits"] == {"train": 32, "test": 8, "test_from": "cut off here"}
+    found = run(tmp_path / "whole", tmp_path / "in", test_fraction=0)[2]
+    assert found["splits"] == {"train": 40, "test": 0, "test_from": "left out (data.test_fraction: 0)"}
     assert len(samples) == 40
     assert summary["quarantined"] == 2
     assert found["lines"][0].startswith("Data: 40 of 44 files taken; 2 passed over (")

@@ -79,7 +79,9 @@ def prepare(config: dict, *, samples, pixels, dataset, quarantine, pairs, intake
         write_samples(frame, samples)
         write_duplicates(found, pairs)
         write_quarantine(left_out, quarantine)
-    accounted = _account(met, frame, left_out, summary, source.test_given)
+    split_from = "cut off here" if config["test_fraction"] else "left out (data.test_fraction: 0)"
+    split_from = "marked in the data" if source.test_given else split_from
+    accounted = _account(met, frame, left_out, summary, split_from)
     print(*accounted["lines"], sep="\n")
     write_json(intake, accounted)
     write_json(dataset, summary)
@@ -187,7 +189,7 @@ def _said_with(notes: list[str]):
         raise FoldstackError(" ".join([str(error), *notes])) from error
 
 
-def _account(met: Intake, frame: pd.DataFrame, left_out: pd.DataFrame, summary: dict, test_given: bool) -> dict:
+def _account(met: Intake, frame: pd.DataFrame, left_out: pd.DataFrame, summary: dict, split_from: str) -> dict:
     """What data/intake.json holds."""
     twice = summary["two_labels"]
     if twice["identical"] or twice["near"]:
@@ -202,7 +204,7 @@ def _account(met: Intake, frame: pd.DataFrame, left_out: pd.DataFrame, summary: 
         left_out=list(left_out.itertuples(index=False, name=None)),
         summary=summary,
         groups=frame["group"],
-        split_from="marked in the data" if test_given else "cut off here",
+        split_from=split_from,
     )
     return found | {"lines": lines(found)}
 

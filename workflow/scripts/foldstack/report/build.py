@@ -110,7 +110,7 @@ def _verdict(metrics: dict) -> dict:
         "lead": lead,
         "findings": [_with_code(findings[topic]["text"]) for topic in TOPICS if topic in findings],
         "left_out": banner(metrics["left_out"]),
-        "cautions": cautions(metrics),
+        "cautions": [_with_code(text) for text in cautions(metrics)],
     }
 
 
