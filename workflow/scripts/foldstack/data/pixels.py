@@ -39,7 +39,8 @@ def open_pixels(path, threads: int = 1) -> "np.ndarray | EncodedPixels":
 
 def content_hash(pixels: np.ndarray) -> str:
     """128 bits in hexadecimal; equal pixels of equal shape have equal hashes."""
-    return hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=HASH_BYTES).hexdigest()
+    whole = np.ascontiguousarray(pixels)  # a buffer, which NumPy's stubs know from Python 3.12 on only
+    return hashlib.blake2b(whole, digest_size=HASH_BYTES).hexdigest()  # type: ignore[arg-type]
 
 
 def pack_index(ends: list[int], hashes: list[str], geometry) -> bytes:

@@ -20,10 +20,11 @@ def components(groups: Sequence[str | None], view_hashes: Sequence[Sequence[str]
         (N,) int64, numbered from 0 in the order of first appearance. Samples with different numbers share neither a
         group nor an image, not even through a chain of other samples.
     """
-    owners, keys = [], []
+    owners: list[int] = []
+    keys: list[tuple[str, str]] = []
     for i, (group, hashes) in enumerate(zip(groups, view_hashes, strict=True)):
         own = {("view", view) for view in hashes}
-        if not pd.isna(group):
+        if group is not None and not pd.isna(group):
             own.add(("group", group))
         owners += [i] * len(own)
         keys += own

@@ -74,7 +74,8 @@ class _View(logging.Handler):
         self.jobs: dict[int, tuple] = {}
         self.failures: list[tuple[str, str, str]] = []
         self.other: dict[int, str] = {}
-        self.first_run_at, self.runs_ended = None, 0
+        self.first_run_at: float | None = None
+        self.runs_ended = 0
         self.guard = threading.RLock()
         needed = list(dag.needrun_jobs())
         pending = {_run_of(job.wildcards_dict) for job in needed if job.rule.name == RUN_RULE}
@@ -110,17 +111,17 @@ class _View(logging.Handler):
         return False
 
     def emit(self, record: logging.LogRecord) -> None:
-        event = str(getattr(record, "event", "") or "")
+        event, said = str(getattr(record, "event", "") or ""), vars(record)  # with what Snakemake adds
         with self.guard:
             if event == "job_info":
-                self.jobs[record.jobid] = (record.rule_name, dict(record.wildcards or {}))
-                self._set(record.jobid, "running")
+                self.jobs[said["jobid"]] = (said["rule_name"], dict(said["wildcards"] or {}))
+                self._set(said["jobid"], "running")
             elif event == "job_finished":
-                self._set(record.job_id, self._ended(record.job_id))
+                self._set(said["job_id"], self._ended(said["job_id"]))
             elif event == "job_error":
                 self._fail(record)
             elif event == "progress":
-                self.finished_jobs, self.total_jobs = record.done, record.total
+                self.finished_jobs, self.total_jobs = said["done"], said["total"]
 
     def _ended(self, jobid: int) -> str:
         """A run that failed under `stack.quorum` ends as a job that succeeds; its weights are empty."""
@@ -205,7 +206,7 @@ class _View(logging.Handler):
         elapsed = _clock(time.monotonic() - self.started_at)
         text = f"runs {done}/{len(self.runs)}   jobs {self.finished_jobs}/{self.total_jobs}   {elapsed} elapsed"
         left = sum(state in ("waiting", "running") for state in self.runs.values())
-        if self.runs_ended and left:
+        if self.first_run_at is not None and self.runs_ended and left:
             pace = (time.monotonic() - self.first_run_at) / self.runs_ended
             text += f"   about {_clock(pace * left)} of training left"
         return text

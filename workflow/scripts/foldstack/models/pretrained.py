@@ -51,6 +51,7 @@ def fetch(architecture: str, asked: bool | str, target, record) -> str:
     """
     import safetensors.torch
 
+    origin: str | None
     path = local_file(asked)
     if path:
         tensors = _read(path)
@@ -100,7 +101,8 @@ def _settings(path: Path, architecture: str) -> tuple[str, dict | None]:
         return "", None
     import timm.models
 
-    return f"timm's {architecture}", timm.models.get_pretrained_cfg(architecture).to_dict()
+    known = timm.models.get_pretrained_cfg(architecture)
+    return ("", None) if known is None else (f"timm's {architecture}", known.to_dict())
 
 
 def _from_hub(name: str) -> tuple[dict, dict]:
@@ -114,4 +116,4 @@ def _from_hub(name: str) -> tuple[dict, dict]:
             f"The weights of {name!r} cannot be fetched ({str(error).splitlines()[0]}); run once where the hub can be "
             "reached, or download them and give pretrained the path."
         ) from error
-    return network.state_dict(), network.pretrained_cfg
+    return network.state_dict(), network.pretrained_cfg  # type: ignore[return-value]  # of timm, not of nn.Module
