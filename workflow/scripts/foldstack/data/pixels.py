@@ -21,7 +21,7 @@ FOOTER = np.dtype("<i8")  # of each: rows, height, width, channels, place in FIT
 FOOTER_LENGTH = 7
 
 
-def open_pixels(path, threads: int = 1) -> "np.ndarray | EncodedPixels":
+def open_pixels(path, threads: int = 1) -> "Pixels":
     """What `pixels[rows]` gives uint8 (N, H, W, C) of, or (N, 2, H, W, C) for pairs; nothing is read before.
 
     Args:
@@ -106,6 +106,9 @@ class EncodedPixels:
                 "another version of Pillow or because the file is damaged; delete it and run the same command again."
             )
         return image
+
+
+Pixels = np.ndarray | EncodedPixels
 
 
 class Prefetcher:

@@ -37,7 +37,7 @@ def components(groups: Sequence[str | None], view_hashes: Sequence[Sequence[str]
     return pd.factorize(labels)[0].astype(np.int64)
 
 
-def links(sample_ids: Sequence[str], duplicates: pd.DataFrame) -> np.ndarray:
+def links(sample_ids: Sequence[str] | np.ndarray, duplicates: pd.DataFrame) -> np.ndarray:
     """(P, 2) positions in `sample_ids` of the pairs in duplicates.parquet that have both samples there."""
     position = pd.Index(sample_ids)
     both = np.column_stack([position.get_indexer(duplicates[key]) for key in ("first", "second")])

@@ -20,7 +20,7 @@ ALONE = {"devices": None, "others": None, "share": 1, "busy": None}
 
 @contextlib.contextmanager
 def claim(
-    n_gpus: int, plan: dict | None = None, *, memory: float = 0, what: str = "", say: Callable[[str], None] = print
+    n_gpus: int, plan: dict | None = None, *, memory: float = 0, what: str = "", say: Callable[[str], object] = print
 ) -> Iterator[str]:
     """Lease `n_gpus` GPUs for the duration of the block; sets CUDA_VISIBLE_DEVICES to their UUIDs.
 

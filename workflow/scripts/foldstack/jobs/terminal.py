@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -196,7 +196,7 @@ class _View(logging.Handler):
     def render(self):
         with self.guard:
             running = [run for run, state in self.runs.items() if state == "running"]
-            lines = [Text(self._headline(), style="bold"), self._grid()]
+            lines: list[RenderableType] = [Text(self._headline(), style="bold"), self._grid()]
             lines += [Text(f"  {_name(run)}  {self._figures(run)}") for run in running]
             lines += [Text(f"  {name}", style="dim") for name in self.other.values()]
             return Group(*lines)

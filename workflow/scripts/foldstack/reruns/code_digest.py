@@ -164,7 +164,7 @@ class _TakeImports(ast.NodeTransformer):
         if named:
             self.scope.pop()
         if isinstance(node, ast.AST) and getattr(node, "body", None) == [] and not isinstance(node, ast.Module):
-            node.body = [ast.Pass()]
+            node.body = [ast.Pass()]  # type: ignore[attr-defined]  # it has one: the line above
         return node
 
     def visit_ImportFrom(self, node: ast.ImportFrom):
