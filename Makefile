@@ -79,6 +79,7 @@ fuzz: $(READY) ## thousands of broken inputs; renews docs/benchmarks/fuzz.md (a 
 lint: $(READY) ## formatters and linters, changing nothing
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
 

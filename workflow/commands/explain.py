@@ -55,7 +55,7 @@ def causes(jobs: list[dict]) -> list[tuple[str, str]]:
 
 def estimate(jobs: list[dict], timings: Timings, config: dict, cores: int, gpus: int) -> tuple[float, int]:
     """(seconds, jobs without any timing): runs side by side as cores and GPUs allow, the other jobs as cores do."""
-    slots = {"runs": [], "others": []}
+    slots: dict[str, list[tuple[float, int]]] = {"runs": [], "others": []}
     unknown = 0
     for job in jobs:
         if job["rule"] == RUN_RULE:

@@ -30,7 +30,7 @@ def read_labelled(data: Path, metadata: dict):
     """The rows to score, with their pixels' sources: (labels as class indices, items)."""
     pairs = metadata["task"] == "pairs"
     form = {".csv": "csv", ".npz": "npz_pairs" if pairs else "npz"}.get(data.suffix, "imagefolder")
-    as_it_is = {"test_path": None, "columns": {}, "images": None, "suffix": None, "labels": {}}
+    as_it_is: dict[str, object] = {"test_path": None, "columns": {}, "images": None, "suffix": None, "labels": {}}
     source = read_source(as_it_is | {"format": form, "path": str(data)})
     if source.task != metadata["task"]:
         raise FoldstackError(f"{data} holds {source.task}, but the model is for {metadata['task']}; give other data.")
@@ -47,7 +47,8 @@ def read_labelled(data: Path, metadata: dict):
 def predict(session, metadata: dict, items: list) -> tuple[np.ndarray, np.ndarray]:
     """(positions of the items that can be read, their probabilities (N, C) float64)."""
     reading = metadata.get("reading", {})
-    geometry = Geometry(*metadata["image_size"], metadata["channels"], metadata["fit"], **reading)
+    height, width = metadata["image_size"]
+    geometry = Geometry(height, width, metadata["channels"], metadata["fit"], **reading)
     kept, parts = [], []
     for start in range(0, len(items), CHUNK):
         views = list(decoded(items[start : start + CHUNK], geometry))

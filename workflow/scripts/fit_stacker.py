@@ -32,7 +32,8 @@ def main(smk):
                 "The folder oof was made with other folds than folds.parquet; delete it and run again."
             )
 
-        averaged, labels, fitted_on = members.seed_averaged_oof(), members.labels, {}
+        averaged, labels = members.seed_averaged_oof(), members.labels
+        fitted_on: dict[int, np.ndarray] = {}
         fixed = members.models, classes, config["stack"]
         spec, booster = stacking.fit_stack(averaged, labels, *fixed)
         oof = stacking.cross_fit(averaged, labels, members.folds, *fixed, fitted_on)

@@ -15,7 +15,7 @@ def main(snakemake):
         if given.get("prompts"):
             from foldstack.text.reference import with_prompts
 
-            config = with_prompts(config, *given.prompts[:2], given.get("captions"))
+            config = with_prompts(config, given.prompts[0], given.prompts[1], given.get("captions"))
         weights = given.get("pretrained")
         if weights:  # their content decides, wherever they came from
             config["pretrained"] = read_json(weights[1])["sha256"]

@@ -34,7 +34,7 @@ def main(smk):
         runs = [read_json(path) for path in quorum.whole_members(smk.input.runs)]
         report = ensemble_gate.check(
             smk.input.onnx,
-            *quorum.present(smk.input.models),
+            quorum.present(smk.input.models)[0],
             lightgbm.Booster(model_file=str(smk.input.stacker)),
             stack,
             pixels,

@@ -121,8 +121,8 @@ def nearby(file: Path, key: str) -> str:
     if parent is None or "\0" in str(file):
         return ""
     if parent != file.parent:
-        inside = file.relative_to(parent).parts[0]
-        return f"there is no folder {inside!r} in {parent}"
+        missing = file.relative_to(parent).parts[0]
+        return f"there is no folder {missing!r} in {parent}"
     names = sorted(os.listdir(parent))
     for name in names:
         if name != file.name and name.startswith(f"{file.name}."):

@@ -103,17 +103,15 @@ def _levels(grid: str, factor: str, levels, known: list[str] | None = None) -> d
     for number, value in enumerate(levels):
         if isinstance(value, dict):
             level, settings = labelled(where, value)
-            entry = {"token": level, "settings": _flat(settings)}
+            token, settings = level, _flat(settings)
         else:
             level = value if isinstance(value, str) else json.dumps(value)
-            entry = {"token": _token(factor.rpartition(".")[2], value, number), "settings": {factor: value}}
+            token, settings = _token(factor.rpartition(".")[2], value, number), {factor: value}
         if known is not None:
-            _check_keys(
-                f"{where}.{level}" if isinstance(value, dict) else f"grid.{grid}.factors", entry["settings"], known
-            )
+            _check_keys(f"{where}.{level}" if isinstance(value, dict) else f"grid.{grid}.factors", settings, known)
         if level in found:
             raise FoldstackError(f"Config: {where} has {level} twice; remove one.")
-        found[level] = entry
+        found[level] = {"token": token, "settings": settings}
     return found
 
 
@@ -203,7 +201,7 @@ def _token(key: str, value, number: int) -> str:
 
 def _flat(settings: dict) -> dict:
     """{dotted key: value}: the parts of NESTED one by one, so that two factors may each set some."""
-    found = {}
+    found: dict = {}
     for key, value in settings.items():
         if key in NESTED and isinstance(value, dict):
             found |= {f"{key}.{part}": item for part, item in value.items()}

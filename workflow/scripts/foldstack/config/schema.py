@@ -104,18 +104,19 @@ def _wanted(error: jsonschema.ValidationError) -> str:
 
 
 def _sentence(error: jsonschema.ValidationError, schema: dict) -> str:
+    # The stubs of jsonschema allow for errors that no schema was set for; those that it raises have one.
     where = ".".join(str(part) for part in error.absolute_path) or "the top level"
     if error.validator == "additionalProperties":
-        known = list(error.schema.get("properties", {}))
-        unknown = next(key for key in error.instance if key not in known)
+        known = list(error.schema.get("properties", {}))  # type: ignore[union-attr]
+        unknown = next(key for key in error.instance if key not in known)  # type: ignore[union-attr]
         near = difflib.get_close_matches(str(unknown), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}."
         return f"Config: unknown key {unknown!r} in {where}; {hint}"
     if error.validator == "required":
-        missing = next(key for key in error.validator_value if key not in error.instance)
+        missing = next(key for key in error.validator_value if key not in error.instance)  # type: ignore[union-attr, operator]
         return f"Config: {where} lacks the key {missing!r}; see config/README.md."
     if error.validator == "enum":
-        allowed = [str(choice) for choice in error.validator_value]
+        allowed = [str(choice) for choice in error.validator_value]  # type: ignore[union-attr]
         near = difflib.get_close_matches(str(error.instance), allowed, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(allowed)}."
         return f"Config: {where} is {error.instance!r}; {hint}"

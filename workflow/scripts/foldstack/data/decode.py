@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 try:
     import pillow_heif
 except ImportError:
-    HEIF = ()
+    HEIF: tuple[str, ...] = ()
 else:
     pillow_heif.register_heif_opener()
     HEIF = ("HEIF",)
@@ -218,7 +218,7 @@ def _to_mode(image: Image.Image, geometry: Geometry, seen: Seen) -> Image.Image:
         image = _from_16_bit(image, geometry.bits, seen)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
-        seen.transparent |= layer.getchannel("A").getextrema()[0] < 255
+        seen.transparent |= layer.getchannel("A").getextrema()[0] < 255  # type: ignore[operator]  # one band: numbers
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     if image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")

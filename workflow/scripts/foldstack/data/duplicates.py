@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 
 from foldstack.data.near import near_pairs
+from foldstack.data.pixels import Pixels
 
 
-def find_near(frame: pd.DataFrame, pixels: np.ndarray, threshold: float) -> pd.DataFrame:
+def find_near(frame: pd.DataFrame, pixels: Pixels, threshold: float) -> pd.DataFrame:
     """Pairs of distinct images that are nearly equal (`near.near_pairs`).
 
     Args:

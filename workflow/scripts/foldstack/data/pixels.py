@@ -21,7 +21,7 @@ FOOTER = np.dtype("<i8")  # of each: rows, height, width, channels, place in FIT
 FOOTER_LENGTH = 7
 
 
-def open_pixels(path, threads: int = 1) -> "np.ndarray | EncodedPixels":
+def open_pixels(path, threads: int = 1) -> "Pixels":
     """What `pixels[rows]` gives uint8 (N, H, W, C) of, or (N, 2, H, W, C) for pairs; nothing is read before.
 
     Args:
@@ -39,7 +39,8 @@ def open_pixels(path, threads: int = 1) -> "np.ndarray | EncodedPixels":
 
 def content_hash(pixels: np.ndarray) -> str:
     """128 bits in hexadecimal; equal pixels of equal shape have equal hashes."""
-    return hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=HASH_BYTES).hexdigest()
+    whole = np.ascontiguousarray(pixels)  # a buffer, which NumPy's stubs know from Python 3.12 on only
+    return hashlib.blake2b(whole, digest_size=HASH_BYTES).hexdigest()  # type: ignore[arg-type]
 
 
 def pack_index(ends: list[int], hashes: list[str], geometry) -> bytes:
@@ -105,6 +106,9 @@ class EncodedPixels:
                 "another version of Pillow or because the file is damaged; delete it and run the same command again."
             )
         return image
+
+
+Pixels = np.ndarray | EncodedPixels
 
 
 class Prefetcher:

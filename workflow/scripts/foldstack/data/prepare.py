@@ -53,8 +53,8 @@ def prepare(config: dict, *, samples, pixels, dataset, quarantine, pairs, intake
     wanted = geometry(items, fit=config["fit"], **{key: config[key] for key in keys}, threads=threads)
     seen: dict[int, Seen] = {}
     with atomic(pixels) as temporary:
-        shape = (wanted.height, wanted.width, wanted.channels)
-        shape = (2, *shape) if source.task == "pairs" else shape
+        image = (wanted.height, wanted.width, wanted.channels)
+        shape = (2, *image) if source.task == "pairs" else image
         if keeps_encoded(config["store"], config["store_share"], items, shape, temporary.parent):
             kept, hashes, reasons = write_encoded(encoded(items, wanted, threads, seen), temporary, wanted)
         else:
@@ -95,7 +95,8 @@ def read_source(config: dict) -> Source:
         return digits.read_digits()
     if name == "digits_pairs":
         return digits.read_pairs(config["seed"])
-    path, test_path, images = (Path(config[key]) if config[key] else None for key in ("path", "test_path", "images"))
+    path = Path(config["path"])
+    test_path, images = (Path(config[key]) if config[key] else None for key in ("test_path", "images"))
     if name in ("npz", "npz_pairs"):
         return npz.read(path, test_path, task="pairs" if name == "npz_pairs" else "images", given=given)
     if name == "imagefolder":

@@ -2,7 +2,7 @@
 
 import itertools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +22,7 @@ Item = Path | np.ndarray
 
 
 def geometry(
-    items: list[Item], *, image_size, channels, fit: str, bits: int = 16, pages: str | None = None, threads: int = 1
+    items: Sequence[Item], *, image_size, channels, fit: str, bits: int = 16, pages: str | None = None, threads: int = 1
 ) -> Geometry:
     """The geometry of the stored pixels, looking at the images only where the config leaves it open.
 
@@ -37,7 +37,7 @@ def geometry(
     channels = 3 if pages == "rgb" else channels
     if image_size is None or channels == "auto":
         with ThreadPoolExecutor(threads) as pool:
-            shapes = set(pool.map(_shape_or_none, items)) - {None}
+            shapes = {shape for shape in pool.map(_shape_or_none, items) if shape is not None}
         if not shapes:
             raise FoldstackError(_none_readable(items))
     if channels == "auto":
@@ -50,7 +50,7 @@ def geometry(
     return Geometry(height, width, channels, fit, bits, pages)
 
 
-def _none_readable(items: list[Item]) -> str:
+def _none_readable(items: Sequence[Item]) -> str:
     file = items[0]
     try:
         probe(file)
@@ -61,7 +61,7 @@ def _none_readable(items: list[Item]) -> str:
     return f"None of the {len(items)} images can be read; check that data.path holds images."
 
 
-def keeps_encoded(asked: str, share: float, items: list[Item], shape: tuple[int, ...], folder: Path) -> bool:
+def keeps_encoded(asked: str, share: float, items: Sequence[Item], shape: tuple[int, ...], folder: Path) -> bool:
     """Whether samples are kept as encoded bytes instead of as pixels.
 
     Args:
@@ -81,7 +81,7 @@ def keeps_encoded(asked: str, share: float, items: list[Item], shape: tuple[int,
     needed, free = len(items) * int(np.prod(shape)), shutil.disk_usage(folder).free
     if needed <= share * free:
         return False
-    smaller = sum(item.stat().st_size for item in items if item.is_file()) < needed
+    smaller = sum(item.stat().st_size for item in items if isinstance(item, Path) and item.is_file()) < needed
     print(
         f"pixels would need {needed / 1e9:.1f} GB, more than {share:g} of the {free / 1e9:.1f} GB that are free: "
         + ("kept as encoded bytes" if smaller else "kept all the same, since the files are larger still")
@@ -90,7 +90,7 @@ def keeps_encoded(asked: str, share: float, items: list[Item], shape: tuple[int,
 
 
 def decoded(
-    items: list[Item], wanted: Geometry, threads: int = 1, seen: dict[int, Seen] | None = None
+    items: Sequence[Item], wanted: Geometry, threads: int = 1, seen: dict[int, Seen] | None = None
 ) -> Iterator[np.ndarray | str]:
     """Each item's views, uint8 (V, H, W, C), in the order of `items`, or the reason why it cannot be decoded.
 
@@ -106,7 +106,7 @@ def encoded(
     return _each(items, _bytes_and_views, wanted, threads, seen)
 
 
-def _each(items: list[Item], read, wanted: Geometry, threads: int, seen: dict[int, Seen] | None) -> Iterator:
+def _each(items: Sequence[Item], read, wanted: Geometry, threads: int, seen: dict[int, Seen] | None) -> Iterator:
     def one(numbered: tuple[int, Item]):
         position, item = numbered
         held = Seen()

@@ -30,10 +30,11 @@ def components(groups: Sequence[str | None], view_hashes: Sequence[Sequence[str]
         (N,) int64, numbered from 0 in the order of first appearance. Samples with different numbers share neither a
         group nor an image, not even through a chain of other samples.
     """
-    owners, keys = [], []
+    owners: list[int] = []
+    keys: list[tuple[str, str]] = []
     for i, (group, hashes) in enumerate(zip(groups, view_hashes, strict=True)):
         own = {("view", view) for view in hashes}
-        if not pd.isna(group):
+        if group is not None and not pd.isna(group):
             own.add(("group", group))
         owners += [i] * len(own)
         keys += own
@@ -46,7 +47,7 @@ def components(groups: Sequence[str | None], view_hashes: Sequence[Sequence[str]
     return pd.factorize(labels)[0].astype(np.int64)
 
 
-def links(sample_ids: Sequence[str], duplicates: pd.DataFrame) -> np.ndarray:
+def links(sample_ids: Sequence[str] | np.ndarray, duplicates: pd.DataFrame) -> np.ndarray:
     """(P, 2) positions in `sample_ids` of the pairs in duplicates.parquet that have both samples there."""
     position = pd.Index(sample_ids)
     both = np.column_stack([position.get_indexer(duplicates[key]) for key in ("first", "second")])

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foldstack.data.decode import Geometry
+from foldstack.data.decode import Geometry, Seen
 from foldstack.data.formats import csv_table, npz
 from foldstack.data.formats.source import refusal, require, storable, walk
 from foldstack.data.intake import Intake, files_account, files_line, look_at, looks_line
@@ -36,6 +36,7 @@ def read_unlabelled(
         raise FoldstackError(
             f"predict.format {form!r} does not fit a model of {task}; choose the format of the training data."
         )
+    items: list[Path] | list[np.ndarray]
     if form == "imagefolder":
         ids, items, met = _of_folder(require(path, "folder", "predict.path"))
     elif form == "csv":
@@ -45,7 +46,8 @@ def read_unlabelled(
         ids, items, met = npz.read_views(path, task=task, given=given)
     _check(ids, met, path)
     order = sorted(range(len(ids)), key=lambda i: ids[i])
-    wanted, seen = Geometry(*image_size, channels, fit, **reading), {}
+    wanted = Geometry(image_size[0], image_size[1], channels, fit, **reading)
+    seen: dict[int, Seen] = {}
     views = list(decoded([items[i] for i in order], wanted, threads, seen))
     good = [(ids[i], view) for i, view in zip(order, views, strict=True) if not isinstance(view, str)]
     bad = [(ids[i], view) for i, view in zip(order, views, strict=True) if isinstance(view, str)]

@@ -35,4 +35,5 @@ def greedy_weights(members: np.ndarray, labels: np.ndarray, rounds: int = GREEDY
         total, counts[chosen] = total + true_class[chosen], counts[chosen] + 1
         if losses[chosen] < lowest:
             lowest, weights = losses[chosen], counts / size
+    assert weights is not None, "the log-loss is no number"
     return weights

@@ -76,6 +76,7 @@ def read_members(
             raise FoldstackError(f"{oof_path} has other samples or folds than the rest; delete it and run again.")
         oof[key] = normalised(tables.probabilities(frame, classes))
         tests[key] = _by_fold(test_path, classes, test.index.to_numpy(str), int(folds.max()) + 1)
+    assert folds is not None, "no seeds"
     return Members(
         seeds={model: list(model_seeds) for model, model_seeds in seeds.items()},
         classes=list(classes),

@@ -123,12 +123,13 @@ def _by_counting(labels: np.ndarray, probabilities: np.ndarray, counts: np.ndarr
 
 def _by_rank(labels: np.ndarray, probabilities: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
     """{metric: (R,)} of the ranked metrics: means over the classes for which they exist in a resample."""
-    chosen = [metric for metric in METRICS.values() if metric.exists(probabilities.shape[1]) and metric.ranked]
-    by_class: dict[str, list] = {metric.name: [] for metric in chosen}
+    known = [metric for metric in METRICS.values() if metric.exists(probabilities.shape[1])]
+    chosen = {metric.name: metric.of_ranks for metric in known if metric.of_ranks is not None}
+    by_class: dict[str, list] = {name: [] for name in chosen}
     with np.errstate(invalid="ignore", divide="ignore"):
         for ranks in counting.by_rank(labels, probabilities, counts):
-            for metric in chosen:
-                by_class[metric.name].append(metric.of_ranks(ranks))
+            for name, of_ranks in chosen.items():
+                by_class[name].append(of_ranks(ranks))
         return {name: _mean_of_known(np.stack(rows)) for name, rows in by_class.items()}
 
 

@@ -134,7 +134,7 @@ def scores(first: Experiment, second: Experiment, resamples: int = 1000, seed: i
     return {
         "paired": paired,
         "samples": {"first": len(first.truth), "second": len(second.truth), "both": len(both)},
-        "metrics": {name: _compared(*sides, name) for name in listed if _exists(name, sides)},
+        "metrics": {name: _compared(sides[0], sides[1], name) for name in listed if _exists(name, sides)},
     }
 
 

@@ -28,7 +28,10 @@ def drop_one(members: Members, stack_oof: dict, spec: dict, config: dict) -> dic
         config: the block `evaluation`.
     """
     values, models = members.seed_averaged_oof(), members.models
-    tables = {("mean", None): stack_oof["mean"], ("greedy", None): stack_oof["greedy"]}
+    tables: dict[tuple[str, str | None], np.ndarray] = {
+        ("mean", None): stack_oof["mean"],
+        ("greedy", None): stack_oof["greedy"],
+    }
     for i, model in enumerate(models if len(models) > 1 else []):
         rest = np.delete(values, i, axis=0)
         tables["mean", model] = rest.mean(axis=0)
@@ -112,7 +115,8 @@ def _dominated(row: dict, rows: list[dict], key: str) -> bool:
 
 
 def _total(parts: list[tuple[int | None, int]]) -> int | None:
-    return None if any(size is None for size, _ in parts) else sum(size * count for size, count in parts)
+    known = [size * count for size, count in parts if size is not None]
+    return sum(known) if len(known) == len(parts) else None
 
 
 def _cross_fitted_greedy(values: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:

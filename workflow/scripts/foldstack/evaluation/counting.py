@@ -63,9 +63,14 @@ def by_rank(labels: np.ndarray, probabilities: np.ndarray, counts: np.ndarray) -
     total = counts.sum(axis=0)
     for i in np.unique(labels):
         positive, samples = _by_threshold(labels == i, probabilities[:, i], counts)
-        so_far = np.cumsum(positive, axis=0), np.cumsum(samples, axis=0)
-        blocks = [rows[1::2] for rows in (positive, samples, *so_far)]
-        yield RankCounts(*blocks, positives=blocks[0].sum(axis=0), total=total)
+        yield RankCounts(
+            positive[1::2],
+            samples[1::2],
+            np.cumsum(positive, axis=0)[1::2],
+            np.cumsum(samples, axis=0)[1::2],
+            positives=positive[1::2].sum(axis=0),
+            total=total,
+        )
 
 
 def _by_threshold(positive: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -122,6 +122,7 @@ class Evaluation:
     def by_name(self) -> dict:
         """metrics.json, as in docs/reference/files.md."""
         runs = run_figures(self.members, self.records)
+        labels, oof, test_labels, test = self._deployed()
         stack_oof = {row.name: row.oof for row in self.rows if row.kind in ("blend", "stack")}
         sizes = {
             row.name: {"parameters": row.parameters, "flops": row.flops} for row in self.rows if row.kind == "model"
@@ -138,9 +139,9 @@ class Evaluation:
             "differences": self._differences(),
             "contribution": contribution.drop_one(self.members, stack_oof, self.spec, self.config),
             "subsets": contribution.subsets(self.members, sizes, self.config),
-            "calibration": calibration.before_and_after(*self._deployed(with_folds=True)),
+            "calibration": calibration.before_and_after(labels, oof, self.members.folds, test_labels, test),
             "thresholds": calibration.thresholds(
-                *self._deployed(), self.members.classes, target=self.config["thresholds"]
+                labels, oof, test_labels, test, self.members.classes, target=self.config["thresholds"]
             ),
             "threshold_target": self.config["thresholds"],
         }
@@ -177,13 +178,12 @@ class Evaluation:
     def _difference(self, first: str, second: str, part: str, metric: str) -> dict:
         keys = [(_kind(name), name, None) for name in (first, second)]
         scores, drawn = ([table[part][key] for key in keys] for table in (self.scores, self.resampled))
-        return difference(*scores, *drawn, metric)
+        return difference(scores[0], scores[1], drawn[0], drawn[1], metric)
 
-    def _deployed(self, with_folds: bool = False) -> list[np.ndarray]:
-        """labels, oof (folds,) test labels and test of the method that is deployed."""
+    def _deployed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """labels, oof, test labels and test of the method that is deployed."""
         row = next(row for row in self.rows if row.key == (_kind(self.spec["method"]), self.spec["method"], None))
-        folds = [self.members.folds] if with_folds else []
-        return [self.truth["oof"], row.oof, *folds, self.truth["test"], row.test]
+        return self.truth["oof"], row.oof, self.truth["test"], row.test
 
 
 def run_figures(members: Members, records: Sequence[dict]) -> list[dict]:

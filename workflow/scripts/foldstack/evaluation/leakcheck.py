@@ -54,13 +54,13 @@ def against_chance(labels: np.ndarray, predicted: np.ndarray, folds: np.ndarray,
         effect[rows] = (labels == predicted)[rows] - true[predicted[rows]] - guessed[labels[rows]] + true @ guessed
     sums = np.bincount(tied, weights=effect - effect.mean())
     error = math.sqrt(np.square(sums).sum()) / len(labels) + 1e-12
-    chance, accuracy = float(chance.mean()), float((labels == predicted).mean())
+    by_chance, accuracy = float(chance.mean()), float((labels == predicted).mean())
     return {
         "accuracy": accuracy,
-        "chance": chance,
-        "low": chance - SIGNIFICANCE * error,
-        "high": chance + SIGNIFICANCE * error,
-        "excess": (accuracy - chance) / error,
+        "chance": by_chance,
+        "low": by_chance - SIGNIFICANCE * error,
+        "high": by_chance + SIGNIFICANCE * error,
+        "excess": (accuracy - by_chance) / error,
     }
 
 

@@ -171,7 +171,6 @@ def _roc_auc_of_ranks(ranks: RankCounts) -> np.ndarray:
     return pairs / (ranks.positives * negatives)
 
 
-OUT_OF_SIGHT = {"column": False, "listed": False}
 METRICS = {
     metric.name: metric
     for metric in (
@@ -186,7 +185,8 @@ METRICS = {
         ),
         Metric(
             "precision", "Precision (macro)",
-            of_rows=_averaged(precision_score, "macro"), of_counts=_macro(_precision), every_run=True, **OUT_OF_SIGHT,
+            of_rows=_averaged(precision_score, "macro"), of_counts=_macro(_precision), every_run=True,
+            column=False, listed=False,
         ),
         Metric("f1", "F1 (macro)", of_rows=_averaged(f1_score, "macro"), of_counts=_macro(_f1), every_run=True),
         Metric(
@@ -214,17 +214,18 @@ METRICS = {
         Metric(
             "kappa", "Cohen’s kappa",
             of_rows=_of_predicted(_unless_one_class(cohen_kappa_score, np.nan)), of_counts=_kappa_of_counts,
-            share=False, **OUT_OF_SIGHT,
+            share=False, column=False, listed=False,
         ),
         Metric(
             "precision_weighted", "Precision (weighted)",
-            of_rows=_averaged(precision_score, "weighted"), of_counts=_weighted(_precision), **OUT_OF_SIGHT,
+            of_rows=_averaged(precision_score, "weighted"), of_counts=_weighted(_precision),
+            column=False, listed=False,
         ),
         Metric(
             "f1_weighted", "F1 (weighted)",
-            of_rows=_averaged(f1_score, "weighted"), of_counts=_weighted(_f1), **OUT_OF_SIGHT,
+            of_rows=_averaged(f1_score, "weighted"), of_counts=_weighted(_f1), column=False, listed=False,
         ),
-        Metric("top_3", "Top-3 accuracy", **_top(3), **OUT_OF_SIGHT),
-        Metric("top_5", "Top-5 accuracy", **_top(5), **OUT_OF_SIGHT),
+        Metric("top_3", "Top-3 accuracy", **_top(3), column=False, listed=False),
+        Metric("top_5", "Top-5 accuracy", **_top(5), column=False, listed=False),
     )
 }  # fmt: skip

@@ -46,7 +46,7 @@ def further_seed(members: Members) -> dict:
         A model's `seeds`, `further` and `limit` ({accuracy, brier, log_loss: change}); models with one seed are left
         out, and "mean" where models have unequal numbers of seeds.
     """
-    found = {}
+    found: dict = {}
     for model, seeds in members.seeds.items():
         found |= _extrapolated(model, np.stack([members.oof[model, seed] for seed in seeds]), members.labels)
     numbers = {len(seeds) for seeds in members.seeds.values()}

@@ -31,7 +31,11 @@ class ImageHalf(nn.Module):
         self.networks = nn.ModuleList(networks)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        seen = [net.architecture.image_directions(net.normalised(net.to_float(image))) for net in self.networks]
+        # The stubs know of the items of a ModuleList only that they are modules; likewise below.
+        seen = [
+            net.architecture.image_directions(net.normalised(net.to_float(image)))  # type: ignore[union-attr, operator]
+            for net in self.networks
+        ]
         return torch.cat(seen, dim=1) / len(seen) ** 0.5
 
 
@@ -44,7 +48,7 @@ class TextHalf(nn.Module):
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         vectors = self.encoder(input_ids, attention_mask)
-        said = [net.text_directions(vectors) for net in self.networks]
+        said = [net.text_directions(vectors) for net in self.networks]  # type: ignore[operator]
         return torch.cat(said, dim=1) / len(said) ** 0.5
 
 
@@ -100,8 +104,14 @@ def _export(half: nn.Module, example: dict, free: dict, folder: Path, tolerance:
             f"{path.stem}: this half cannot be traced for export ({str(error).splitlines()[0]}); take another tower or "
             "text encoder."
         ) from error
-    options = {"opset_version": OPSET, "external_data": False, "verbose": False}
-    proto = torch.onnx.export(program, input_names=list(example), output_names=["features"], **options).model_proto
+    proto = torch.onnx.export(  # type: ignore[union-attr]  # None of the exporter before this one only
+        program,
+        input_names=list(example),
+        output_names=["features"],
+        opset_version=OPSET,
+        external_data=False,
+        verbose=False,
+    ).model_proto
     strip(proto)
     with atomic(path) as temporary:
         temporary.write_bytes(proto.SerializeToString(deterministic=True))

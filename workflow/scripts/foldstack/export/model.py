@@ -125,7 +125,7 @@ def _to_onnx(ensemble: FoldEnsemble, shape: tuple[int, ...], name: str) -> onnx.
             f"Model {name!r} cannot be traced for export with a free batch size ({str(error).splitlines()[0]}); "
             "its forward must not depend on the batch size or on values of the input."
         ) from error
-    proto = torch.onnx.export(
+    proto = torch.onnx.export(  # type: ignore[union-attr]  # None of the exporter before this one only
         program,
         input_names=["image"],
         output_names=list(OUTPUTS),

@@ -13,7 +13,7 @@ from foldstack.export.session import batches, open_session, run_batches
 from foldstack.models.network import load_classifier
 
 
-def read_pipeline(test_files: Sequence[tuple[int, int, str]], sample_ids: Sequence[str], classes) -> np.ndarray:
+def read_pipeline(test_files: Sequence[Run], sample_ids: Sequence[str], classes) -> np.ndarray:
     """The pipeline's own predictions, (N, n_splits, C) float64: the mean over seeds for each fold, joined by id.
 
     Args:
@@ -32,7 +32,7 @@ def read_pipeline(test_files: Sequence[tuple[int, int, str]], sample_ids: Sequen
     return _seed_means(each, len(seeds), n_splits)
 
 
-def read_out_of_fold(oof_files: Sequence[tuple[int, int, str]], sample_ids: Sequence[str], classes) -> np.ndarray:
+def read_out_of_fold(oof_files: Sequence[Run], sample_ids: Sequence[str], classes) -> np.ndarray:
     """As `read_pipeline`, of training samples by oof.parquet: NaN but for the fold that a sample is in.
 
     Raises FoldstackError where a sample was not predicted by the runs of one fold.

@@ -64,7 +64,8 @@ class _Trees:
 
     def __init__(self):
         self.roots, self.features, self.splits, self.missing = [], [], [], []
-        self.branches = {True: ([], []), False: ([], [])}  # (index of node or leaf, is it a leaf)
+        # (index of node or leaf, is it a leaf)
+        self.branches: dict[bool, tuple[list[int], list[int]]] = {True: ([], []), False: ([], [])}
         self.targets, self.weights = [], []
 
     def add(self, structure: dict, target: int) -> None:

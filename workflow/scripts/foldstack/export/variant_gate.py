@@ -72,7 +72,9 @@ def measure(
     report["batch_max_abs_difference"] = agreement.check_batches(
         variant, lambda batch: run_ensemble(sessions[1], batch)["fold_probabilities"], pixels, tolerance=np.inf
     )
-    report["speed"] = {str(size): _speed(*sessions, pixels, size, rounds) for size, rounds in BATCHES.items()}
+    report["speed"] = {
+        str(size): _speed(sessions[0], sessions[1], pixels, size, rounds) for size, rounds in BATCHES.items()
+    }
     reasons = _reasons(report, config["min_agreement"])
     return report | {"passed": not reasons, "reasons": reasons}
 

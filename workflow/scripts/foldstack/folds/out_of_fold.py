@@ -63,7 +63,7 @@ def collect(
 
 def _records(runs, dataset: dict, summary: dict, model, seed) -> dict[int, tuple[Path, dict]]:
     """{fold: (folder, run.json)}: complete, of one model and seed, made from today's data and folds."""
-    records = {}
+    records: dict[int, tuple[Path, dict]] = {}
     for folder in map(Path, runs):
         record = read_json(folder / "run.json")
         model = record["model"] if model is None else model

@@ -108,7 +108,7 @@ def check_member(path, dataset: dict, folds: pd.DataFrame, summary: dict) -> dic
     return found
 
 
-def of_stack(oof_paths: Sequence, fitted_on: dict[str, Sequence[str]], dataset: dict, summary: dict) -> dict:
+def of_stack(oof_paths: Sequence, fitted_on: dict[str, np.ndarray], dataset: dict, summary: dict) -> dict:
     """What the stack's tables carry.
 
     Args:

@@ -20,7 +20,7 @@ ALONE = {"devices": None, "others": None, "share": 1, "busy": None}
 
 @contextlib.contextmanager
 def claim(
-    n_gpus: int, plan: dict | None = None, *, memory: float = 0, what: str = "", say: Callable[[str], None] = print
+    n_gpus: int, plan: dict | None = None, *, memory: float = 0, what: str = "", say: Callable[[str], object] = print
 ) -> Iterator[str]:
     """Lease `n_gpus` GPUs for the duration of the block; sets CUDA_VISIBLE_DEVICES to their UUIDs.
 
@@ -62,7 +62,7 @@ class _Usable:
     """The GPUs that would do at this moment; called again and again while a job waits."""
 
     def __init__(self, n: int, first: list[str], others: list[str], busy: dict | None, memory: float, say):
-        self.n, self.gpus, self.busy, self.memory, self.say = n, first, busy, memory, say
+        self.n, self.gpus, self.busy, self.memory, self.say = n, first, busy or {}, memory, say
         self.others = [gpu for gpu in others if gpu not in first] if busy and busy["then"] == "next" else []
         self.started = time.monotonic()
         self.busy_since: float | None = None

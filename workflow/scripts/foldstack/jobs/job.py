@@ -52,7 +52,8 @@ def _sentence(error: BaseException | None) -> str:
     """What a person can do about a failure of the machine; "" for an error that speaks for itself."""
     while error is not None and not isinstance(error, FoldstackError):
         words, number = str(error), getattr(error, "errno", None)
-        where = f" ({error.filename})" if getattr(error, "filename", None) else ""
+        file = getattr(error, "filename", None)
+        where = f" ({file})" if file else ""
         again = "then run the same command again: what is finished is kept."
         if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left on device" in words:
             return f"The disk is full, or a file reached its size limit{where}; free some space, {again}"

@@ -39,11 +39,10 @@ class EventFile:
                 their names, of which None is left out.
         """
         try:
-            if self._writer is None:
-                self._begin()
+            writer = self._writer or self._begin()
             for row in rows[self._written :]:
-                self._writer.write(_scalars(row))
-            self._writer.flush()
+                writer.write(_scalars(row))
+            writer.flush()
             self._written = len(rows)
         except OSError as error:
             if not self._said:
@@ -57,7 +56,7 @@ class EventFile:
             with contextlib.suppress(OSError):  # what could not be written before
                 writer.close()
 
-    def _begin(self) -> None:
+    def _begin(self):
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -72,6 +71,7 @@ class EventFile:
         for path in self.folder.glob(PATTERN):
             if path.name != name:
                 os.truncate(path, 0)
+        return self._writer
 
 
 def write_history(history, finished: str, folder) -> None:

@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -74,7 +74,8 @@ class _View(logging.Handler):
         self.jobs: dict[int, tuple] = {}
         self.failures: list[tuple[str, str, str]] = []
         self.other: dict[int, str] = {}
-        self.first_run_at, self.runs_ended = None, 0
+        self.first_run_at: float | None = None
+        self.runs_ended = 0
         self.guard = threading.RLock()
         needed = list(dag.needrun_jobs())
         pending = {_run_of(job.wildcards_dict) for job in needed if job.rule.name == RUN_RULE}
@@ -108,17 +109,17 @@ class _View(logging.Handler):
         return False
 
     def emit(self, record: logging.LogRecord) -> None:
-        event = str(getattr(record, "event", "") or "")
+        event, said = str(getattr(record, "event", "") or ""), vars(record)  # with what Snakemake adds
         with self.guard:
             if event == "job_info":
-                self.jobs[record.jobid] = (record.rule_name, dict(record.wildcards or {}))
-                self._set(record.jobid, "running")
+                self.jobs[said["jobid"]] = (said["rule_name"], dict(said["wildcards"] or {}))
+                self._set(said["jobid"], "running")
             elif event == "job_finished":
-                self._set(record.job_id, self._ended(record.job_id))
+                self._set(said["job_id"], self._ended(said["job_id"]))
             elif event == "job_error":
                 self._fail(record)
             elif event == "progress":
-                self.finished_jobs, self.total_jobs = record.done, record.total
+                self.finished_jobs, self.total_jobs = said["done"], said["total"]
 
     def _ended(self, jobid: int) -> str:
         """A run that failed under `stack.quorum` ends as a job that succeeds; its weights are empty."""
@@ -193,7 +194,7 @@ class _View(logging.Handler):
     def render(self):
         with self.guard:
             running = [run for run, state in self.runs.items() if state == "running"]
-            lines = [Text(self._headline(), style="bold"), self._grid()]
+            lines: list[RenderableType] = [Text(self._headline(), style="bold"), self._grid()]
             lines += [Text(f"  {_name(run)}  {self._figures(run)}") for run in running]
             lines += [Text(f"  {name}", style="dim") for name in self.other.values()]
             return Group(*lines)
@@ -203,7 +204,7 @@ class _View(logging.Handler):
         elapsed = _clock(time.monotonic() - self.started_at)
         text = f"runs {done}/{len(self.runs)}   jobs {self.finished_jobs}/{self.total_jobs}   {elapsed} elapsed"
         left = sum(state in ("waiting", "running") for state in self.runs.values())
-        if self.runs_ended and left:
+        if self.first_run_at is not None and self.runs_ended and left:
             pace = (time.monotonic() - self.first_run_at) / self.runs_ended
             text += f"   about {_clock(pace * left)} of training left"
         return text

@@ -70,7 +70,8 @@ def _by_timm(spec: dict, given: dict, part: nn.Module, prefix: str) -> dict[str,
     if prefix:
         more = {"tower_options": (options.get("tower_options") or {}) | more}
     fresh, loaded = (_within(prefix, _drawn(spec, each)) for each in (options, options | more))
-    head = _names(part, part.get_classifier()) if hasattr(part, "get_classifier") else set()
+    head_of_timm = getattr(part, "get_classifier", None)
+    head = _names(part, head_of_timm()) if head_of_timm else set()
     for name in sorted({name for name, _ in part.named_parameters()} - head):
         # timm passes over what it finds no place for; such a part is as it was drawn.
         if len(fresh[name].unique()) > 1 and torch.equal(fresh[name], loaded[name]):

@@ -33,6 +33,9 @@ class Classifier(nn.Module):
     of the training images (`set_statistics`).
     """
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, spec: dict):
         super().__init__()
         if set(spec) - MORE_KEYS != SPEC_KEYS:

@@ -22,7 +22,12 @@ SHAPE = ("in_channels", "n_classes", "image_size")
 GIVEN = {"clip": ("prompts", "text_features", "shift", "encoder", "train", "text_lr")}
 # Architectures with the options `tower` and `tower_options`, and what their module calls the tower.
 TOWERS = {"clip": "image", "pair_net": "tower"}
-OPTION_TYPES = {"float": (int, float), "bool": bool, "str": str, "dict | None": (dict, type(None))}
+OPTION_TYPES: dict[str, type | tuple[type, ...]] = {
+    "float": (int, float),
+    "bool": bool,
+    "str": str,
+    "dict | None": (dict, type(None)),
+}
 
 
 @functools.lru_cache(maxsize=1)
@@ -45,8 +50,10 @@ def timm_architectures() -> tuple[str, ...]:
 
 @functools.cache
 def timm_weights(architecture: str) -> tuple[str, ...]:
-    """Sorted tags of the weights that timm lists for one of its architectures, by its source text."""
+    """Sorted tags of the weights that timm lists for an architecture, by its source text; none where it is missing."""
     spec = importlib.util.find_spec("timm")
+    if spec is None or not spec.submodule_search_locations:
+        return ()
     tags = set()
     for path in Path(spec.submodule_search_locations[0], "models").glob("*.py"):
         tags.update(

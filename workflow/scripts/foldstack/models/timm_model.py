@@ -17,7 +17,8 @@ def build(architecture: str, *, in_channels: int, n_classes: int, image_size: tu
         FoldstackError: where timm refuses the size or an option.
     """
     arguments = {"in_chans": in_channels, "num_classes": n_classes, **options}
-    if timm.models.get_pretrained_cfg(architecture).fixed_input_size:
+    known = timm.models.get_pretrained_cfg(architecture)
+    if known is not None and known.fixed_input_size:
         arguments.setdefault("img_size", image_size)
     try:
         network = timm.create_model(architecture, **arguments)

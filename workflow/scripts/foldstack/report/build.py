@@ -9,6 +9,7 @@ import pandas as pd
 import yaml
 from markupsafe import Markup, escape
 
+from foldstack.data.pixels import Pixels
 from foldstack.ensemble.members import Members
 from foldstack.ensemble.quorum import banner
 from foldstack.report import interactive, mistakes, page, text
@@ -31,7 +32,7 @@ def report(
     members: Members,
     deployed_oof: np.ndarray,
     samples: pd.DataFrame,
-    pixels: np.ndarray,
+    pixels: Pixels,
     dataset: dict,
     intake: dict,
     folds: dict,

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from foldstack.data.pixels import Pixels
 from foldstack.ensemble.members import Members
 from foldstack.report.pictures import thumbnail
 
@@ -12,7 +13,7 @@ GROUPS = 200  # in the table; the weakest
 
 
 def most_confident(
-    labels: np.ndarray, probabilities: np.ndarray, samples: pd.DataFrame, pixels: np.ndarray, classes: list[str]
+    labels: np.ndarray, probabilities: np.ndarray, samples: pd.DataFrame, pixels: Pixels, classes: list[str]
 ) -> list[dict]:
     """At most 24 mistakes, those with the highest probability first; equals by sample id.
 

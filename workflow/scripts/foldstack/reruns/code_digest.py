@@ -150,7 +150,7 @@ def _parsed(path: Path) -> tuple[str, list[Import]]:
 class _TakeImports(ast.NodeTransformer):
     """Takes docstrings and imports of this project's modules out of a syntax tree."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.found: list[Import] = []
         self.scope: list[str] = []
 
@@ -164,11 +164,11 @@ class _TakeImports(ast.NodeTransformer):
         if named:
             self.scope.pop()
         if isinstance(node, ast.AST) and getattr(node, "body", None) == [] and not isinstance(node, ast.Module):
-            node.body = [ast.Pass()]
+            node.body = [ast.Pass()]  # type: ignore[attr-defined]  # it has one: the line above
         return node
 
     def visit_ImportFrom(self, node: ast.ImportFrom):
-        if node.level or (node.module or "").partition(".")[0] != "foldstack":
+        if node.level or node.module is None or node.module.partition(".")[0] != "foldstack":
             return node
         for alias in node.names:
             module = _module_file(f"{node.module}.{alias.name}")

@@ -64,7 +64,8 @@ class InWords(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if str(getattr(record, "event", "") or "") == "job_info" and getattr(record, "reason", None):
-            record.reason = in_words(record.reason, record.rule_name, dict(record.wildcards or {}))
+            said = vars(record)  # with what Snakemake adds
+            said["reason"] = in_words(said["reason"], said["rule_name"], dict(said["wildcards"] or {}))
         return True
 
 
@@ -122,7 +123,7 @@ def _code(before: str | list, now: str) -> str:
 
 def _content(before: str, now: str) -> str:
     old, new = CONTENT.fullmatch(before), CONTENT.fullmatch(now)
-    return "data changed" if old["data"] != new["data"] else "folds changed"
+    return "folds changed" if old and new and old["data"] == new["data"] else "data changed"
 
 
 def _config(before: str, now: str) -> str:
@@ -135,7 +136,7 @@ def _config(before: str, now: str) -> str:
 
 def flat(tree: dict, prefix: str = "") -> dict:
     """{"a.b": leaf} of nested dicts; an empty dict is a leaf."""
-    found = {}
+    found: dict = {}
     for key, value in tree.items():
         if isinstance(value, dict) and value:
             found |= flat(value, f"{prefix}{key}.")

@@ -77,7 +77,7 @@ def _files(root: Path, section: dict, name: str) -> list[Path]:
     if section["format"] != "csv":
         return [root]
     table, found = text_table.open_table(root, name, section["columns"], ["path"])
-    place = table.header.index(found.used["path"])
+    place = table.header.index(found.used["path"])  # type: ignore[arg-type]  # the schema: only `label` may be a list
     folder = Path(section["images"]) if section["images"] else root.parent
     cells = sorted({row[place] for row in table.rows} - {""})
     listed = sorted({text_table.find_file(folder, cell, section["suffix"])[1] for cell in cells})

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +31,7 @@ class TextEncoder(nn.Module):
             `own`, where the model gives it itself.
     """
 
-    def __init__(self, model: nn.Module, pooling: str):
+    def __init__(self, model: transformers.PreTrainedModel, pooling: str):
         super().__init__()
         self.model, self.pooling = model, pooling
 
@@ -66,9 +67,10 @@ def read_encoder(folder) -> TextEncoder:
     return TextEncoder(model, read_json(Path(folder) / SETTINGS)["pooling"]).eval().requires_grad_(False)
 
 
-def read_model(name: str, config, **how) -> nn.Module:
+def read_model(name: str, config, **how) -> transformers.PreTrainedModel:
     """The text part of a model of transformers, from safetensors only; raises what transformers raises."""
     known = transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
+    kind: Any  # these classes have no base in common that can read a model
     if config.model_type in OWN:
         kind = transformers.CLIPTextModelWithProjection
     else:
@@ -111,7 +113,8 @@ def padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 @torch.inference_mode()
 def embed(rows: Sequence[Sequence[int]], encoder: TextEncoder) -> torch.Tensor:
     """(N, D) float32 of texts by their tokens; those of one length go through together, so that none is padded."""
-    found, order = [], sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    found: list[tuple[int, torch.Tensor]] = []
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     while order:
         length = len(rows[order[0]])
         own = [i for i in order[:BATCH] if len(rows[i]) == length]
@@ -129,12 +132,13 @@ def train_last(encoder: TextEncoder, asked: int | str) -> None:
     if asked == "all":
         encoder.requires_grad_(True)
         return
+    wanted = int(asked)
     count = encoder.model.config.num_hidden_layers
     lists = [name for name, part in encoder.named_modules() if isinstance(part, nn.ModuleList) and len(part) == count]
-    if not lists or asked > count:
+    if not lists or wanted > count:
         found = f"has {count}" if lists else "shares them or names them in a way of its own"
         raise FoldstackError(f"text.train asks for {asked} layers, but the text encoder {found}; give all or fewer.")
     names = [name for name, _ in encoder.named_parameters()]
-    first = next(i for i, name in enumerate(names) if name.startswith(f"{lists[0]}.{count - asked}."))
+    first = next(i for i, name in enumerate(names) if name.startswith(f"{lists[0]}.{count - wanted}."))
     for _, parameter in list(encoder.named_parameters())[first:]:
         parameter.requires_grad_(True)

@@ -88,10 +88,11 @@ def _pooling(source: str, model) -> str:
         return "mean"
     asked, start = read_json(path), "pooling_mode_"
     names = {key.removeprefix(start) for key, value in asked.items() if key.startswith(start) and value is True}
-    found = {KINDS.get(name) for name in names | {asked.get("pooling_mode") or next(iter(names), None)}}
-    if len(found) != 1 or None in found:
+    found = {KINDS.get(name) for name in names | {asked.get("pooling_mode") or next(iter(names), "")}}
+    kind = found.pop() if len(found) == 1 else None
+    if kind is None:
         raise FoldstackError(f"{source}: {POOLING} asks for none of {', '.join(sorted(set(KINDS.values())))} alone.")
-    return found.pop()
+    return kind
 
 
 def _file(source: str, name: str) -> Path | None:

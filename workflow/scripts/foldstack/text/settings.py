@@ -59,7 +59,7 @@ def mixes(block: dict) -> bool:
 def check(name: str, block: dict) -> None:
     """Models that compare images with text have an encoder, and others have nothing to do with one."""
     clip, text = block["architecture"] == "clip", block.get("text")
-    if clip != (text is not None) or (clip and not text.get("encoder")):
+    if clip != (text is not None) or (text is not None and not text.get("encoder")):
         raise FoldstackError(
             f"Config: models.{name}: the architecture 'clip' needs text.encoder, the name or folder of a text encoder."
             if clip
@@ -77,7 +77,7 @@ def check(name: str, block: dict) -> None:
         )
     if block["loss"] == "sigmoid" and block["label_smoothing"]:
         raise FoldstackError(f"Config: models.{name}: loss: sigmoid knows no label_smoothing; drop one of them.")
-    if clip:
+    if text is not None:
         _check_encoder(name, text["encoder"])
 
 

@@ -115,7 +115,7 @@ class StopSignal:
     Handlers can be set in the main thread only; elsewhere (in tests) signals keep their meaning.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.number: int | None = None
         self._previous: dict = {}
 

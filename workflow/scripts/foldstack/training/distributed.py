@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -136,7 +136,7 @@ def joined(rank: int, size: int, meeting: Path, device: str) -> Iterator[Group]:
     dist.destroy_process_group()  # not after an error, when it may wait for ranks that are gone
 
 
-def world_size(gpus: int | str) -> int:
+def world_size(gpus: int | Literal["auto"]) -> int:
     """Ranks of a run, behind `claim`: as many as the config's `gpus` says, on the CPU too, so that the machine does not
     change what a run learns; for "auto", as many as it was given GPUs, at least one."""
     given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]

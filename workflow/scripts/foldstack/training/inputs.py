@@ -39,15 +39,15 @@ def open_pixels(path, device: str) -> Callable[[np.ndarray], torch.Tensor]:
     Where pixels must be decoded, it has a function `prefetch` that takes the rows it will be asked for next.
     """
     stored = pixels_of.open_pixels(path, torch.get_num_threads())
-    if stored.nbytes > IN_MEMORY_BYTES and isinstance(stored, np.ndarray):
-        return lambda rows: torch.from_numpy(stored[rows]).to(device)
     if stored.nbytes > IN_MEMORY_BYTES:
+        if isinstance(stored, np.ndarray):
+            return lambda rows: torch.from_numpy(stored[rows]).to(device)
         ahead = pixels_of.Prefetcher(stored)
 
         def decode(rows: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(ahead(rows)).to(device)
 
-        decode.prefetch = ahead.prefetch
+        decode.prefetch = ahead.prefetch  # type: ignore[attr-defined]  # a type of function cannot tell of it
         return decode
     held = torch.from_numpy(np.array(stored[:])).to(device)
     return lambda rows: held[torch.from_numpy(rows).to(device)]

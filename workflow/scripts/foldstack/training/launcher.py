@@ -100,7 +100,7 @@ def _watch(processes, stop: StopSignal) -> None:
         running = [process for process in processes if process.exitcode is None]
         if not running or any(process.exitcode for process in processes):
             return
-        if stop.number != told:
+        if stop.number is not None and stop.number != told:
             told = stop.number
             for process in running:
                 _send(process, told)

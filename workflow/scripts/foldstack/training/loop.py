@@ -143,7 +143,7 @@ class Loop:
             state.step += 1
             self._steps_here += 1
             if self.report and time.monotonic() - self._reported >= REPORT_SECONDS:
-                self._tell()
+                self._tell(self.report)
             self._save_or_stop()
 
     def _train_step(self, positions: np.ndarray, step: int, rate: float) -> None:
@@ -182,7 +182,7 @@ class Loop:
             row["inner_loss"] = log_loss(logits, self.data.selection.labels)
             row["inner_accuracy"] = float((logits.argmax(axis=1) == self.data.selection.labels).mean())
             if not earlier or row["inner_loss"] < min(earlier):
-                state.selected_epoch = row["epoch"]
+                state.selected_epoch = state.epoch + 1
                 weights = self.stepper.scored.state_dict()
                 state.selected_weights = {key: value.detach().cpu().clone() for key, value in weights.items()}
         state.history.append(row)
@@ -190,7 +190,7 @@ class Loop:
         state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
         self._loss.zero_()
         if self.report:
-            self._tell()
+            self._tell(self.report)
         self._tell_events()
         self._save_or_stop()
 
@@ -265,7 +265,7 @@ class Loop:
         if self.state.world_size != self.group.size:
             print(f"begun on {self.state.world_size} GPU(s): its batches and learning rates stay those")
 
-    def _tell(self) -> None:
+    def _tell(self, report: Callable[..., None]) -> None:
         state = self.state
         if not torch.isfinite(self._loss):
             self._diverge()
@@ -275,7 +275,7 @@ class Loop:
         seen = state.step / self.steps_per_epoch * len(self.data.train.ids)
         last = state.history[-1] if state.history else {"train_loss": None, "inner_accuracy": None}
         self._reported = now
-        self.report(
+        report(
             epoch=state.epoch + 1 if state.step else state.epoch,
             epochs=self.config["epochs"],
             step=state.epoch * self.steps_per_epoch + state.step,

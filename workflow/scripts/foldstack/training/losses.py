@@ -16,7 +16,7 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 BETA = 0.999  # of the effective number of samples
 
 
-def build_loss(config: dict, counts: Sequence[int] = (), device: torch.device | str = "cpu") -> Loss:
+def build_loss(config: dict, counts: Sequence[int] | np.ndarray = (), device: torch.device | str = "cpu") -> Loss:
     """The loss that `config` asks for: `loss`, `label_smoothing`, `focal_gamma` and `class_weights`.
 
     Args:
@@ -46,7 +46,7 @@ def build_loss(config: dict, counts: Sequence[int] = (), device: torch.device | 
     return weighed
 
 
-def class_weights(asked: str | list[float], counts: Sequence[int]) -> np.ndarray:
+def class_weights(asked: str | list[float], counts: Sequence[int] | np.ndarray) -> np.ndarray:
     """A weight (C,) for each class, scaled so that the weights of the training samples have the mean 1.
 
     `balanced` is 1 / n of the class; `effective` is (1 - b) / (1 - b ** n) with b = 0.999 (Cui et al., "Class-Balanced

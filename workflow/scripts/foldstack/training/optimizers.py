@@ -1,6 +1,7 @@
 """Optimizers of torch.optim and timm, and learning rates as functions of the position in the run."""
 
 import inspect
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -33,7 +34,7 @@ def build_optimizer(module: nn.Module, config: dict) -> torch.optim.Optimizer:
 def _groups(module: nn.Module, config: dict) -> list[dict]:
     """Of those that are decayed and those that are not; and again where an architecture says that parts of it take
     a share of the learning rate."""
-    scales = getattr(getattr(module, "architecture", module), "lr_scales", dict)()
+    scales: dict[int, float] = getattr(getattr(module, "architecture", module), "lr_scales", dict)()
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     groups = []
     for scale in (None, *sorted(set(scales.values()))):
@@ -62,7 +63,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["lr_scale"] if "lr_scale" in group else rate
 
 
-def _eager(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+def _eager(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
     """The same optimizer without the hooks for torch.compile.
 
     Those hooks import torch._dynamo, which takes longer than many a run. Each is a wrapper made with functools.wraps,

@@ -2,12 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
     import torch
+
+
+class Captions(Protocol):
+    """text.captions.Captions, which only the networks import that learn from them."""
+
+    def of(self, positions: np.ndarray) -> "tuple[tuple[torch.Tensor, ...], torch.Tensor]": ...
 
 
 @dataclass
@@ -22,7 +28,7 @@ class Subset:
     rows: np.ndarray
     labels: np.ndarray
     soft_labels: np.ndarray | None = None
-    captions: object | None = None  # text.captions.Captions, which only the networks import that learn from them
+    captions: Captions | None = None
 
     @property
     def targets(self) -> np.ndarray:

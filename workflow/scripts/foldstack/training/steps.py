@@ -134,7 +134,7 @@ class Stepper:
         weight, own = (1, own) if len(own) else (0, positions[:2])
         images = augment(self.classifier.to_float(self.read(self.train.rows[own])), self.recipe)
         targets = self.targets[torch.from_numpy(own).to(self.device)]
-        captions = ()
+        captions: tuple[torch.Tensor, ...] = ()
         if self.train.captions is not None:
             captions, targets = self.train.captions.of(own)
         if self.config["swap"]:

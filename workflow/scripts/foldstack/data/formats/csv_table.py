@@ -94,11 +94,10 @@ def _cells(found: text_table.TextTable, used: dict, required: list[str], path: P
     frame = pd.DataFrame(index=range(len(found.rows)))
     for ours, name in used.items():
         if isinstance(name, list):
-            cells = _one_hot(found.rows, name, place, path)
+            texts = _one_hot(found.rows, name, place, path)
         else:
-            cells = [row[place[name]] for row in found.rows]
-        if ours in ("group", "split", "fold"):
-            cells = same_text(cells)
+            texts = [row[place[name]] for row in found.rows]
+        cells = same_text(texts) if ours in ("group", "split", "fold") else texts
         cells = [cell if cell and cell.strip() else None for cell in cells]
         if ours in required and None in cells:
             later = "; unlabelled images are labelled later: predict.path" if ours == "label" else ""

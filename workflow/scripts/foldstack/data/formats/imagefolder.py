@@ -69,7 +69,8 @@ def read(path: Path, test_path: Path | None = None, *, named: Collection[str] = 
 
 def _of_splits(path: Path, splits: dict[str, Path], intake: Intake, named: frozenset) -> list[tuple]:
     """(split, class, file, sample id) of every image."""
-    samples, classes = [], set()
+    samples: list[tuple] = []
+    classes: set[str] = set()
     for name, folder in splits.items():
         annotations = folder / f"{name}_annotations.txt"
         inside = {entry.name for entry in subfolders(folder)}

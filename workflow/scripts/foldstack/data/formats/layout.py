@@ -135,8 +135,8 @@ def counted(files: list[Path]) -> str:
 
 
 def _refuse_splits(path: Path, folders: list[Path]) -> None:
-    splits = {folder: split_of(folder.name) for folder in folders}
-    splits = {folder: split for folder, split in splits.items() if split is not None}
+    read_as = {folder: split_of(folder.name) for folder in folders}
+    splits = {folder: split for folder, split in read_as.items() if split is not None}
     splits = dict(sorted(splits.items(), key=lambda item: (list(WORDS).index(item[1]), item[0].name)))
     names = _some([folder.name for folder in splits])
     by_class = [folder for folder in splits if subfolders(folder)]

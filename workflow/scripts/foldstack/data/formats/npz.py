@@ -108,7 +108,8 @@ def _named(
         )
     intake.columns |= found.used
     intake.unused = sorted({*intake.unused, *found.unused})
-    return {ours: arrays[name] for ours, name in found.used.items()}
+    # Of the names only that of `label` may be a list (the schema), and archives have `y`.
+    return {ours: arrays[name] for ours, name in found.used.items()}  # type: ignore[index]
 
 
 def _look_beside(path: Path, files: dict[str, Path], intake: Intake) -> None:
@@ -159,6 +160,7 @@ def _read(file: Path, arrays: dict[str, np.ndarray], task: str, split: str) -> t
     views = views_of(file, arrays, task)
     count = len(views)
     labels = column_text(file, arrays, "y", count)
+    assert labels is not None, "_named lets no archive without labels through"
     if None in labels:
         raise FoldstackError(
             f"{file}, key 'y': sample {labels.index(None)} has an empty label; fill it in or remove it."

@@ -70,13 +70,18 @@ def build(
         # Takes seconds to import, and only those need it who train a text encoder.
         from foldstack.text.encoder import read_encoder, train_last
 
-        said = TrainedPrompts(read_encoder(checked(encoder).removesuffix(".json")), tensors)
-        train_last(said.encoder, train)
+        reader = read_encoder(checked(encoder).removesuffix(".json"))
+        said = TrainedPrompts(reader, tensors)
+        train_last(reader, train)
     return PromptClassifier(image, tensors["vectors"], features, dropout, shift, said, text_lr)
 
 
 class TrainedPrompts(nn.Module):
     """The class prompts' tokens with the encoder that turns them into vectors (C, D), anew in each step."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    mine: torch.Tensor
 
     def __init__(self, encoder: nn.Module, tensors: dict[str, torch.Tensor]):
         super().__init__()
@@ -93,6 +98,9 @@ class TrainedPrompts(nn.Module):
 class PromptClassifier(nn.Module):
     """`forward` takes images and, in training on captions, those of the batch in place of the class prompts: vectors
     (M, D) of a frozen encoder, or ids and mask (M, L) for one that is trained; it gives (N, M) then."""
+
+    vectors: torch.Tensor
+    centre: torch.Tensor
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ He et al., "Deep Residual Learning for Image Recognition", arXiv:1512.03385, sec
 then stages of basic blocks, each stage at half the size and twice the width of the one before.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -30,7 +31,7 @@ def build(
         blocks: residual blocks a stage.
         attention: squeeze-and-excitation or CBAM at the end of each block, before the short cut joins.
     """
-    attend = nn.Identity
+    attend: Callable[[int], nn.Module] = nn.Identity
     if attention != "none":
         from foldstack.models.pairs.attention import ATTENTION  # imports timm, which the plain network does without
 
@@ -55,7 +56,7 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(out_channels)
         self.attention = attention
-        self.shortcut = nn.Identity()
+        self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_channels != out_channels:
             self.shortcut = nn.Sequential(
                 nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)

@@ -19,6 +19,8 @@ class LevelsPairNet(nn.Module):
     Analysis", 1968), whose class probabilities are a network's.
     """
 
+    not_above: torch.Tensor
+
     def __init__(self, tower: nn.Module, features: int, levels: int, dropout: float):
         super().__init__()
         self.tower, self.drop = tower, nn.Dropout(dropout)

@@ -12,7 +12,7 @@ from foldstack.models import timm_model
 from foldstack.models.architectures.small_cnn import conv_block
 from foldstack.models.pairs.attention import ATTENTION
 
-BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
+BLOCKS: dict[str, type[BasicBlock | Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 def build_tower(
@@ -34,7 +34,7 @@ def cnn_stages(in_channels: int, *, layers: tuple[int, ...], block: str, width: 
     """Stages of plain convolutions, in the manner of small_cnn; returns (modules, channels of each)."""
     stages, channels = [], [width * 2**stage for stage in range(len(layers))]
     for stage, count in enumerate(layers):
-        inner = [nn.MaxPool2d(2, ceil_mode=True)] if stage else []
+        inner: list[nn.Module] = [nn.MaxPool2d(2, ceil_mode=True)] if stage else []
         for _ in range(count):
             inner += conv_block(in_channels, channels[stage])
             in_channels = channels[stage]
@@ -49,10 +49,10 @@ def resnet_stages(in_channels: int, *, layers: tuple[int, ...], block: str, widt
     channels, kind = [width * 2**stage for stage in range(len(layers))], BLOCKS[block]
     named, infos = make_blocks(
         (kind,) * len(layers), tuple(channels), layers, width, output_stride=2**30, act_layer=nn.ReLU,
-        norm_layer=nn.BatchNorm2d, attn_layer=ATTENTION[attention],
+        norm_layer=nn.BatchNorm2d, attn_layer=None if attention == "none" else ATTENTION[attention],
     )  # fmt: skip
     stages = [stage for _, stage in named]
-    stages[0] = nn.Sequential(*conv_block(in_channels, width), *stages[0])
+    stages[0] = nn.Sequential(*conv_block(in_channels, width), *stages[0].children())
     for module in nn.Sequential(*stages).modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

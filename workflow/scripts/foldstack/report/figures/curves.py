@@ -88,7 +88,7 @@ def _draw_accuracy(axes, pairs) -> None:
             0.5, 0.5, "no inner split\n(selection: final)", transform=axes.transAxes, ha="center", color=style.MUTED
         )
     elif len(reached) > 1:
-        lowest = min(reached, key=reached.get)
+        lowest = min(reached, key=lambda run: reached[run])
         axes.set_title(f"lowest {reached[lowest]:.3f} ({lowest})", fontsize=style.SMALL, color=style.MUTED)
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from foldstack.data.pixels import Pixels
 from foldstack.report.figures import style
 
 NAMED_CLASSES = 144  # beyond this no names fit; the counts are drawn by rank
@@ -77,7 +78,7 @@ def _draw_ranks(counts: pd.DataFrame, title: str, path) -> None:
         axes.legend()
 
 
-def draw_contact_sheet(samples: pd.DataFrame, pixels: np.ndarray, dataset: dict, path) -> None:
+def draw_contact_sheet(samples: pd.DataFrame, pixels: Pixels, dataset: dict, path) -> None:
     """A PNG of some training samples of each class; which ones is decided by their content, not their order.
 
     Args:
@@ -110,7 +111,7 @@ def _sheet_title(dataset: dict) -> str:
     return f"{title}; {missing:,} more classes are not shown" if missing > 0 else title
 
 
-def _tile_size(pixels: np.ndarray, width: int, gap: int, height: int) -> tuple[int, int]:
+def _tile_size(pixels: Pixels, width: int, gap: int, height: int) -> tuple[int, int]:
     """Height of a tile and the number of tiles that fit into `width`; small images are enlarged by whole steps."""
     if pixels.shape[-3] < height:
         height = pixels.shape[-3] * (height // pixels.shape[-3])

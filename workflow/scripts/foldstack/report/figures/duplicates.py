@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from foldstack.data.duplicates import contradict
+from foldstack.data.pixels import Pixels
 from foldstack.report.figures import style
 from foldstack.report.figures.data import tile
 
@@ -16,7 +17,7 @@ STEP_X, STEP_Y = 160, TILE + 34
 TOP = 44
 
 
-def draw_duplicates(pairs: pd.DataFrame, samples: pd.DataFrame, pixels: np.ndarray, dataset: dict, path) -> None:
+def draw_duplicates(pairs: pd.DataFrame, samples: pd.DataFrame, pixels: Pixels, dataset: dict, path) -> None:
     """A PNG of at most 24 pairs: first one image under two labels, then pairs across the splits, then the closest.
 
     Args:

@@ -69,7 +69,7 @@ def drawing(path, title: str, width: int, height: int):
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         matplotlib.rcdefaults()  # the user's own matplotlibrc must not change a result
-        matplotlib.rcParams.update(SETTINGS)
+        matplotlib.rcParams.update(SETTINGS)  # type: ignore[arg-type]  # its stubs want the names of settings as literals
         svg = str(path).endswith(".svg")
         if not svg:
             matplotlib.rcParams["font.family"] = PNG_FONTS
