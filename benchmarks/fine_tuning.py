@@ -97,15 +97,14 @@ class Half:
         folder.mkdir()
         tables.write_folds(folds, given["folds"])
         files.write_json(given["folds_summary"], {"data_digest": "data", "digest": "halves"})
-        block = {"architecture": ARCHITECTURE, "selection": "final"} | settings
+        block = {"architecture": ARCHITECTURE, "selection": "final", "threads": 1} | settings
         config = resolve.training_slice(resolve.resolve({"experiment": "finetune", "models": {"m": block}}), "m")
         outputs = {key: folder / file for key, file in OUTPUTS.items()}
         run = Run("m", seed, 2, config, Code("", []))  # the fold behind the last: none is held out
         with open(os.devnull, "w") as nothing:
             terminal, sys.stdout = sys.stdout, nothing
             try:
-                train_fold(run, RunFiles(**given, pretrained=weights), Place(outputs, folder / "work"), device="cpu",
-                           threads=1)  # fmt: skip
+                train_fold(run, RunFiles(**given, pretrained=weights), Place(outputs, folder / "work"), device="cpu")
             finally:
                 sys.stdout = terminal
         predicted = tables.read_predictions(outputs["test"], self.classes).set_index("sample_id")
