@@ -94,7 +94,7 @@ ROWS = (
         "FOLDSTACK_FAKE_GPUS=A make gpu CHECKS=lease OUT=rehearsal && test -s rehearsal/gpu.md",
     ),
     Row(r"make bench", 'make bench ARGS="--cases small --rounds 2 --share 0.02 --workers 1"'),
-    Row(r"make bench-quality", 'make bench-quality ARGS="--seeds 2 --epochs 1"'),
+    Row(r"make bench-quality", 'make bench-quality ARGS="--seeds 2 --epochs 3"'),
     Row(r"make bench-finetune( DATA=folder)?", 'make bench-finetune DATA=digits ARGS="--seeds 2 --share 0.03"'),
     Row(r"make bench-noop", 'make bench-noop ARGS="--models 2 --seeds 1 --folds 2 --repeats 1"'),
     Row(r"make bench-makespan", 'make bench-makespan ARGS="--sets 1 --median 0.1"'),
