@@ -18,8 +18,9 @@ B ?=
 CHECKS ?=
 MINUTES ?=
 OUT ?=
+ARGS ?=
 
-.PHONY: help setup demo explain verify verify-alone compare report bench bench-quality bench-finetune bench-noop bench-makespan bench-optimism bench-export gpu test test-slurm examples reruns torture stress fuzz lint format docs lock clean
+.PHONY: help setup demo explain verify verify-alone compare report bench bench-quality bench-finetune bench-noop bench-makespan bench-optimism bench-export gpu test test-slurm examples reruns commands torture stress fuzz lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -56,25 +57,28 @@ report: $(READY) ## the demo's report, in report.html
 
 test: $(READY) ## the whole test suite
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory lint
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slurm: $(READY) ## profiles/slurm on a real Slurm, installed (as root) where missing; a quarter of an hour, in no other target
-	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -v tests/slurm/check_cluster.py
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -v tests/slurm/check_cluster.py $(ARGS)
 
 examples: $(READY) ## every config of config/examples from data to the one file, in a reduced form (a quarter of an hour)
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest -v tests/e2e/check_examples.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest -v tests/e2e/check_examples.py $(ARGS)
 
 reruns: $(READY) ## "changing X reruns exactly Y", each row of the table executed (half an hour)
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 FOLDSTACK_EXECUTE_RERUNS=1 python -m pytest -v tests/workflow/test_reruns.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 FOLDSTACK_EXECUTE_RERUNS=1 python -m pytest -v tests/workflow/test_reruns.py $(ARGS)
+
+commands: $(READY) ## every make target and documented command, in a reduced form, in a copy (half an hour)
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest -v tests/e2e/check_commands.py $(ARGS)
 
 torture: $(READY) ## kill the demo 20 times; the results must not differ by a byte
-	PATH="$(CURDIR)/$(BIN):$$PATH" python tests/tools/torture.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" python tests/tools/torture.py $(ARGS)
 
 stress: $(READY) ## leases of four stand-in GPUs under random kills; renews docs/benchmarks/leases.md (a minute)
-	@$(BIN)/python tests/tools/leases_stress.py
+	@$(BIN)/python tests/tools/leases_stress.py $(ARGS)
 
 fuzz: $(READY) ## thousands of broken inputs; renews docs/benchmarks/fuzz.md (a few minutes)
-	@OMP_NUM_THREADS=1 $(BIN)/python tests/tools/fuzz.py
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/tools/fuzz.py $(ARGS)
 
 lint: $(READY) ## formatters and linters, changing nothing
 	$(BIN)/ruff format --check $(SOURCES)
@@ -93,26 +97,26 @@ lock: ## renew envs/requirements.txt from pyproject.toml
 		--group dev --custom-compile-command "make lock" pyproject.toml -o envs/requirements.txt
 
 bench: $(READY) ## training speed: ceiling, ours, timm's loop, a plain loop, fixed cost; renews docs/benchmarks/training.md (half an hour)
-	@$(BIN)/python benchmarks/training.py
+	@$(BIN)/python benchmarks/training.py $(ARGS)
 
 bench-quality: $(READY) ## the same training by Foldstack and by a plain loop: equally good? (a few minutes)
-	@$(BIN)/python benchmarks/equal_quality.py
+	@$(BIN)/python benchmarks/equal_quality.py $(ARGS)
 
 bench-finetune: $(READY) ## fine-tuning from scratch, whole and head only, by both normalisations: DATA=folder with train/<class>/ (twenty minutes)
 	@test -n "$(DATA)" || { echo "Say on which images: make bench-finetune DATA=folder, with train/<class>/*.jpg of ten classes, such as CIFAR-10"; exit 1; }
-	@$(BIN)/python benchmarks/fine_tuning.py "$(DATA)"
+	@$(BIN)/python benchmarks/fine_tuning.py "$(DATA)" $(ARGS)
 
 bench-makespan: $(READY) ## 60 runs of unequal length on four stand-in GPUs, against round robin (six minutes)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/makespan.py
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/makespan.py $(ARGS)
 
 bench-noop: $(READY) ## what an invocation with nothing to do costs with 500 finished runs
-	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/no_op.py
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/no_op.py $(ARGS)
 
 bench-optimism: $(READY) ## estimate against untouched test, and what leaks fake, on the digits (ten minutes)
-	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/optimism.py
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/optimism.py $(ARGS)
 
 bench-export: $(READY) ## latency and memory of the demo's one file against its parts and against torch (some minutes)
-	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/export_latency.py
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/export_latency.py $(ARGS)
 
 # Whatever the dates say: where there is an environment, this needs no network.
 gpu: $(if $(wildcard $(READY)),,$(READY)) ## checks on an NVIDIA GPU; renews docs/benchmarks/gpu.md: CHECKS="demo speed" MINUTES=9 OUT=folder

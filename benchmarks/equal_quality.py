@@ -55,6 +55,7 @@ class Digits:
         self.folder, self.config = folder, resolve.training_slice(resolved, ARCHITECTURE)
         self.paths = {key: folder / name for key, name in DATA.items()}
         more = {"quarantine": folder / "quarantine.csv", "pairs": folder / "duplicates.parquet"}
+        more |= {"intake": folder / "intake.json"}
         self.dataset = prepare(resolved["data"], **self.paths, **more)
         samples = tables.read_samples(self.paths["samples"])
         pixels = open_pixels(self.paths["pixels"])

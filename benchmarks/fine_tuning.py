@@ -106,7 +106,7 @@ class Half:
         folder.mkdir()
         tables.write_folds(folds, given["folds"])
         files.write_json(given["folds_summary"], {"data_digest": "data", "digest": "halves"})
-        block = {"architecture": ARCHITECTURE, "selection": "final"} | settings
+        block = {"architecture": ARCHITECTURE, "selection": "final", "threads": 1} | settings
         config = resolve.training_slice(resolve.resolve({"experiment": "finetune", "models": {"m": block}}), "m")
         outputs = {key: folder / file for key, file in OUTPUTS.items()}
         run = Run("m", seed, 2, config, Code("", []))  # the fold behind the last: none is held out
@@ -150,22 +150,29 @@ def normalised_by(statistics: dict | None):
         Classifier.set_statistics = own
 
 
-def measure(data: Path, folder: Path, seed: int):
+def part_of(count: int, share: float) -> int:
+    """Images of two halves of five classes each, so a multiple of ten."""
+    return max(10, 10 * round(share * count / 10))
+
+
+def measure(data: Path, folder: Path, seed: int, share: float):
     """Yield one row for each run on the second half."""
     rng = np.random.default_rng(seed)
+    before, tested = part_of(BEFORE["images"], share), part_of(TESTED, share)
+    after = {part_of(n, share): max(1, round(share * epochs)) for n, epochs in EPOCHS.items()}
     names = rng.permutation(sorted(path.name for path in data.iterdir() if path.is_dir()))
-    first = Half(folder / "first", *drawn(data, list(names[:5]), BEFORE["images"] + TESTED // 5, rng), BEFORE["images"])
-    settings = {key: BEFORE[key] for key in ("epochs", "lr")}
-    accuracy, weights = first.run("before", BEFORE["images"], seed, **settings)
-    yield {"seed": seed, "domain": "", "n": BEFORE["images"], "arm": "before", "by": "data", "accuracy": accuracy}
+    first = Half(folder / "first", *drawn(data, list(names[:5]), before + tested // 5, rng), before)
+    settings = {"epochs": max(1, round(share * BEFORE["epochs"])), "lr": BEFORE["lr"]}
+    accuracy, weights = first.run("before", before, seed, **settings)
+    yield {"seed": seed, "domain": "", "n": before, "arm": "before", "by": "data", "accuracy": accuracy}
     start = folder / "start.safetensors"
     pretrained.fetch(ARCHITECTURE, str(weights), start, folder / "start.json")
     tensors = safetensors.torch.load_file(weights)
     statistics = {name: tensors[name] for name in pretrained.STATISTICS}
-    images, labels = drawn(data, list(names[5:10]), max(EPOCHS) + TESTED, rng)
+    images, labels = drawn(data, list(names[5:10]), max(after) + tested, rng)
     for domain, transform in DOMAINS.items():
-        half = Half(folder / domain, transform(images), labels, max(EPOCHS))
-        for n, epochs in EPOCHS.items():
+        half = Half(folder / domain, transform(images), labels, max(after))
+        for n, epochs in after.items():
             arms = [(arm, by) for arm in ("whole", "head only") for by in NORMALISED]
             for arm, by in [*arms, ("scratch", "data")] if domain == "as they are" else arms:
                 given = {"epochs": epochs, "lr": LR[arm], "warmup_epochs": 1}
@@ -175,20 +182,23 @@ def measure(data: Path, folder: Path, seed: int):
                 yield {"seed": seed, "domain": domain, "n": n, "arm": arm, "by": by, "accuracy": accuracy}
 
 
-def page(rows: pd.DataFrame) -> str:
+def page(rows: pd.DataFrame, share: float) -> str:
     before, found = rows[rows["arm"] == "before"], rows[rows["arm"] != "before"]
     names = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     seeds, torchs, minutes = found["seed"].nunique(), versions.versions()["torch"], rows["cpu_seconds"].max() / 60
     lines = [
         "# Fine-tuning: what it brings, and by which statistics images are normalised\n",
         "Written by `make bench-finetune` ([the code](../../benchmarks/fine_tuning.py)). Each seed cuts ten classes "
-        f"into two halves: `{ARCHITECTURE}` learns five of them on {BEFORE['images']:,} images of {SIDE} px "
-        f"({BEFORE['epochs']} epochs; accuracy there {_mean(before['accuracy'])}), then the other five, and is scored "
-        f'on {TESTED:,} images of these, on which nothing was chosen. "Data" and "weights" say whose mean and '
+        f"into two halves: `{ARCHITECTURE}` learns five of them on {before['n'].max():,} images of {SIDE} px "
+        f"({max(1, round(share * BEFORE['epochs']))} epochs; accuracy there {_mean(before['accuracy'])}), then the "
+        f"other five, and is scored on {part_of(TESTED, share):,} images of these, on which nothing was chosen. "
+        '"Data" and "weights" say whose mean and '
         "deviation images are normalised by; all else of the two is the same, samples and random numbers included. "
         f"Accuracy in per cent, mean (SD) of {seeds} seeds; differences are weights' less data's, in points, mean and "
         f"each seed. {names[0] if names else platform.machine()}, one thread; torch {torchs}; {minutes:.0f} minutes of "
-        "CPU time.\n",
+        "CPU time"
+        + (f"; only {share:g} of the images and epochs: a quick look, no measurement" if share < 1 else "")
+        + ".\n",
     ]
     for domain, part in found.groupby("domain", sort=False):
         lines += [f"## {TITLES[domain]}\n", *_table(part), *_verdicts(part)]
@@ -247,17 +257,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks" / "fine-tuning.md")
     parser.add_argument("--rows", type=Path, help="a CSV file to keep the single runs in")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--share", type=float, default=1.0, help="of the images and epochs, for a quick look")
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
     for seed in range(options.seeds):
         with tempfile.TemporaryDirectory() as folder:
-            for row in measure(options.data / "train", Path(folder), seed):
+            for row in measure(options.data / "train", Path(folder), seed, options.share):
                 rows.append(row | {"cpu_seconds": round(time.process_time())})
                 print(rows[-1], flush=True)
                 if options.rows:
                     pd.DataFrame(rows).to_csv(options.rows, index=False)
-    files.write_text(options.out, page(pd.DataFrame(rows)))
+    files.write_text(options.out, page(pd.DataFrame(rows), options.share))
 
 
 if __name__ == "__main__":

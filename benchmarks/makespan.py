@@ -7,6 +7,7 @@ of all the seconds; that is the bound. Round robin is what the scripts with `GPU
 i mod 4, whatever is still going on there.
 """
 
+import argparse
 import contextlib
 import os
 import random
@@ -19,8 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 GPUS = ["A", "B", "C", "D"]
-MODELS, FOLDS, MEDIAN, SPREAD = 12, 5, 2.5, 1.0  # seconds; sigma of the logarithm
-SEEDS = (0, 1, 2)
+MODELS, FOLDS, SPREAD = 12, 5, 1.0  # sigma of the logarithm
 SNAKEFILE = """
 import json
 LENGTHS = json.load(open("lengths.json"))
@@ -48,10 +48,10 @@ with claim(int(GPUs)):
 """
 
 
-def lengths(seed: int) -> list[float]:
+def lengths(seed: int, median: float) -> list[float]:
     """Seconds of 12 models x 5 folds: models differ by a log-normal factor, folds of a model by a tenth."""
     rng = random.Random(seed)
-    models = [MEDIAN * rng.lognormvariate(0, SPREAD) for _ in range(MODELS)]
+    models = [median * rng.lognormvariate(0, SPREAD) for _ in range(MODELS)]
     return [round(model * rng.uniform(0.95, 1.05), 2) for model in models for _ in range(FOLDS)]
 
 
@@ -103,6 +103,10 @@ def round_robin(seconds: list[float]) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sets", type=int, default=3, help="of run lengths")
+    parser.add_argument("--median", type=float, default=2.5, help="seconds of a run")
+    options = parser.parse_args()
     ways = {
         "longest first, leased GPUs": lambda seconds: with_snakemake(seconds, True),
         "Snakemake's own order, leased GPUs": lambda seconds: with_snakemake(seconds, False),
@@ -110,8 +114,8 @@ def main() -> None:
     }
     ratios: dict[str, list[float]] = {way: [] for way in ways}
     bounds = []
-    for seed in SEEDS:
-        seconds = lengths(seed)
+    for seed in range(options.sets):
+        seconds = lengths(seed, options.median)
         bounds.append(max(max(seconds), sum(seconds) / len(GPUS)))
         for way, run in ways.items():
             ratios[way].append(run(seconds) / bounds[-1])
@@ -122,8 +126,8 @@ def main() -> None:
     )
     text = (
         "# Makespan: 60 unequal runs on four GPUs\n\n`make bench-makespan`: 12 models × 5 folds, whose lengths differ "
-        f"by a log-normal factor (median {MEDIAN} s, sigma {SPREAD}; sleeping stand-ins on stand-in GPUs), "
-        f"{len(SEEDS)} sets. The bound is the longest run or a quarter of all seconds, whichever is more: "
+        f"by a log-normal factor (median {options.median:g} s, sigma {SPREAD}; sleeping stand-ins on stand-in GPUs), "
+        f"{options.sets} sets. The bound is the longest run or a quarter of all seconds, whichever is more: "
         f"{min(bounds):.0f} to {max(bounds):.0f} s here. Timed from the start of the first run to the end of the last, "
         f"so what each job costs to start counts. {os.cpu_count()} cores, shared, no GPU.\n\n"
         f"| | time ÷ bound, median | range |\n|---|---|---|\n{rows}\n"

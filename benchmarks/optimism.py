@@ -92,7 +92,7 @@ def rows_of(number: int, pixels: np.ndarray, labels: np.ndarray, n_train: int, s
     samples = pd.DataFrame({"sample_id": ids, "split": "train", "label": labels[train], "group": None, "fold": pd.NA})
     samples["view_hashes"] = [[name] for name in ids]
     options = {"strategy": "stratified", "n_splits": N_SPLITS, "inner_splits": INNER_SPLITS, "seed": number}
-    folds, _ = assign.assign(samples, CLASSES, **options)
+    folds, *_ = assign.assign(samples, CLASSES, **options)
     found = []
     for protocol in PROTOCOLS:
         oof, on_test = members(protocol, number, pixels[train], labels[train], folds, pixels[test])

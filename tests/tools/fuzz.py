@@ -5,6 +5,7 @@ right shape, refused with one sentence, or quarantined with a reason; anything e
 a crash, is printed, and makes the exit code 1. The figures go to docs/benchmarks/fuzz.md.
 """
 
+import argparse
 import collections
 import copy
 import io
@@ -285,11 +286,15 @@ def fuzz(kind: str, count: int, folder: Path) -> tuple[collections.Counter, list
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--most", type=int, metavar="N", help="inputs of a kind; by default thousands")
+    options = parser.parse_args()
     print(f"seed {SEED}")
     lines, failed = [], False
     with tempfile.TemporaryDirectory() as folder:
         sources.CACHE_FOLDER = Path(folder) / "cache"
         for kind, (_, count) in KINDS.items():
+            count = min(count, options.most or count)
             start = time.monotonic()
             counts, crashes = fuzz(kind, count, Path(folder))
             for words in crashes[:5]:

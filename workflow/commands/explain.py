@@ -93,6 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--gpus", type=int, default=1, help="GPUs that runs may use at once")
     parser.add_argument("--configfile", help="by default config/config.yaml")
     options = parser.parse_args(arguments)
+    if options.configfile and not Path(options.configfile).is_file():
+        raise FoldstackError(f"{options.configfile} is not a file; give a config such as config/config.yaml.")
     command = [sys.executable, "-m", "snakemake", "-n", "--nocolor", "--cores", str(options.cores)]
     command += ["--configfile", options.configfile] if options.configfile else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)

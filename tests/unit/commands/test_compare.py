@@ -33,6 +33,25 @@ def test_the_numbers_for_a_machine_are_json(tmp_path, capsys):
     assert found["scores"]["metrics"]["accuracy"]["beyond_noise"] is True
 
 
+def test_nothing_that_differs_and_no_common_sample_are_said(tmp_path, capsys):
+    write_experiment(tmp_path / "a", 0.6)
+    write_experiment(tmp_path / "b", 0.6, start=1000)
+    assert compare.main([str(tmp_path / "a"), str(tmp_path / "b"), "--resamples", "100"]) == 0
+    text = capsys.readouterr().out
+    assert "Nothing differs in data, folds, models, stack, versions and code." in text
+    assert "unpaired, since they share no sample with the same label: wide intervals" in text
+    assert "within noise" in text
+
+
+def test_a_long_value_is_cut_and_a_loss_is_said(tmp_path, capsys):
+    write_experiment(tmp_path / "a", 0.9)
+    write_experiment(tmp_path / "b", 0.6, augment={"policy": "x" * 50})
+    assert compare.main([str(tmp_path / "a"), str(tmp_path / "b"), "--resamples", "100"]) == 0
+    text = capsys.readouterr().out
+    assert f"– → {'x' * 43}…\n" in text
+    assert "B is worse" in text
+
+
 def test_a_folder_without_a_finished_experiment_is_one_sentence(tmp_path):
     write_experiment(tmp_path / "a", 0.6)
     done = commands.typed("compare", "a", "nowhere", cwd=tmp_path)

@@ -111,6 +111,54 @@ def test_a_first_run_is_explained_as_a_user_types_it(project):
     assert not (made.folder / "results/tiny/data").exists(), "explaining runs nothing"
 
 
+def test_a_finished_experiment_and_a_change_of_it_are_explained(copy_of_finished, monkeypatch, capsys):
+    made = copy_of_finished
+    monkeypatch.chdir(made.folder)
+    made.write_config()
+    assert explain.main(["--configfile", "config.yaml"]) == 0
+    assert capsys.readouterr().out == "Nothing would run: all results are up to date.\n"
+    made.config["models"]["cnn"]["epochs"] = 4
+    made.write_config()
+    assert explain.main(["--configfile", "config.yaml", "--cores", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["what", "why"]
+    assert re.fullmatch(r"2 runs of cnn +epochs 2 → 4", lines[1].strip())
+    assert lines[2].strip().endswith(("follow from", "follow from them"))
+    assert re.fullmatch(r"\d+ jobs, about \d+ (s|min) on 2 cores; \d+ jobs without a recorded time .*", lines[-1])
+    made.config["folds"]["seed"] = 1
+    made.write_config()
+    assert explain.main(["--configfile", "config.yaml"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"assign_folds +folds\.seed 0 → 1", lines[1].strip())
+    assert lines[-1].startswith("What follows from the folds is known once they are assigned")
+
+
+def test_only_what_follows_needs_no_cause():
+    jobs = [{"rule": "evaluate", "reason": "not made yet", "wildcards": {}, "gpu": 0}]
+    assert explain.causes(jobs) == [("evaluate", "follow from each other")]
+
+
+@pytest.mark.parametrize(("epochs", "words"), [(9, "10 s"), (89, "2 min"), (3599, "60 min"), (7379, "2 h 3 min")])
+def test_long_times_are_in_minutes_and_hours(tmp_path, epochs, words):
+    recorded(tmp_path, "cnn", 0, seconds=2, epochs=2, benchmark=3)  # 1 + 1 an epoch
+    config = {"models": {"cnn": {"epochs": epochs, "threads": 1}}}
+    text = explain.verdict([run_job()], explain.Timings(tmp_path), config, 1, 1)
+    assert text == f"1 job, about {words} on 1 core."
+
+
+def test_a_config_that_is_not_there_is_one_sentence(tmp_path):
+    done = commands.typed("explain", "--configfile", "nowhere.yaml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "nowhere.yaml is not a file; give a config such as config/config.yaml.\n"
+
+
+def test_what_snakemake_refuses_is_passed_on(tmp_path):
+    done = commands.typed("explain", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "No Snakefile found" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_config_with_a_mistake_is_one_sentence(project):
     made = project(TINY | {"models": {"resnet19": {}}})
     made.write_config()

@@ -1,11 +1,14 @@
 """`make verify`: an exported file is scored on labelled images, as a user types it."""
 
+import csv
 import json
 import shutil
 
 import commands
 import fake_nets
+import numpy as np
 import pytest
+from PIL import Image
 
 from foldstack import tables
 from foldstack.errors import FoldstackError
@@ -72,6 +75,30 @@ def test_a_label_that_the_model_does_not_know_is_named(exported, tmp_path):
     assert done.returncode != 0
     assert "the label 'yak' is none of the model's classes ['cat', 'dog', 'owl']" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_images_for_a_model_of_pairs_are_refused(exported):
+    with pytest.raises(FoldstackError, match="holds images, but the model is for pairs; give other data"):
+        verify.read_labelled(exported.images, {"task": "pairs"})
+
+
+def test_a_table_and_arrays_are_scored_as_the_folder_is(exported, tmp_path):
+    """The three forms of DATA, of the same images."""
+    shutil.copytree(exported.images / "test", tmp_path / "images")
+    paths = sorted((tmp_path / "images").rglob("*.png"))
+    with open(tmp_path / "list.csv", "w", newline="") as file:
+        rows = ([path.relative_to(tmp_path), path.parent.name] for path in paths)
+        csv.writer(file).writerows([["path", "label"], *rows])
+    pixels, labels = np.stack([np.asarray(Image.open(path)) for path in paths]), [path.parent.name for path in paths]
+    np.savez(tmp_path / "images.npz", x=pixels, y=np.array(labels))
+    found = []
+    for data in (tmp_path / "images", tmp_path / "list.csv", tmp_path / "images.npz"):
+        session, metadata = verify.open_session(str(exported.ensemble))
+        classes, items = verify.read_labelled(data, metadata)
+        kept, probabilities = verify.predict(session, metadata, items)
+        assert len(kept) == len(paths)
+        found.append(verify.score(classes, probabilities, 20)["log_loss"]["value"])
+    assert found == pytest.approx([found[0]] * 3)
 
 
 def test_the_file_of_one_model_is_refused(exported):

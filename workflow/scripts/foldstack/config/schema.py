@@ -5,6 +5,7 @@ import datetime
 import difflib
 import math
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import yaml
@@ -95,7 +96,8 @@ def _shown(value) -> str:
 
 
 def _wanted(error: jsonschema.ValidationError) -> str:
-    kinds = [error.validator_value] if isinstance(error.validator_value, str) else list(error.validator_value)
+    asked: Any = error.validator_value
+    kinds = [asked] if isinstance(asked, str) else list(asked)
     if list(error.absolute_path) == ["models"] and isinstance(error.instance, list):
         return "write one line for each model, `resnet18:`, instead of a list"
     if "string" in kinds and isinstance(error.instance, (int, float, datetime.date)):
