@@ -315,7 +315,7 @@ def test_ties_reach_through_chains():
 
 def test_script(tmp_path):
     np.savez(tmp_path / "a.npz", x=images(20, 4, 4), y=np.arange(20) % 2)
-    smk = SimpleNamespace(
+    snakemake = SimpleNamespace(
         params=SimpleNamespace(
             config=json.dumps({"data": DEFAULTS | {"path": str(tmp_path / "a.npz")}}), get=lambda key, default: default
         ),
@@ -325,5 +325,5 @@ def test_script(tmp_path):
         rule="prepare_data",
         wildcards={},
     )
-    prepare_data.main(smk)
+    prepare_data.main(snakemake)
     assert len(tables.read_samples(tmp_path / "samples.parquet")) == 20

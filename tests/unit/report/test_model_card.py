@@ -74,5 +74,5 @@ def test_what_is_incomplete_or_flattering_is_said_first(made):
     same = {"train": 0, "train_test": 4}
     top = card(made, left_out=lost, duplicates=same).partition("## Intended use")[0]
     assert "Incomplete: made without wide seed 1, whose runs failed." in top
-    assert "4 pairs of equal images stand in training and test" in top
+    assert "4 pairs of equal images occur in both training and test data" in top
     assert "Incomplete" not in card(made)

@@ -96,7 +96,7 @@ def _table(path: Path, classes: Sequence[str], expected_ids: Iterable[str], fold
     difference = set(frame["sample_id"]) ^ set(expected_ids)
     if difference:
         raise FoldstackError(
-            f"{path} of fold {fold} lacks, or has too much, {len(difference)} samples such as {min(difference)!r}; "
+            f"{path} of fold {fold} has {len(difference)} missing or unexpected samples such as {min(difference)!r}; "
             "delete that folder and run again."
         )
     return tables.predictions(

@@ -19,7 +19,7 @@ from foldstack.errors import FoldstackError
 FOLDER = Path(__file__).resolve().parent
 SHAPE = ("in_channels", "n_classes", "image_size")
 # Options that the workflow sets, and a config may not.
-GIVEN = {"clip": ("prompts", "text_features", "shift", "encoder", "train", "text_lr")}
+SET_BY_WORKFLOW = {"clip": ("prompts", "text_features", "shift", "encoder", "train", "text_lr")}
 # Architectures with the options `tower` and `tower_options`, and what their module calls the tower.
 TOWERS = {"clip": "image", "pair_net": "tower"}
 OPTION_TYPES = {"float": (int, float), "bool": bool, "str": str, "dict | None": (dict, type(None))}

@@ -167,7 +167,11 @@ def _cautions(metrics: dict) -> list[str]:
         *([f"Incomplete: made without {', '.join(out)}, whose runs failed."] if out else []),
         *metrics["cautions"],
         *([] if metrics["samples"]["test"] else [NO_TEST]),
-        *([f"{across} pairs of equal images stand in training and test: the test scores flatter."] if across else []),
+        *(
+            [f"{across} pairs of equal images occur in both training and test data: test scores are optimistic."]
+            if across
+            else []
+        ),
     ]
 
 

@@ -1,6 +1,6 @@
 """Text encoders brought into one folder before any run: from a folder of the user's or from the Hugging Face hub.
 
-All later jobs read that folder alone, so that they need no network. Weights are read from safetensors files only, and
+All later jobs read only that folder, so they need no network. Weights are read from safetensors files only, and
 no code that comes with a model is run.
 """
 
@@ -21,8 +21,8 @@ from foldstack.text import settings
 from foldstack.text.encoder import SETTINGS, TextEncoder, padded, read_model, tokens
 
 MODULES, POOLING = "modules.json", "1_Pooling/config.json"  # of sentence-transformers
-KINDS = {"cls": "cls", "cls_token": "cls", "mean": "mean", "mean_tokens": "mean", "lasttoken": "last"}
-TOKENIZER, HOW = "tokenizer_config.json", ("is_local", "local_files_only")
+POOLING_MODES = {"cls": "cls", "cls_token": "cls", "mean": "mean", "mean_tokens": "mean", "lasttoken": "last"}
+TOKENIZER, LOCAL_KEYS = "tokenizer_config.json", ("is_local", "local_files_only")
 LONGEST = 512
 TRIAL = ["a photo of a cat", "dog"]
 
@@ -51,8 +51,8 @@ def fetch(encoder: str, folder, record) -> str:
     try:
         model.save_pretrained(made, max_shard_size="1000GB")
         tokenizer.save_pretrained(made)
-        # Without what tells how it was read, so that the digest is the same from the hub and from a folder.
-        kept = {key: value for key, value in read_json(made / TOKENIZER).items() if key not in HOW}
+        # Without the keys that differ between hub and folder, so that the digest is the same from both.
+        kept = {key: value for key, value in read_json(made / TOKENIZER).items() if key not in LOCAL_KEYS}
         write_json(made / TOKENIZER, kept)
         write_json(made / SETTINGS, {"pooling": pooling, "longest": _longest(model, tokenizer)})
         features = _try(encoder, TextEncoder(model, pooling).eval(), made)
@@ -82,15 +82,17 @@ def _pooling(source: str, model) -> str:
         return "own"
     modules = _file(source, MODULES)
     if modules and any(module["type"].endswith(".Dense") for module in read_json(modules)):
-        raise FoldstackError(f"{source}: {MODULES} asks for a dense layer behind the pooling, which is not read.")
+        raise FoldstackError(f"{source}: {MODULES} asks for a dense layer after the pooling, which is not supported.")
     path = _file(source, POOLING)
     if not path:
         return "mean"
     asked, start = read_json(path), "pooling_mode_"
     names = {key.removeprefix(start) for key, value in asked.items() if key.startswith(start) and value is True}
-    found = {KINDS.get(name) for name in names | {asked.get("pooling_mode") or next(iter(names), None)}}
+    found = {POOLING_MODES.get(name) for name in names | {asked.get("pooling_mode") or next(iter(names), None)}}
     if len(found) != 1 or None in found:
-        raise FoldstackError(f"{source}: {POOLING} asks for none of {', '.join(sorted(set(KINDS.values())))} alone.")
+        raise FoldstackError(
+            f"{source}: {POOLING} must ask for exactly one of {', '.join(sorted(set(POOLING_MODES.values())))}."
+        )
     return found.pop()
 
 
