@@ -145,7 +145,7 @@ FOLD = np.arange(N) % 2
         (
             {"views": [["hub", f"h{i}"] for i in range(20)]},
             {"n_splits": 2},
-            "In the largest, of 20 samples, the left image of 's0000' stands in 20 of them. Pairs that share an image",
+            "In the largest, of 20 samples, the left image of 's0000' occurs in 20 of them. Pairs that share an image",
         ),
     ],
 )
