@@ -286,7 +286,7 @@ def test_archives_beside_those_that_are_read_are_said(tmp_path):
     np.savez(tmp_path / "test_public.npz", x=x[26:])
     found = run(tmp_path / "out", tmp_path, format="npz")[2]
     assert (found["found"], found["taken"], found["passed_over"]) == (30, 26, 4)
-    assert found["notes"] == ["test_public.npz, 4 samples without labels, is not read; predict.path labels it."]
+    assert found["notes"] == ["test_public.npz, 4 samples without labels, is not read; predict.path would label it."]
     assert found["splits"]["test_from"] == "cut off here"
     np.savez(tmp_path / "test_public.npz", x=x[26:], y=np.arange(4) % 2)
     (tmp_path / "test_public.npz").rename(tmp_path / "Testing.npz")

@@ -135,7 +135,7 @@ def test_bytes_are_kept_where_pixels_would_take_too_much_of_the_disk(tmp_path, m
         monkeypatch.setattr(store.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
         assert store.keeps_encoded(asked, 0.5, items, shape, tmp_path) is expected
     said = capsys.readouterr().out
-    assert said.count("kept as encoded bytes") == said.count("larger still") == 1
+    assert said.count("kept as encoded bytes") == said.count("even larger") == 1
     arrays = list(images(3, 1, 4, 4, 3))
     assert not store.keeps_encoded("auto", 0.5, arrays, (64, 64, 3), tmp_path)
     with pytest.raises(FoldstackError, match="set it to pixels"):

@@ -36,8 +36,8 @@ def test_the_order_of_the_runs_does_not_matter(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data_digest": "data-0"}, r"run\.json was made from other data than today's"),
-        ({"folds_digest": "folds-0"}, r"run\.json was made from other folds than today's"),
+        ({"data_digest": "data-0"}, r"run\.json was made from other data than the current ones"),
+        ({"folds_digest": "folds-0"}, r"run\.json was made from other folds than the current ones"),
         ({"status": "failed"}, "'failed'"),
         ({"model": "wide"}, "run of wide"),
         ({"fold": 0}, "both runs of fold 0"),

@@ -64,7 +64,7 @@ ALIKE = {
 def test_classes_that_the_encoder_reads_alike_are_refused(tmp_path, fetched_encoder, capsys, kind):
     with pytest.raises(SystemExit):
         embedded(tmp_path, fetched_encoder, **ALIKE[kind])
-    assert "reads the prompts of the classes 'dark' and 'light' alike, such as" in capsys.readouterr().err
+    assert "gives the prompts of the classes 'dark' and 'light' the same vector, such as" in capsys.readouterr().err
     assert not (tmp_path / "prompts.safetensors").exists()
 
 
@@ -215,7 +215,7 @@ MISTAKES = {
     "text for another": ({"architecture": "small_cnn", "text": {"encoder": "x"}}, "text is for the architecture"),
     "smoothing of a question": (
         {"architecture": "clip", "loss": "sigmoid", "label_smoothing": 0.1, "text": {"encoder": "x"}},
-        "loss: sigmoid knows no label_smoothing",
+        "loss: sigmoid has no label_smoothing",
     ),
     "pretrained image tower": (
         {"architecture": "clip", "options": {"tower": "resnet18", "tower_options": {"pretrained": True}},

@@ -104,14 +104,14 @@ def _file(source: str, name: str) -> Path | None:
         return Path(huggingface_hub.hf_hub_download(source, name))
     except LocalEntryNotFoundError:
         if not huggingface_hub.is_offline_mode():
-            raise  # the connection broke: no reason to take another pooling
+            raise  # the connection broke, which does not mean that the file is missing
         return None
     except EntryNotFoundError:
         return None
 
 
 def _longest(model, tokenizer) -> int:
-    """Tokens that a text may have; of a tokenizer that does not know, the model's positions less two (RoBERTa's)."""
+    """Most tokens of a text; where the tokenizer does not say, the model's positions less two (as in RoBERTa)."""
     positions = getattr(model.config, "max_position_embeddings", None) or LONGEST
     return tokenizer.model_max_length if tokenizer.model_max_length <= positions else positions - 2
 
@@ -121,9 +121,9 @@ def _try(encoder: str, model: TextEncoder, folder: Path) -> int:
     try:
         with torch.inference_mode():
             vectors = model(*padded(tokens(folder, TRIAL)))
-    except Exception as error:  # a model of images, of both, or one that wants a second text
+    except Exception as error:  # a model of images, of images and text, or of two texts
         raise FoldstackError(
-            f"text.encoder {encoder!r} is no model that turns a text into vectors ({str(error).splitlines()[0]}); "
+            f"text.encoder {encoder!r} is not a model that turns a text into vectors ({str(error).splitlines()[0]}); "
             "give another."
         ) from error
     if not torch.isfinite(vectors).all():

@@ -1,4 +1,4 @@
-"""When memory runs out: the same work in halves, and a clear sentence where that does not help."""
+"""When memory runs out: repeat the work in smaller parts, and raise a clear error where that does not help."""
 
 import contextlib
 from collections.abc import Callable
@@ -65,7 +65,7 @@ def report_out_of_memory(name: str, world_size: int = 1):
         if world_size > 1:
             raise FoldstackError(
                 f"{name} does not fit into the memory of one of its {world_size} GPUs ({what}); lower batch_size, the "
-                "samples that each GPU takes in a step (with gpus: 1 it would be halved by itself)."
+                "samples that each GPU takes in a step (with gpus: 1, parts are halved automatically)."
             ) from error
         raise FoldstackError(
             f"{name} does not fit into memory, however small its micro-batches ({what}); "

@@ -1,7 +1,7 @@
-"""An image tower that is trained to point where a text encoder points for the image's class, or for its caption.
+"""An image tower trained to give an image the direction that a text encoder gives its class, or its caption.
 
-Radford et al., "CLIP", arXiv:2103.00020; with a text encoder that stays as it is: Zhai et al., "LiT", arXiv:2111.07991.
-A frozen encoder is no part of the network: the prompts of the classes are embedded once, a constant matrix here. One
+Radford et al., "CLIP", arXiv:2103.00020; with a frozen text encoder: Zhai et al., "LiT", arXiv:2111.07991.
+A frozen encoder is not part of the network: the prompts of the classes are embedded once, a constant matrix here. One
 that is trained too is part of it until training ends, and then its vectors become that matrix (`finish`). So the stored
 network and the exported file need no tokenizer.
 """
@@ -107,11 +107,11 @@ class PromptClassifier(nn.Module):
         super().__init__()
         self.image, self.drop = image, nn.Dropout(dropout)
         self.trained_prompts, self.text_lr = trained_prompts, text_lr
-        # Not to be taken over from another run's weights, which have no text encoder.
+        # Not to be loaded from another run's weights, which have no text encoder.
         own = trained_prompts.state_dict() if trained_prompts else ()
         self.of_these_classes = ("vectors", "centre", *(f"trained_prompts.{name}" for name in own))
         self.register_buffer("vectors", vectors)
-        # Prompts of one template share most of their direction; what tells the classes apart is the rest.
+        # Prompts of one template share most of their direction; the classes differ only in the rest.
         self.register_buffer("centre", vectors.mean(dim=0))
         self.text = nn.Linear(vectors.shape[1], features, bias=False)
         self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
@@ -121,7 +121,7 @@ class PromptClassifier(nn.Module):
         if self.training:
             with (
                 torch.no_grad()
-            ):  # the parameter itself, which a limit of its exponential alone would leave stuck above
+            ):  # the parameter itself: a limit on its exponential would give it no gradient to return
                 self.scale.clamp_(max=HOTTEST)
         logits = self.scale.exp() * self.image_directions(images) @ self.text_directions(*captions).T
         return logits if self.shift is None else logits + self.shift

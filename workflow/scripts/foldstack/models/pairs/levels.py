@@ -1,4 +1,4 @@
-"""Pairs of images that are compared by hidden, ordered levels, of which nobody says which image has which."""
+"""Compare pairs of images by hidden, ordered levels; no label says which image has which level."""
 
 import torch
 import torch.nn.functional as F
