@@ -1,4 +1,4 @@
-"""Make one fold the test split of a line of its own (rule hold_out_fold)."""
+"""Make one fold the test split of a separate pipeline (rule hold_out_fold)."""
 
 import json
 

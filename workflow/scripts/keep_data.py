@@ -1,4 +1,4 @@
-"""The same samples once more, for a line with other folds (rule keep_data)."""
+"""Copy the samples for a check with other folds (rule keep_data)."""
 
 import json
 

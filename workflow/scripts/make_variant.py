@@ -1,4 +1,4 @@
-"""Write one smaller or quicker form of the ensemble (rule make_variant)."""
+"""Write one smaller or faster form of the ensemble (rule make_variant)."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Draw how the training samples are cut into folds (rule plot_folds)."""
+"""Draw how the training samples are divided into folds (rule plot_folds)."""
 
 from foldstack import tables
 from foldstack.files import read_json

@@ -1,4 +1,4 @@
-"""Read and decode the data, cut off a test split (rule prepare_data)."""
+"""Read and decode the data, draw a test split (rule prepare_data)."""
 
 import json
 

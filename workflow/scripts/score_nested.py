@@ -1,4 +1,4 @@
-"""Score each fold by a line that never saw it (rule score_nested)."""
+"""Score each fold by a pipeline that never saw it (rule score_nested)."""
 
 import json
 

@@ -4,7 +4,7 @@ One definition serves estimation and deployment. `members` is always (M, N, C): 
 models, from the networks of *one* fold. The stacker never sees an average over folds as its input, because it was
 fitted on the sharpness of single networks; averaging over folds comes after it.
 
-Applying a stack needs numpy and a `lightgbm.Booster` only; scikit-learn and lightgbm are imported where it is fitted.
+Applying a stack needs numpy and a `lightgbm.Booster` only; scikit-learn and lightgbm are imported only to fit one.
 """
 
 from collections.abc import Sequence
@@ -84,7 +84,7 @@ def fit_stack(members: np.ndarray, labels: np.ndarray, models: Sequence[str], cl
     weights = greedy_weights(members, labels)
     features = meta_features(members, config["floor"])
     parameters = _lightgbm_parameters(config, len(classes))
-    # What is scored is what is deployed: the booster as its text gives it back.
+    # Score what is deployed: the booster as read back from its text.
     booster = Booster(model_str=_fit_lightgbm(features, labels, parameters))
     spec = {
         "method": config["method"],

@@ -3,8 +3,8 @@
 `labels` is (N,) int64, `probabilities` (N, C) float64 with rows that sum to 1. Macro figures are means over the classes
 that have a sample in `labels`: for a class without one, recall and average precision do not exist.
 
-A new metric is one entry of METRICS, and its twin of scikit-learn in tests/unit/evaluation/test_metrics.py. It is then
-in metrics.json, leaderboard.csv, the leaderboard, the report, the model card, `make compare` and `make verify`.
+A new metric is one entry of METRICS, and its scikit-learn equivalent in tests/unit/evaluation/test_metrics.py. It is
+then in metrics.json, leaderboard.csv, the leaderboard, the report, the model card, `make compare` and `make verify`.
 """
 
 from collections.abc import Callable, Iterable
@@ -77,12 +77,12 @@ def _balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def _unless_one_class(score, otherwise: float):
-    """`score` of labels and predicted classes; `otherwise` where all of them are one class, of which it warns."""
+    """`score` of labels and predicted classes; `otherwise` where all are one class, for which it would warn."""
     return lambda labels, predicted: score(labels, predicted) if len(np.unique([labels, predicted])) > 1 else otherwise
 
 
 def _all_classes_named(score) -> OfRows:
-    """scikit-learn's `score`, which is told of the classes without a sample."""
+    """scikit-learn's `score`, with the names of all classes, also those without a sample."""
     return lambda labels, probabilities: score(labels, probabilities, labels=np.arange(probabilities.shape[1]))
 
 
@@ -171,7 +171,7 @@ def _roc_auc_of_ranks(ranks: RankCounts) -> np.ndarray:
     return pairs / (ranks.positives * negatives)
 
 
-OUT_OF_SIGHT = {"column": False, "listed": False}
+NOT_SHOWN = {"column": False, "listed": False}
 METRICS = {
     metric.name: metric
     for metric in (
@@ -186,7 +186,7 @@ METRICS = {
         ),
         Metric(
             "precision", "Precision (macro)",
-            of_rows=_averaged(precision_score, "macro"), of_counts=_macro(_precision), every_run=True, **OUT_OF_SIGHT,
+            of_rows=_averaged(precision_score, "macro"), of_counts=_macro(_precision), every_run=True, **NOT_SHOWN,
         ),
         Metric("f1", "F1 (macro)", of_rows=_averaged(f1_score, "macro"), of_counts=_macro(_f1), every_run=True),
         Metric(
@@ -214,17 +214,17 @@ METRICS = {
         Metric(
             "kappa", "Cohen’s kappa",
             of_rows=_of_predicted(_unless_one_class(cohen_kappa_score, np.nan)), of_counts=_kappa_of_counts,
-            share=False, **OUT_OF_SIGHT,
+            share=False, **NOT_SHOWN,
         ),
         Metric(
             "precision_weighted", "Precision (weighted)",
-            of_rows=_averaged(precision_score, "weighted"), of_counts=_weighted(_precision), **OUT_OF_SIGHT,
+            of_rows=_averaged(precision_score, "weighted"), of_counts=_weighted(_precision), **NOT_SHOWN,
         ),
         Metric(
             "f1_weighted", "F1 (weighted)",
-            of_rows=_averaged(f1_score, "weighted"), of_counts=_weighted(_f1), **OUT_OF_SIGHT,
+            of_rows=_averaged(f1_score, "weighted"), of_counts=_weighted(_f1), **NOT_SHOWN,
         ),
-        Metric("top_3", "Top-3 accuracy", **_top(3), **OUT_OF_SIGHT),
-        Metric("top_5", "Top-5 accuracy", **_top(5), **OUT_OF_SIGHT),
+        Metric("top_3", "Top-3 accuracy", **_top(3), **NOT_SHOWN),
+        Metric("top_5", "Top-5 accuracy", **_top(5), **NOT_SHOWN),
     )
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The distilled student: one network trained to answer as the stack did out of fold, exported like the ensemble.
+"""The distilled student: one network trained to give the stack's out-of-fold predictions, exported like the ensemble.
 
 Its soft labels are the stack's cross-fitted predictions of the training samples (`stack/oof.parquet`), each by networks
 and a stacker that were not fitted on that sample; no test sample is involved. Student k learns from the samples outside
@@ -83,7 +83,7 @@ def _trained(run) -> dict:
 
 
 def collect_oof(runs: Sequence, folds: pd.DataFrame, sample_ids: Sequence[str], classes) -> np.ndarray:
-    """(N, C) float64: each training sample as the student predicts it that did not learn from it.
+    """(N, C) float64: the prediction of each training sample by the student that did not learn from it.
 
     Args:
         runs: run.json of the students of all folds, in any order; oof.parquet lies beside each.
@@ -104,7 +104,7 @@ def collect_oof(runs: Sequence, folds: pd.DataFrame, sample_ids: Sequence[str], 
 
 
 def out_of_fold(labels: np.ndarray, student: np.ndarray, teacher: np.ndarray, config: dict) -> dict:
-    """The student's accuracy on the training samples against the stack's, both out of fold: the honest cost there."""
+    """The student's accuracy on the training samples against the stack's, both out of fold: what distillation costs."""
     scores = core_scores(labels, student)
     difference = bootstrap.accuracy_difference(labels, student, teacher, config["bootstrap"], config["seed"])
     return {"accuracy": scores["accuracy"], "log_loss": scores["log_loss"], "samples": len(labels),

@@ -126,7 +126,7 @@ def joined(rank: int, size: int, meeting: Path, device: str) -> Iterator[Group]:
     """Take part as rank `rank` of `size` during the block: NCCL for tensors on GPUs, gloo for those of the CPU.
 
     Args:
-        meeting: a file on this machine by which the ranks find each other, the same for all of them; only for this run.
+        meeting: a file of this run by which the ranks find each other, the same for all of them.
         device: "cuda", where rank r takes the r-th visible GPU, or "cpu".
     """
     if device == "cuda":
@@ -139,7 +139,7 @@ def joined(rank: int, size: int, meeting: Path, device: str) -> Iterator[Group]:
 
 
 def world_size(gpus: int | str) -> int:
-    """Number of ranks of a run, once its GPUs are claimed: the config's `gpus`, on the CPU too, so that the machine does
-    not change what a run learns; for "auto", the number of GPUs that it was given, at least one."""
+    """Number of ranks of a run, once its GPUs are claimed: the config's `gpus`, on the CPU too, so that the machine
+    does not change what a run learns; for "auto", the number of GPUs that it was given, at least one."""
     given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     return max(1, len(given) if gpus == "auto" else gpus)

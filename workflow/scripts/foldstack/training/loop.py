@@ -233,7 +233,7 @@ class Loop:
         return vars(self.state) | {"seconds": self.seconds()} | self.stepper.state_dict()
 
     def _plan(self) -> None:
-        """Steps and learning rates follow the number of ranks that the run began with, even if it resumes with another."""
+        """Steps and learning rates follow the number of ranks that the run began with, not that it resumes with."""
         n, begun_on = len(self.data.train.ids), self.state.world_size
         batching.check_normalisation(str(self.run), self.classifier, n, self.config, begun_on, self.group.size)
         how = self.config["batch_size"], self.config["accumulate"], begun_on
