@@ -1,4 +1,4 @@
-"""Smaller and faster forms of export/ensemble.onnx, each behind its own gate (`snakemake variants`).
+"""Smaller and faster forms of export/ensemble.onnx, each with its own gate (`snakemake variants`).
 
 INPUTS   export/ensemble.onnx, export/models/*, stack/*, oof/*, data/*
 OUTPUTS  export/variants/{variant}.onnx (0 bytes where it failed its gate), {variant}.json; export/variants.csv, .svg

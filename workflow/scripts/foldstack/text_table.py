@@ -94,7 +94,7 @@ def open_table(
 
 
 def find_file(folder: Path, cell: str, suffix: str | None) -> tuple[str, Path]:
-    """(name, file) that a cell means: a path below `folder`, or an absolute one that lies there.
+    """(name, file) that a cell means: a path below `folder`, or an absolute one inside it.
 
     The first of these that exists: the cell unchanged, without blanks at its ends, with `/` for `\\`, in either Unicode
     form of accents. The name is that form, without an added `suffix`.

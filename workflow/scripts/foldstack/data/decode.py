@@ -194,7 +194,7 @@ def _open(source: Path | bytes) -> Image.Image:
 def bytes_of(file: Path) -> bytes:
     """A regular file's content; raises UndecodableError."""
     try:
-        if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe would wait for ever
+        if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe would wait forever
             raise UndecodableError("not a regular file")
         return file.read_bytes()
     except OSError as error:

@@ -70,7 +70,7 @@ def without(seeds: dict[str, list[int]], left_out: Iterable[Member]) -> dict[str
 
 
 def described(left_out: Iterable[Member], run_files: Sequence) -> list[dict]:
-    """For metrics.json: `model`, `seed`, `fold` and `reason` of the failed runs behind the members left out."""
+    """For metrics.json: `model`, `seed`, `fold` and `reason` of the failed runs of the members left out."""
     out = {tuple(member) for member in left_out}
     keys = ("model", "seed", "fold", "reason")
     return [{key: run[key] for key in keys} for run in failed(run_files) if (run["model"], run["seed"]) in out]

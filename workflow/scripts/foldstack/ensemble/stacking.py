@@ -107,7 +107,7 @@ def cross_fit(
     """{method: (N, C)}: fold k is predicted by what was fitted on the out-of-fold rows of the other folds.
 
     `folds` (N,) are the folds of the base models: a row and the networks that predicted it share them, so neither a
-    network nor the stacker behind a row's prediction was fitted on that row. `fitted_on`, if given, is filled with
+    network nor the stacker that predicted a row was fitted on that row. `fitted_on`, if given, is filled with
     {fold: positions of the rows that its methods were fitted on}: the proof of that (`folds.proof`).
     """
     predicted = {method: np.full(members.shape[1:], np.nan) for method in METHODS}

@@ -77,7 +77,7 @@ def write_ensemble(proto: ModelProto, metadata: dict, path) -> dict:
 
 
 def describe(records: Sequence[dict], stack: dict, metrics: dict, licence: str | None) -> dict:
-    """What the file says about its origin: `scores` with intervals, and digests of the config and the code behind it.
+    """What the file says about its origin: `scores` with intervals, and digests of its config and code.
 
     Args:
         records: the run.json of every run in the file.

@@ -121,7 +121,7 @@ def _ensemble(path, reference, outputs, found, members, expected, booster, stack
     agreement.require(path, reference, "model_probabilities", of_models, tolerance)
     if crossed.sum() > max(1, THRESHOLD_SHARE * len(crossed)):
         raise FoldstackError(
-            f"{path}: in {crossed.sum()} of {len(crossed)} samples a meta-feature lies on the other side of a tree's "
+            f"{path}: in {crossed.sum()} of {len(crossed)} samples a meta-feature is on the other side of a tree's "
             f"threshold than in {reference}; raise stack.floor or min_child_samples, and do not deploy the file."
         )
     wrong = (outputs["label"] != labels) & (agreement.margin(probabilities) > 0)

@@ -5,8 +5,8 @@ and a stacker that were not fitted on that sample; no test sample is involved. S
 fold k and predicts fold k, which gives out-of-fold predictions of all; the last, which is deployed, learns from all.
 
 What the soft labels of other folds say was learned with the labels of fold k, too, so a student's out-of-fold accuracy
-may flatter a little, as that of any model behind a stack. The test split is free of it, and where there is one, it
-decides. Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531.
+may be a little optimistic, as that of any model fitted on a stack. The test split is free of that, and where there is
+one, it decides. Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531.
 """
 
 import tempfile
@@ -86,7 +86,7 @@ def collect_oof(runs: Sequence, folds: pd.DataFrame, sample_ids: Sequence[str], 
     """(N, C) float64: the prediction of each training sample by the student that did not learn from it.
 
     Args:
-        runs: run.json of the students of all folds, in any order; oof.parquet lies beside each.
+        runs: run.json of the students of all folds, in any order; oof.parquet is next to each.
         folds: folds.parquet.
 
     Raises:

@@ -94,7 +94,7 @@ def check_member(path, dataset: dict, folds: pd.DataFrame, summary: dict) -> dic
     """The proof of a table of the stages oof or test, if it is of the current data and folds.
 
     Raises:
-        FoldstackError: the table has no proof, is of other data or folds, or a run behind it was trained on, or
+        FoldstackError: the table has no proof, is of other data or folds, or one of its runs was trained on, or
             selected on, samples that its fold does not allow.
     """
     found = tables.read_proof(path)
@@ -113,7 +113,7 @@ def of_stack(oof_paths: Sequence, fitted_on: dict[str, Sequence[str]], dataset: 
 
     Args:
         oof_paths: the tables that it learned from, `.../<model>/seed<seed>.parquet`.
-        fitted_on: {fold: ids of the rows behind the predictions of that fold}; `all` for the deployed stack.
+        fitted_on: {fold: ids of the rows that its predictions were fitted on}; `all` for the deployed stack.
     """
     made_from = {"members": _file_digests(oof_paths)}
     made_from |= {"fitted_on": {fold: tables.ids_digest(ids) for fold, ids in fitted_on.items()}}

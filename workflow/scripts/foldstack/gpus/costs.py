@@ -1,7 +1,7 @@
 """About how long jobs take: from what earlier ones recorded, else by the number of pixels and epochs.
 
 Two answers of different price: `of_runs` orders the runs when they are planned and reads one record a model; `Timings`
-tells a person how long all will take and reads every record.
+estimates how long everything will take, and reads every record.
 """
 
 import csv
@@ -115,7 +115,7 @@ def _epoch(record: dict) -> float:
 
 
 def _benchmark(path: Path) -> float | None:
-    """Seconds that Snakemake measured of a job; None where there is no such file, or a damaged one."""
+    """Seconds that Snakemake measured for a job; None where there is no such file, or a damaged one."""
     try:
         with open(path, encoding="utf-8") as stream:
             return statistics.mean(float(row["s"]) for row in csv.DictReader(stream, delimiter="\t"))

@@ -1,4 +1,4 @@
-"""Weights that a model starts from, brought into one file before any run: from a file of the user's or timm's hub.
+"""Weights that a model starts from, brought into one file before any run: from a file of the user or from timm's hub.
 
 The runs read that file alone, so that they need no network and all start from the same bytes.
 """
@@ -77,20 +77,20 @@ def fetch(architecture: str, asked: bool | str, target, record) -> str:
 
 
 def _read(path: Path) -> dict:
-    """A state dict from a file, also where it lies within a checkpoint of timm's train.py; nothing is unpickled."""
+    """A state dict from a file, also one inside a checkpoint of timm's train.py; nothing is unpickled."""
     import timm.models
 
     try:
         tensors = timm.models.load_state_dict(str(path), device="cpu", weights_only=True)
-    except Exception as error:  # a broken file shows in many ways
+    except Exception as error:  # a broken file raises many kinds of errors
         raise FoldstackError(f"{path} cannot be read as weights ({error}); give another file.") from error
     if not set(tensors) - set(STATISTICS) or not all(hasattr(value, "detach") for value in tensors.values()):
-        raise FoldstackError(f"{path} holds no weights by name; give the file of a state dict.")
+        raise FoldstackError(f"{path} holds no named weights; give the file of a state dict.")
     return tensors
 
 
 def _settings(path: Path, architecture: str) -> tuple[str, dict | None]:
-    """Where timm's settings of the weights in a file are from, and these: beside it, as the hub has them, or timm's."""
+    """(origin, settings) of a file's weights for timm: config.json next to it, as on the hub, or timm's defaults."""
     beside = path.with_name("config.json")
     if beside.is_file():
         settings = read_json(beside).get("pretrained_cfg")

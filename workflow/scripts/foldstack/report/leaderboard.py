@@ -64,7 +64,7 @@ def read_leaderboard(path) -> pd.DataFrame:
     needed = {"kind", "name", "seed", "parameters", "flops"}
     needed |= {f"{part}_{metric.name}" for part in PARTS for metric in columns()}
     if missing := sorted(needed - set(table.columns)):
-        raise FoldstackError(f"{path} lacks the columns {missing}; delete it and run again.")
+        raise FoldstackError(f"{path} has no columns {missing}; delete it and run again.")
     return table
 
 

@@ -9,7 +9,7 @@ one changes only the modules that use its name.
 The rooms in PLUMBING are left out: they decide when, where and whether a job runs, and no result. That they cannot
 decide one is tested (tests/workflow/test_structure.py): they import only each other and BENEATH.
 
-A digest alone names no file, so the files behind each digest are kept in FOLDER for those who ask which one changed.
+A digest alone names no file, so the files of each digest are kept in FOLDER, to find out later which one changed.
 """
 
 import ast
@@ -33,7 +33,7 @@ CHECKED_BY_HASH = ("foldstack/data/decode.py",)
 
 
 class Code(NamedTuple):
-    """The code of a script: its digest, and `path@digest` of each file behind it, sorted."""
+    """The code of a script: its digest, and `path@digest` of each of its files, sorted."""
 
     digest: str
     files: list[str]
@@ -68,7 +68,7 @@ def of_script(script: str, extra: tuple[str, ...] = ()) -> Code:
 
 
 def remember(code: Code) -> None:
-    """Keep the files behind a digest. Where the folder cannot be written, only their names are lost."""
+    """Keep the files of a digest. Where the folder cannot be written, only their names are lost."""
     path = FOLDER / f"{code.digest}.json"
     if recall(code.digest) == code:
         return

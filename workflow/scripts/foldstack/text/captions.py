@@ -74,7 +74,7 @@ def read_captions(reference: str, trained: bool, device) -> Callable[[Sequence[s
     """A function from sample ids to their Captions; tokens where the encoder is `trained`, vectors otherwise.
 
     Raises:
-        FoldstackError: the file behind `reference` (`path@digest`) is another or broken, or misses a sample.
+        FoldstackError: the file of `reference` (`path@digest`) has changed or is broken, or misses a sample.
     """
     path = checked(reference)
     try:

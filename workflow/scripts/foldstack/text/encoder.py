@@ -107,7 +107,7 @@ def _tokenizer(folder):
 
 
 def padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids (N, L) int64, with 0 behind the shorter texts, and their mask (N, L) int64."""
+    """Ids (N, L) int64, with 0 after the end of shorter texts, and their mask (N, L) int64."""
     ids = nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
     lengths = torch.tensor([len(row) for row in rows])
     return ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long()

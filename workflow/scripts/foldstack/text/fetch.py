@@ -33,7 +33,7 @@ def fetch(encoder: str, folder, record) -> str:
     `record` gets `source`, `sha256`, `features` (the vectors' width), `pooling` and `transformers` (its version).
 
     Raises:
-        FoldstackError: it cannot be read or fetched, or is no text encoder.
+        FoldstackError: it cannot be read or fetched, or is not a text encoder.
     """
     source, folder = settings.source(encoder), Path(folder)
     how = {"local_files_only": True} if settings.is_local(encoder) else {}

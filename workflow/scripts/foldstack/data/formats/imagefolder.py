@@ -98,7 +98,7 @@ def _classes(folder: Path, root: Path, intake: Intake, named: frozenset, key: st
         raise layout.no_class_folders(folder, key)
     loose = [entry for entry in visible(folder) if entry.is_file() and is_image(entry)]
     if loose:
-        raise FoldstackError(f"{str(loose[0])!r} lies outside the class folders of {folder}; move it into one.")
+        raise FoldstackError(f"{str(loose[0])!r} is outside the class folders of {folder}; move it into one.")
     layout.check_classes(folder, directories, named)
     for entry in sorted(folder.iterdir()):
         if not_data(entry.name):
@@ -147,7 +147,7 @@ def _annotated(folder: Path, annotations: Path, intake: Intake, root: Path) -> l
 
 
 def _pass_over_beside(path: Path, splits: list[Path], intake: Intake) -> None:
-    """Tell `intake` of what lies beside train/, val/ and test/."""
+    """Record in `intake` what is beside train/, val/ and test/."""
     if splits == [path]:
         return
     for entry in sorted(path.iterdir()):

@@ -70,7 +70,7 @@ def is_image(file: Path) -> bool:
 def walk(folder: Path, intake: Intake | None = None, root: Path | None = None) -> Iterator[Path]:
     """All image files below a folder, in the order of their names; every other file is recorded in `intake`.
 
-    Hidden files and folders, what programs leave behind, and files without an image's suffix are left out. Links are
+    Hidden files and folders, leftovers of programs, and files without an image's suffix are left out. Links are
     followed, except to a folder that contains the link.
 
     Args:
@@ -129,7 +129,7 @@ def shown(file: Path, root: Path) -> str:
 
 
 def visible(folder: Path) -> list[Path]:
-    """What lies directly in a folder and may be data, by name."""
+    """Entries of a folder that may be data, by name."""
     return sorted(entry for entry in folder.iterdir() if not not_data(entry.name))
 
 

@@ -76,7 +76,7 @@ def build(
 
 
 class TrainedPrompts(nn.Module):
-    """The class prompts' tokens with the encoder that turns them into vectors (C, D), anew in each step."""
+    """The class prompts' tokens with the encoder that turns them into vectors (C, D) again in each step."""
 
     def __init__(self, encoder: nn.Module, tensors: dict[str, torch.Tensor]):
         super().__init__()
