@@ -147,7 +147,7 @@ def test_the_account_of_the_data_is_shown_and_escaped(tmp_path):
         "9 samples form 3 groups. The test split is cut off here.",
         "Look <here>.", "<b>.txt", "a/&.png", "path: <i>; label: cat, dog", "<u>", "a.csv: tab.",
         "3 show one image under two labels; they come first.",
-        "CAUTION: under two labels are 1 identical and 2 nearly equal images (a and b)",
+        "CAUTION: 1 identical and 2 nearly equal images have two labels (a and b): one label of each is wrong.",
     ):  # fmt: skip
         assert wanted in words, wanted
 
@@ -174,7 +174,7 @@ def test_every_section_is_there_once_in_order_and_linked(html):
     assert sections == list(text.SECTIONS)
     assert [f"#{name}" for name in text.SECTIONS] == [link for link in page.references if link[1:] in text.SECTIONS]
     assert page.words.index("First,") < page.words.index("Second.")
-    assert "2 of nearly equal images stand on both sides" in " ".join(page.words.split())
+    assert "2 of nearly equal images occur in both training and test data" in " ".join(page.words.split())
 
 
 def test_factors_show_their_changes_and_what_they_are_measured_against(html):

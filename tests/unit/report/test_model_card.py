@@ -48,7 +48,7 @@ def test_the_scores_are_those_of_what_is_deployed_with_their_intervals(made):
             expected += [f"{entry[part][metric.name]:.4f}", f"{low:.4f} to {high:.4f}"]
         assert cells == expected
     assert "| Out of fold | 95 % | Test split | 95 % |" in card(made)
-    assert "Of Log-loss and Brier score less is better." in card(made)
+    assert "For Log-loss and Brier score, lower is better." in card(made)
 
 
 def test_a_new_metric_is_among_them(tmp_path, monkeypatch):
