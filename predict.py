@@ -33,7 +33,7 @@ else:
     pillow_heif.register_heif_opener()
     HEIF = ("HEIF",)
 
-# What follows up to `class Model` is what the workflow takes, too (foldstack/data/decode.py and formats/source.py).
+# The constants up to `class Model` are those of the workflow (foldstack/data/decode.py and formats/source.py).
 FORMATS = (
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICO", "IM", "JPEG", "JPEG2000", "MSP", "PCX", "PNG", "PPM", "PSD"),
     *("QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM"),
@@ -41,7 +41,7 @@ FORMATS = (
 )
 Image.init()
 SUFFIXES = {suffix for suffix, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO")}
-UNREAD = {".heic", ".heif", ".hif", ".avif"}  # which a person takes for images, where no reader of them is installed
+UNREAD = {".heic", ".heif", ".hif", ".avif"}  # image files for which the reader may not be installed
 LEFT_BY_PROGRAMS = {
     *("@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler"),
     *("__macosx", "lost+found", "system volume information"),
@@ -49,7 +49,7 @@ LEFT_BY_PROGRAMS = {
 
 
 def walk(folder: Path, passed_over: list, ancestors: frozenset = frozenset()):
-    """Image files below a folder, by name; other files go to `passed_over`. Links are followed, but no loops."""
+    """Image files below a folder, by name; other files go to `passed_over`. Links are followed, loops are not."""
     real = os.path.realpath(folder)
     if real in ancestors:
         return
@@ -82,7 +82,7 @@ class Model:
             self.classes, self.pairs = self.metadata["classes"], self.metadata["task"] == "pairs"
             self.golden = self.metadata["golden"]
         except Exception as error:  # onnxruntime raises many kinds
-            sys.exit(f"{path} is no ensemble of Foldstack, or needs a newer onnxruntime (1.21 or later): {error}")
+            sys.exit(f"{path} is not a Foldstack ensemble, or needs a newer onnxruntime (1.21 or later): {error}")
 
     def run(self, pixels: np.ndarray) -> dict:
         names = ["probabilities", "label", "class_name"]
@@ -119,7 +119,7 @@ class Model:
     def view(self, array: np.ndarray) -> np.ndarray:
         """A decoded view of an NPZ file, uint8 (H, W) or (H, W, C), to the stored size."""
         if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 3)):
-            raise ValueError(f"{array.dtype} {array.shape} is no uint8 image")
+            raise ValueError(f"{array.dtype} {array.shape} is not a uint8 image")
         return self.pixels(Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array))
 
 
@@ -133,7 +133,7 @@ def pages_as_channels(image: Image.Image, bits: int) -> Image.Image:
 
 
 def to_mode(image: Image.Image, channels: int, bits: int) -> Image.Image:
-    """To grey or RGB; transparent pixels are seen on white, 16-bit grey is scaled by the full range of its bits."""
+    """To grey or RGB; transparent pixels are shown on white, 16-bit grey is scaled by the full range of its bits."""
     if image.mode == "F":
         raise ValueError("floating-point pixels, whose range is unknown")
     if image.mode.startswith("I"):
@@ -195,7 +195,7 @@ def samples(inputs: list, pairs: bool, passed_over: list):
 
 
 def table_samples(path: Path):
-    """Rows of a table with a column `path`; delimiter and encoding are read off it, `\\` is read as a separator."""
+    """Rows of a table with a column `path`; delimiter and encoding are detected, `\\` is read as a separator."""
     content = path.read_bytes()
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
@@ -293,7 +293,7 @@ def main() -> int:
     parser.add_argument("model", help="ensemble.onnx")
     parser.add_argument("inputs", nargs="*", help="folders, images, globs, CSV or NPZ files")
     parser.add_argument("-o", "--output", default="predictions.csv")
-    parser.add_argument("--top-k", type=int, default=1, metavar="K", help="columns for the K likeliest classes")
+    parser.add_argument("--top-k", type=int, default=1, metavar="K", help="columns for the K most probable classes")
     parser.add_argument("--threshold", type=float, default=0.0, metavar="P", help="below it the label stays empty")
     parser.add_argument("--submission", action="store_true", help="only the columns id and label")
     parser.add_argument("--batch", type=int, default=32, metavar="N", help="samples at a time")

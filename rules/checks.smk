@@ -74,7 +74,7 @@ rule hold_out_fold:
 
 
 rule keep_data:
-    """The same samples once more, for another draw of the folds."""
+    """A copy of the samples, for another draw of the folds."""
     input:
         **prepared_inputs("samples", "dataset"),
     output:
@@ -98,7 +98,7 @@ use rule assign_folds as check_assign_folds with:
     pathvars:
         results=CHECK,
     params:
-        # Each draw of `repeated` has a seed of its own.
+        # Each draw of `repeated` has a different seed.
         config=lambda wildcards: configuration.canonical(
             {"folds": CONFIG["folds"] | {"seed": (FOLD_SEED + int(wildcards.check.partition("draw")[2] or 0)) % 2**32}}
         ),

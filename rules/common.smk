@@ -24,7 +24,7 @@ reasons.attach(logger)
 
 @contextlib.contextmanager
 def exit_with_message():
-    """Exit with the error's own sentence; Snakemake would add a place in this file to it."""
+    """Exit with the error's message only; Snakemake would add a position in this file."""
     try:
         yield
     except FoldstackError as error:
@@ -111,7 +111,7 @@ def _content(summary, mtime):
 
 
 def intake_content(wildcards):
-    """Digest of the account of the data, which may change though the data do not."""
+    """Digest of the account of the data, which may change while the data do not."""
     return sources.content(Path(prepared("intake")(wildcards)))
 
 
@@ -131,7 +131,7 @@ def member_files(stage, results="<results>"):
 
 
 def run_places(results, run):
-    """Params: where a run writes what is no output; `run` is its name as a pattern: "{model}/seed{seed}/fold{fold}"."""
+    """Params: where a run writes files that are not outputs; `run` is its name as a pattern: "{model}/seed{seed}/fold{fold}"."""
     return {
         # It takes `output` so that Snakemake does not track it.
         "events": lambda wildcards, output: f"{results}/tensorboard/{run}".format(**dict(wildcards.items())),
@@ -142,7 +142,7 @@ def run_places(results, run):
 
 
 def intermediate_files(results="<results>"):
-    """One output of each job between the data and the stack, for a target to ask for besides its final files.
+    """One output of each job between the data and the stack, which a target asks for besides its final files.
 
     Snakemake removes a job's outputs before the job starts. If that job is then killed, Snakemake does not miss them as
     long as the files made from the earlier ones are there, and the next invocation would call those up to date.

@@ -29,7 +29,7 @@ rule prepare_data:
 
 
 rule plot_data:
-    """Picture the samples: how many of each class, and what they look like."""
+    """Draw the samples: how many of each class, and what they look like."""
     input:
         **prepared_inputs("samples", "pixels", "dataset"),
     output:
@@ -55,7 +55,7 @@ rule plot_data:
 
 
 rule plot_duplicates:
-    """Picture the pairs of identical and nearly equal samples."""
+    """Draw the pairs of identical and nearly equal samples."""
     input:
         **prepared_inputs("samples", "pixels", "dataset", "duplicates"),
     output:

@@ -7,7 +7,7 @@ OUTPUTS  oof/{model}/seed{seed}.parquet, test/{model}/seed{seed}.parquet;
 
 
 rule collect_oof:
-    """Put the folds of one model and seed together; refuse a run that saw what it predicts."""
+    """Join the folds of one model and seed; refuse a run that saw what it predicts."""
     input:
         **prepared_inputs("samples", "dataset", "duplicates", "folds", "folds_summary"),
         runs=expand("<member>/fold{fold}/run.json", fold=FOLDS),

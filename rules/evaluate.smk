@@ -64,7 +64,7 @@ rule tabulate_factors:
 
 
 rule tabulate_stages:
-    """What the stack of all models so far claims and is worth, stage by stage."""
+    """The scores of the stack of all models so far, stage by stage."""
     input:
         **prepared_inputs("samples", "dataset"),
         oof=member_files("oof"),

@@ -5,7 +5,7 @@ OUTPUTS  export/ensemble.onnx, export/parity.json, export/MODEL_CARD.md;
          before them export/models/{model}.onnx, export/parity/{model}.json
 """
 
-# As `intermediate_files`, of the evaluation and the export.
+# As `intermediate_files`, for the evaluation and the export.
 INTERMEDIATE_EXPORTS = [
     "<results>/evaluation/metrics.json",
     *expand("<results>/export/models/{model}.onnx", model=MEMBERS),
@@ -105,7 +105,7 @@ rule verify_ensemble:
 
 
 rule write_model_card:
-    """What goes with the exported file: data, protocol, scores, limits, how to reproduce."""
+    """The model card of the exported file: data, protocol, scores, limits, how to reproduce."""
     input:
         **prepared_inputs("dataset"),
         onnx="<results>/export/ensemble.onnx",

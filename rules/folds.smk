@@ -26,7 +26,7 @@ checkpoint assign_folds:
 
 
 rule plot_folds:
-    """Picture the folds: sizes, classes, inner split."""
+    """Draw the folds: sizes, classes, inner split."""
     input:
         **prepared_inputs("folds", "folds_summary", "samples", "dataset"),
     output:

@@ -16,7 +16,7 @@ if workflow.remote_exec:
     workflow.global_resources["gpu"] = None
 elif GPU_LIMIT is not None:
     workflow.register_resource("gpu_share", GPU_LIMIT * PARTS)
-# The executor is known only after parsing, but whoever runs on other machines gives a number of nodes.
+# The executor is known only after parsing, but a run on other machines always sets a number of nodes.
 ON_CLUSTER = workflow.remote_exec or workflow.nodes is not None  # the cluster assigns the GPUs, which are unknown here
 if not ON_CLUSTER:
     with exit_with_message():

@@ -1,4 +1,4 @@
-"""What a person reads of the scores: pages and figures, and the report that holds them all.
+"""Scores for people to read: pages and figures, and the report that holds them all.
 
 INPUTS   evaluation/leaderboard.csv, metrics.json and the other tables; oof/*, test/*, stack/*, runs; all figures
 OUTPUTS  evaluation/leaderboard.html, confusion.svg, per_class.html, calibration.svg, pareto.svg, report.html
@@ -70,7 +70,7 @@ rule render_per_class:
 
 
 rule plot_calibration:
-    """How sure the deployed ensemble is against how often it is right."""
+    """The confidence of the deployed ensemble against how often it is right."""
     input:
         metrics="<results>/evaluation/metrics.json",
     output:
@@ -89,7 +89,7 @@ rule plot_calibration:
 
 
 rule plot_pareto:
-    """What fewer models would cost and bring."""
+    """Accuracy and cost of fewer models."""
     input:
         metrics="<results>/evaluation/metrics.json",
     output:

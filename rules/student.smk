@@ -9,7 +9,7 @@ NO_HELD_OUT_FOLD = CONFIG["folds"]["n_splits"]
 
 
 rule train_student:
-    """Train a student without fold k, or on all training samples, and predict fold k and the test split."""
+    """Train a student on all folds but k, or on all training samples, and predict fold k and the test split."""
     input:
         **prepared_inputs("samples", "pixels", "dataset", "folds", "folds_summary"),
         stack="<results>/stack/stack.json",
@@ -37,7 +37,7 @@ rule train_student:
             {key: value for key, value in STUDENT.items() if key not in ("devices", "share")}
         ),
         content=content,
-        # It takes `output` so that Snakemake does not track it: it does not change what a run gives.
+        # It takes `output` so that Snakemake does not track it: it does not change a run's result.
         gpus=lambda wildcards, output: gpu_plan(STUDENT),
     script:
         "../workflow/scripts/train_student.py"

@@ -1,4 +1,4 @@
-"""What a text encoder says of the classes and of the samples' captions, for models that compare images with text.
+"""Vectors of the classes and of the samples' captions by a text encoder, for models that compare images with text.
 
 INPUTS   data/dataset.json, data/samples.parquet; the encoder's folder or its name in the Hugging Face hub; runs
 OUTPUTS  encoders/{encoder}/, {encoder}.json; prompts/{model}.safetensors; captions/{encoder}.safetensors;

@@ -38,7 +38,7 @@ rule fetch_weights:
 
 
 rule train_fold:
-    """Train one model with one seed without fold k, then predict fold k and the test split once."""
+    """Train one model with one seed on all folds but k, then predict fold k and the test split once."""
     input:
         **prepared_inputs("samples", "pixels", "dataset", "folds", "folds_summary"),
         prompts=lambda wildcards: PROMPTS_OF.get(wildcards.model, []),
@@ -65,7 +65,7 @@ rule train_fold:
         code=lambda wildcards: code("train_fold.py", wildcards.model),
         config=lambda wildcards: configuration.canonical(configuration.training_slice(CONFIG, wildcards.model)),
         content=content,
-        # They take `output` so that Snakemake does not track them: none changes what a run gives.
+        # They take `output` so that Snakemake does not track them: none changes a run's result.
         tolerate=lambda wildcards, output: CONFIG["stack"]["quorum"] < 1,
         gpus=lambda wildcards, output: gpu_plan(CONFIG["models"][wildcards.model]),
     script:
@@ -73,7 +73,7 @@ rule train_fold:
 
 
 rule plot_curves:
-    """Picture the learning curves of all runs."""
+    """Draw the learning curves of all runs."""
     input:
         history=run_files("history.csv"),
         runs=run_files("run.json"),
@@ -93,7 +93,7 @@ rule plot_curves:
 
 
 rule plot_timings:
-    """Picture when each run trained, and for how long."""
+    """Draw when each run trained, and for how long."""
     input:
         runs=run_files("run.json"),
     output:

@@ -1,11 +1,11 @@
-"""Smaller and quicker forms of export/ensemble.onnx, each behind its own gate (`snakemake variants`).
+"""Smaller and faster forms of export/ensemble.onnx, each with its own gate (`snakemake variants`).
 
 INPUTS   export/ensemble.onnx, export/models/*, stack/*, oof/*, data/*
 OUTPUTS  export/variants/{variant}.onnx (0 bytes where it failed its gate), {variant}.json; export/variants.csv, .svg
 """
 
 KINDS = [*CONFIG["variants"]["kinds"], *(["student"] if STUDENT else [])]
-ARCHITECTURE_OF = {"student": STUDENT["architecture"]} if STUDENT else {}  # the other variants have none of their own
+ARCHITECTURE_OF = {"student": STUDENT["architecture"]} if STUDENT else {}  # the other variants have no other architecture
 
 
 rule variants:
@@ -18,7 +18,7 @@ rule variants:
 
 
 rule make_variant:
-    """Write one smaller or quicker form of the ensemble."""
+    """Write one smaller or faster form of the ensemble."""
     input:
         **prepared_inputs("samples", "pixels", "dataset"),
         onnx="<results>/export/ensemble.onnx",

@@ -58,11 +58,11 @@ SCORES = "results/tiny/evaluation/summary.txt"
 PLANTED = {
     early_stopping_on_the_scored_fold: (CNN, "selection_ids is not the digest of what fold 0 allows"),
     training_on_the_scored_fold: (CNN, "train_ids is not the digest of what fold 0 allows"),
-    folds_mixed_up: (CNN, "oof.parquet of fold 0 lacks, or has too much, 1438 samples"),
+    folds_mixed_up: (CNN, "oof.parquet of fold 0 has 1438 missing or unexpected samples"),
     stacker_scored_on_its_own_rows: (SCORES, "the stack may be scored on its own rows"),
     oversampling_before_the_split: ("results/tiny/folds/folds.json", "samples.parquet was changed after dataset.json"),
-    oof_of_another_data_version: (SCORES, "oof/cnn/seed0.parquet was made from other data than today's"),
-    oof_of_other_folds: (SCORES, "oof/cnn/seed0.parquet was made from other folds than today's"),
+    oof_of_another_data_version: (SCORES, "oof/cnn/seed0.parquet was made from other data than the current ones"),
+    oof_of_other_folds: (SCORES, "oof/cnn/seed0.parquet was made from other folds than the current ones"),
 }
 
 

@@ -202,6 +202,6 @@ def test_a_bad_config_is_one_line_and_no_traceback(project):
     done = made.run("-n", check=False)
     assert done.returncode != 0
     text = done.stdout + done.stderr
-    assert "there is no architecture 'resnet19'; near names are resnet18" in text
+    assert "there is no architecture 'resnet19'; similar names are resnet18" in text
     assert "Traceback" not in text
     assert os.listdir(made.folder).count("results") == 0

@@ -39,7 +39,7 @@ def planned_jobs(text: str) -> list[dict]:
 
 
 def causes(jobs: list[dict]) -> list[tuple[str, str]]:
-    """(what, why) of each group: runs by model and cause, other jobs by cause, what merely follows in one line."""
+    """(what, why) of each group: runs by model and cause, other jobs by cause, jobs that only follow in one line."""
     groups: dict[tuple, list[dict]] = {}
     for job in jobs:
         model = job["wildcards"].get("model", "") if job["rule"] == RUN_RULE else ""
@@ -115,7 +115,9 @@ def main(arguments: list[str] | None = None) -> int:
     timings = Timings(Path("results") / config["experiment"])
     console.print(f"\n{verdict(jobs, timings, config, options.cores, options.gpus)}")
     if any(job["rule"] == "assign_folds" for job in jobs) and not any(job["rule"] == RUN_RULE for job in jobs):
-        console.print("What follows from the folds is known once they are assigned: if they change, all runs do.")
+        console.print(
+            "Whether more runs are needed is known once the folds are assigned: if they change, all runs train again."
+        )
     return 0
 
 

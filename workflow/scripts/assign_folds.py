@@ -9,19 +9,19 @@ from foldstack.folds import assign
 from foldstack.jobs.job import job
 
 
-def main(smk):
-    with job(smk):
-        config = json.loads(smk.params.config)["folds"]
-        samples = tables.read_samples(smk.input.samples)
-        dataset = read_json(smk.input.dataset)
+def main(snakemake):
+    with job(snakemake):
+        config = json.loads(snakemake.params.config)["folds"]
+        samples = tables.read_samples(snakemake.input.samples)
+        dataset = read_json(snakemake.input.dataset)
         digest.check_data(samples, dataset)
-        duplicates = tables.read_duplicates(smk.input.duplicates)
+        duplicates = tables.read_duplicates(snakemake.input.duplicates)
         assigned, n_components, cautions = assign.assign(samples, dataset["classes"], duplicates, **config)
         summary = assign.summarise(assigned, samples, dataset, config, n_components, cautions)
         for text in cautions:
             print(f"CAUTION: {text}")
-        tables.write_folds(assigned, smk.output.folds)
-        write_json(smk.output.summary, summary)
+        tables.write_folds(assigned, snakemake.output.folds)
+        write_json(snakemake.output.summary, summary)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,16 @@ from foldstack.files import read_json, write_json
 from foldstack.jobs.job import job
 
 
-def main(smk):
-    with job(smk):
-        seeds = json.loads(smk.params.config)["members"]
-        samples, classes = tables.read_samples(smk.input.samples), read_json(smk.input.dataset)["classes"]
-        members = read_stacked(smk.input, seeds, read_json(smk.input.stack), samples, classes)
+def main(snakemake):
+    with job(snakemake):
+        seeds = json.loads(snakemake.params.config)["members"]
+        samples, classes = tables.read_samples(snakemake.input.samples), read_json(snakemake.input.dataset)["classes"]
+        members = read_stacked(snakemake.input, seeds, read_json(snakemake.input.stack), samples, classes)
         predicted = {f"{model} seed {seed}": values for (model, seed), values in members.oof.items()}
-        predicted |= read_methods(smk.input.stack_oof, members.sample_ids, classes)
+        predicted |= read_methods(snakemake.input.stack_oof, members.sample_ids, classes)
 
         training = samples.set_index("sample_id").loc[members.sample_ids].reset_index()
-        tied = ties.of(training, tables.read_duplicates(smk.input.duplicates))
+        tied = ties.of(training, tables.read_duplicates(snakemake.input.duplicates))
         truth = members.labels, members.folds
         scores = {
             name: leakcheck.against_chance(truth[0], values.argmax(axis=1), truth[1], tied)
@@ -28,7 +28,7 @@ def main(smk):
         for name, score in scores.items():
             print(f"{name}: {score['accuracy']:.4f}, chance {score['low']:.4f} to {score['high']:.4f}")
         leakcheck.judge(scores)
-        write_json(smk.output.scores, {"passed": True, "samples": len(training), "scores": scores})
+        write_json(snakemake.output.scores, {"passed": True, "samples": len(training), "scores": scores})
 
 
 if __name__ == "__main__":

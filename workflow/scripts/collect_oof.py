@@ -9,29 +9,29 @@ from foldstack.folds import out_of_fold, proof
 from foldstack.jobs.job import job
 
 
-def main(smk):
-    with job(smk):
-        if lost := quorum.failed(smk.input.runs):
+def main(snakemake):
+    with job(snakemake):
+        if lost := quorum.failed(snakemake.input.runs):
             print(*(f"left out: fold {run['fold']} failed: {run['reason']}" for run in lost), sep="\n")
-            write_text(smk.output.oof, "")
-            write_text(smk.output.test, "")
+            write_text(snakemake.output.oof, "")
+            write_text(snakemake.output.test, "")
             return
-        dataset = read_json(smk.input.dataset)
-        summary, classes = read_json(smk.input.folds_summary), dataset["classes"]
-        folds, samples = tables.read_folds(smk.input.folds), tables.read_samples(smk.input.samples)
-        proof.check_prepared(samples, dataset, tables.read_duplicates(smk.input.duplicates), folds, summary)
+        dataset = read_json(snakemake.input.dataset)
+        summary, classes = read_json(snakemake.input.folds_summary), dataset["classes"]
+        folds, samples = tables.read_folds(snakemake.input.folds), tables.read_samples(snakemake.input.samples)
+        proof.check_prepared(samples, dataset, tables.read_duplicates(snakemake.input.duplicates), folds, summary)
         oof, test = out_of_fold.collect(
-            [Path(path).parent for path in smk.input.runs],
+            [Path(path).parent for path in snakemake.input.runs],
             folds,
             samples,
             dataset,
             summary,
-            model=smk.wildcards.model,
-            seed=int(smk.wildcards.seed),
+            model=snakemake.wildcards.model,
+            seed=int(snakemake.wildcards.seed),
         )
-        made_from = proof.of_runs([read_json(path) for path in smk.input.runs])
-        tables.write_predictions(oof, smk.output.oof, classes, proof=made_from)
-        tables.write_predictions(test, smk.output.test, classes, keys=("fold", "sample_id"), proof=made_from)
+        made_from = proof.of_runs([read_json(path) for path in snakemake.input.runs])
+        tables.write_predictions(oof, snakemake.output.oof, classes, proof=made_from)
+        tables.write_predictions(test, snakemake.output.test, classes, keys=("fold", "sample_id"), proof=made_from)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ from foldstack.jobs.job import job
 from foldstack.report.figures.variants import draw_variants, variants_table
 
 
-def main(smk):
-    with job(smk):
-        reports = dict(zip(json.loads(smk.params.config), map(read_json, smk.input.reports), strict=True))
+def main(snakemake):
+    with job(snakemake):
+        reports = dict(zip(json.loads(snakemake.params.config), map(read_json, snakemake.input.reports), strict=True))
         table = variants_table(reports)
-        write_csv(smk.output.table, table, float_format="%.5g")
-        draw_variants(table, smk.output.figure)
+        write_csv(snakemake.output.table, table, float_format="%.5g")
+        draw_variants(table, snakemake.output.figure)
 
 
 if __name__ == "__main__":

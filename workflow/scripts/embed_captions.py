@@ -5,13 +5,15 @@ from foldstack.jobs.job import job
 from foldstack.text import captions, encoder
 
 
-def main(smk):
-    with job(smk):
-        samples = tables.read_samples(smk.input.samples)
+def main(snakemake):
+    with job(snakemake):
+        samples = tables.read_samples(snakemake.input.samples)
         texts, numbers = captions.distinct(samples)
-        rows = encoder.tokens(smk.input.encoder, texts)
-        vectors = encoder.embed(rows, encoder.read_encoder(smk.input.encoder))
-        captions.write_captions(smk.output.captions, samples["sample_id"], numbers, vectors, *encoder.padded(rows))
+        rows = encoder.tokens(snakemake.input.encoder, texts)
+        vectors = encoder.embed(rows, encoder.read_encoder(snakemake.input.encoder))
+        captions.write_captions(
+            snakemake.output.captions, samples["sample_id"], numbers, vectors, *encoder.padded(rows)
+        )
         print(f"{len(texts)} captions of {len(samples)} samples, at most {max(map(len, rows))} tokens")
 
 

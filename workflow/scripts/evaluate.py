@@ -12,34 +12,34 @@ from foldstack.jobs.job import job
 from foldstack.report.summary import summary
 
 
-def main(smk):
-    with job(smk):
-        config = json.loads(smk.params.config)
-        dataset = read_json(smk.input.dataset)
-        classes, samples = dataset["classes"], tables.read_samples(smk.input.samples)
-        stack = read_json(smk.input.stack)
+def main(snakemake):
+    with job(snakemake):
+        config = json.loads(snakemake.params.config)
+        dataset = read_json(snakemake.input.dataset)
+        classes, samples = dataset["classes"], tables.read_samples(snakemake.input.samples)
+        stack = read_json(snakemake.input.stack)
         left_out = stack["left_out"]
         seeds = quorum.without(config["members"], left_out)
-        oof_paths, test_paths = quorum.present(smk.input.oof, smk.input.test)
-        made_from = proof.check_all(smk.input, oof_paths, test_paths, samples, dataset)
+        oof_paths, test_paths = quorum.present(snakemake.input.oof, snakemake.input.test)
+        made_from = proof.check_all(snakemake.input, oof_paths, test_paths, samples, dataset)
         members = read_members(oof_paths, test_paths, seeds, samples, classes)
-        records = [read_json(path) for path in quorum.whole_members(smk.input.runs)]
+        records = [read_json(path) for path in quorum.whole_members(snakemake.input.runs)]
         rows = evaluate.contenders(
             members,
-            read_methods(smk.input.stack_oof, members.sample_ids, classes),
-            read_methods(smk.input.stack_test, members.test_ids, classes),
+            read_methods(snakemake.input.stack_oof, members.sample_ids, classes),
+            read_methods(snakemake.input.stack_test, members.test_ids, classes),
             records,
         )
         found = evaluate.Evaluation(rows, members, records, stack, config["evaluation"])
         board, figures = found.leaderboard(), found.by_name()
         figures |= {"proof": made_from}
         figures |= {key: dataset[key] for key in ("duplicates", "near_duplicates", "two_labels")}
-        figures |= {"left_out": quorum.described(left_out, smk.input.runs)}
-        figures |= {"cautions": read_json(smk.input.folds_summary)["cautions"]}
+        figures |= {"left_out": quorum.described(left_out, snakemake.input.runs)}
+        figures |= {"cautions": read_json(snakemake.input.folds_summary)["cautions"]}
 
-        write_csv(smk.output.leaderboard, board)
-        write_json(smk.output.metrics, figures)
-        write_text(smk.output.summary, summary(figures))
+        write_csv(snakemake.output.leaderboard, board)
+        write_json(snakemake.output.metrics, figures)
+        write_text(snakemake.output.summary, summary(figures))
 
 
 if __name__ == "__main__":

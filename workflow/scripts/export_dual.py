@@ -9,13 +9,13 @@ from foldstack.jobs.job import job
 from foldstack.runs import beside
 
 
-def main(smk):
-    with job(smk):
-        runs = quorum.whole_members(smk.input.runs)
+def main(snakemake):
+    with job(snakemake):
+        runs = quorum.whole_members(snakemake.input.runs)
         if not runs:
-            raise FoldstackError(f"No run of {smk.wildcards.model} ended well, so there is nothing to export.")
+            raise FoldstackError(f"No run of {snakemake.wildcards.model} ended well, so there is nothing to export.")
         weights = [beside(path, "weights") for path in runs]
-        dual.export_dual(weights, smk.input.encoder, smk.output.folder, json.loads(smk.params.config))
+        dual.export_dual(weights, snakemake.input.encoder, snakemake.output.folder, json.loads(snakemake.params.config))
 
 
 if __name__ == "__main__":

@@ -8,20 +8,20 @@ from foldstack.folds.digest import check_versions, versions
 from foldstack.jobs.job import job
 
 
-def main(smk):
-    with job(smk):
+def main(snakemake):
+    with job(snakemake):
         import lightgbm
 
         from foldstack.export.ensemble import describe, export_ensemble
 
-        stack, dataset = read_json(smk.input.stack), read_json(smk.input.dataset)
-        check_versions(stack, smk.input.stack, versions(dataset, read_json(smk.input.folds_summary)))
-        records = [read_json(path) for path in quorum.whole_members(smk.input.runs)]
-        licence = json.loads(smk.params.config)
-        described = describe(records, stack, read_json(smk.input.metrics), licence)
-        (models,) = quorum.present(smk.input.models)
-        booster = lightgbm.Booster(model_file=str(smk.input.stacker))
-        metadata = export_ensemble(models, booster, stack, dataset, described, smk.output.onnx)
+        stack, dataset = read_json(snakemake.input.stack), read_json(snakemake.input.dataset)
+        check_versions(stack, snakemake.input.stack, versions(dataset, read_json(snakemake.input.folds_summary)))
+        records = [read_json(path) for path in quorum.whole_members(snakemake.input.runs)]
+        licence = json.loads(snakemake.params.config)
+        described = describe(records, stack, read_json(snakemake.input.metrics), licence)
+        (models,) = quorum.present(snakemake.input.models)
+        booster = lightgbm.Booster(model_file=str(snakemake.input.stacker))
+        metadata = export_ensemble(models, booster, stack, dataset, described, snakemake.output.onnx)
         print(f"{len(records)} networks of the models {metadata['models']}, {metadata['n_splits']} folds")
 
 

@@ -6,19 +6,19 @@ from foldstack.folds.digest import versions
 from foldstack.jobs.job import job
 
 
-def main(smk):
-    with job(smk):
-        run_files = quorum.whole_members(smk.input.runs)
+def main(snakemake):
+    with job(snakemake):
+        run_files = quorum.whole_members(snakemake.input.runs)
         if not run_files:
             print("left out: no seed of this model has all its runs")
-            write_text(smk.output.onnx, "")
+            write_text(snakemake.output.onnx, "")
             return
         from foldstack.export.model import export_model, read_runs
 
-        dataset = read_json(smk.input.dataset)
-        today = versions(dataset, read_json(smk.input.folds_summary))
-        runs, metadata = read_runs(run_files, smk.wildcards.model, dataset, today)
-        stored = export_model(runs, smk.output.onnx, metadata)
+        dataset = read_json(snakemake.input.dataset)
+        today = versions(dataset, read_json(snakemake.input.folds_summary))
+        runs, metadata = read_runs(run_files, snakemake.wildcards.model, dataset, today)
+        stored = export_model(runs, snakemake.output.onnx, metadata)
         print(f"{metadata['model']}: {len(runs)} networks, seeds {stored['seeds']}, {stored['n_splits']} folds")
 
 

@@ -6,10 +6,10 @@ from foldstack.jobs.job import job
 from foldstack.text import fetch
 
 
-def main(smk):
-    with job(smk):
-        encoder = json.loads(smk.params.config)
-        digest = fetch.fetch(encoder, smk.output.folder, smk.output.record)
+def main(snakemake):
+    with job(snakemake):
+        encoder = json.loads(snakemake.params.config)
+        digest = fetch.fetch(encoder, snakemake.output.folder, snakemake.output.record)
         print(f"text encoder {encoder}: SHA-256 {digest}")
 
 

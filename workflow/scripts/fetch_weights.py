@@ -6,10 +6,12 @@ from foldstack.jobs.job import job
 from foldstack.models import pretrained
 
 
-def main(smk):
-    with job(smk):
-        config = json.loads(smk.params.config)
-        digest = pretrained.fetch(config["architecture"], config["pretrained"], smk.output.weights, smk.output.record)
+def main(snakemake):
+    with job(snakemake):
+        config = json.loads(snakemake.params.config)
+        digest = pretrained.fetch(
+            config["architecture"], config["pretrained"], snakemake.output.weights, snakemake.output.record
+        )
         print(f"weights of {config['architecture']} from {config['pretrained']}: SHA-256 {digest}")
 
 

@@ -14,15 +14,15 @@ from foldstack.folds.digest import versions
 from foldstack.jobs.job import job
 
 
-def main(smk):
-    with job(smk):
-        config = json.loads(smk.params.config)
-        dataset, summary = read_json(smk.input.dataset), read_json(smk.input.folds_summary)
-        classes, samples = dataset["classes"], tables.read_samples(smk.input.samples)
-        seeds, left_out = quorum.with_quorum(config["members"], smk.input.oof, config["stack"]["quorum"])
-        assigned = tables.read_folds(smk.input.folds)
-        proof.check_prepared(samples, dataset, tables.read_duplicates(smk.input.duplicates), assigned, summary)
-        oof_paths, test_paths = quorum.present(smk.input.oof, smk.input.test)
+def main(snakemake):
+    with job(snakemake):
+        config = json.loads(snakemake.params.config)
+        dataset, summary = read_json(snakemake.input.dataset), read_json(snakemake.input.folds_summary)
+        classes, samples = dataset["classes"], tables.read_samples(snakemake.input.samples)
+        seeds, left_out = quorum.with_quorum(config["members"], snakemake.input.oof, config["stack"]["quorum"])
+        assigned = tables.read_folds(snakemake.input.folds)
+        proof.check_prepared(samples, dataset, tables.read_duplicates(snakemake.input.duplicates), assigned, summary)
+        oof_paths, test_paths = quorum.present(snakemake.input.oof, snakemake.input.test)
         for path in [*oof_paths, *test_paths]:
             proof.check_member(path, dataset, assigned, summary)
         members = read_members(oof_paths, test_paths, seeds, samples, classes)
@@ -41,16 +41,16 @@ def main(smk):
         test_members = members.seed_averaged_test()
         test = {method: stacking.predict_folds(method, spec, test_members, booster) for method in stacking.METHODS}
 
-        write_text(smk.output.stacker, booster.model_to_string())
-        write_json(smk.output.stack, spec)
+        write_text(snakemake.output.stacker, booster.model_to_string())
+        write_json(snakemake.output.stack, spec)
         keys = ("method", "sample_id")
         crossed = {str(fold): members.sample_ids[rows] for fold, rows in fitted_on.items()}
         made_from = proof.of_stack(oof_paths, crossed, dataset, summary)
         deployed = proof.of_stack(oof_paths, {"all": members.sample_ids}, dataset, summary)
         oof_table = methods_table(oof, members.sample_ids, classes, members.folds)
-        tables.write_predictions(oof_table, smk.output.oof, classes, keys, made_from)
+        tables.write_predictions(oof_table, snakemake.output.oof, classes, keys, made_from)
         test_table = methods_table(test, members.test_ids, classes)
-        tables.write_predictions(test_table, smk.output.test, classes, keys, deployed)
+        tables.write_predictions(test_table, snakemake.output.test, classes, keys, deployed)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The same samples once more, for a line with other folds (rule keep_data)."""
+"""Copy the samples for a check with other folds (rule keep_data)."""
 
 import json
 
@@ -8,11 +8,11 @@ from foldstack.files import read_json, write_json
 from foldstack.jobs.job import job
 
 
-def main(smk):
-    with job(smk):
-        resplit.refuse_given_folds("repeated", json.loads(smk.params.config)["strategy"])
-        tables.write_samples(tables.read_samples(smk.input.samples), smk.output.samples)
-        write_json(smk.output.dataset, read_json(smk.input.dataset))
+def main(snakemake):
+    with job(snakemake):
+        resplit.refuse_given_folds("repeated", json.loads(snakemake.params.config)["strategy"])
+        tables.write_samples(tables.read_samples(snakemake.input.samples), snakemake.output.samples)
+        write_json(snakemake.output.dataset, read_json(snakemake.input.dataset))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write one smaller or quicker form of the ensemble (rule make_variant)."""
+"""Write one smaller or faster form of the ensemble (rule make_variant)."""
 
 import json
 
@@ -11,38 +11,38 @@ from foldstack.files import read_json, write_text
 from foldstack.jobs.job import job
 
 
-def main(smk):
-    with job(smk):
+def main(snakemake):
+    with job(snakemake):
         import lightgbm
 
         from foldstack.export import variants
 
-        config, kind = json.loads(smk.params.config), smk.wildcards.variant
-        stack, dataset = read_json(smk.input.stack), read_json(smk.input.dataset)
-        samples, (models,) = tables.read_samples(smk.input.samples), quorum.present(smk.input.models)
+        config, kind = json.loads(snakemake.params.config), snakemake.wildcards.variant
+        stack, dataset = read_json(snakemake.input.stack), read_json(snakemake.input.dataset)
+        samples, (models,) = tables.read_samples(snakemake.input.samples), quorum.present(snakemake.input.models)
         if kind == "fp16":
-            variants.write_fp16(smk.input.onnx, smk.output.onnx)
+            variants.write_fp16(snakemake.input.onnx, snakemake.output.onnx)
         elif kind == "student":
             from foldstack.export import student
 
-            pixels = open_pixels(smk.input.pixels)[: variants.CALIBRATION]
-            (run,) = smk.input.student
-            student.write_student(smk.input.onnx, run, stack, dataset, pixels, smk.output.onnx)
+            pixels = open_pixels(snakemake.input.pixels)[: variants.CALIBRATION]
+            (run,) = snakemake.input.student
+            student.write_student(snakemake.input.onnx, run, stack, dataset, pixels, snakemake.output.onnx)
         elif kind == "int8":
             rows = samples.loc[samples["split"] == "train", "row"].to_numpy()
-            pixels = open_pixels(smk.input.pixels)[rows[spread(len(rows), variants.CALIBRATION)]]
-            booster = lightgbm.Booster(model_file=str(smk.input.stacker))
-            variants.write_int8(smk.input.onnx, models, booster, stack, dataset, pixels, smk.output.onnx)
+            pixels = open_pixels(snakemake.input.pixels)[rows[spread(len(rows), variants.CALIBRATION)]]
+            booster = lightgbm.Booster(model_file=str(snakemake.input.stacker))
+            variants.write_int8(snakemake.input.onnx, models, booster, stack, dataset, pixels, snakemake.output.onnx)
         else:
             own = config["variants"]
-            keep = variants.choose_models(read_json(smk.input.metrics), own["budget"], own["share"])
+            keep = variants.choose_models(read_json(snakemake.input.metrics), own["budget"], own["share"])
             print(f"keeps {keep} of {stack['models']}")
             if set(keep) == set(stack["models"]):
-                write_text(smk.output.onnx, "")
+                write_text(snakemake.output.onnx, "")
                 return
-            members = read_stacked(smk.input, config["members"], stack, samples, dataset["classes"])
+            members = read_stacked(snakemake.input, config["members"], stack, samples, dataset["classes"])
             variants.write_pruned(
-                smk.input.onnx, models, members, keep, stack, config["stack"], dataset, smk.output.onnx
+                snakemake.input.onnx, models, members, keep, stack, config["stack"], dataset, snakemake.output.onnx
             )
 
 

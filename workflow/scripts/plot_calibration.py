@@ -5,9 +5,9 @@ from foldstack.jobs.job import job
 from foldstack.report.figures.calibration import draw_calibration
 
 
-def main(smk):
-    with job(smk):
-        draw_calibration(read_json(smk.input.metrics), smk.output.figure)
+def main(snakemake):
+    with job(snakemake):
+        draw_calibration(read_json(snakemake.input.metrics), snakemake.output.figure)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from foldstack.jobs.job import job
 from foldstack.report.figures.curves import draw_curves, read_curves
 
 
-def main(smk):
-    with job(smk):
-        draw_curves(read_curves(whole_members(smk.input.runs)), smk.output.figure)
+def main(snakemake):
+    with job(snakemake):
+        draw_curves(read_curves(whole_members(snakemake.input.runs)), snakemake.output.figure)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ from foldstack.jobs.job import job
 from foldstack.report.figures.data import draw_contact_sheet, draw_counts
 
 
-def main(smk):
-    with job(smk):
-        samples, dataset = tables.read_samples(smk.input.samples), read_json(smk.input.dataset)
-        pixels = open_pixels(smk.input.pixels)
-        draw_counts(samples, dataset, smk.output.counts)
-        draw_contact_sheet(samples, pixels, dataset, smk.output.contact_sheet)
+def main(snakemake):
+    with job(snakemake):
+        samples, dataset = tables.read_samples(snakemake.input.samples), read_json(snakemake.input.dataset)
+        pixels = open_pixels(snakemake.input.pixels)
+        draw_counts(samples, dataset, snakemake.output.counts)
+        draw_contact_sheet(samples, pixels, dataset, snakemake.output.contact_sheet)
 
 
 if __name__ == "__main__":

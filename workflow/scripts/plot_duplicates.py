@@ -7,11 +7,13 @@ from foldstack.jobs.job import job
 from foldstack.report.figures.duplicates import draw_duplicates
 
 
-def main(smk):
-    with job(smk):
-        samples, dataset = tables.read_samples(smk.input.samples), read_json(smk.input.dataset)
-        pixels = open_pixels(smk.input.pixels)
-        draw_duplicates(tables.read_duplicates(smk.input.duplicates), samples, pixels, dataset, smk.output.figure)
+def main(snakemake):
+    with job(snakemake):
+        samples, dataset = tables.read_samples(snakemake.input.samples), read_json(snakemake.input.dataset)
+        pixels = open_pixels(snakemake.input.pixels)
+        draw_duplicates(
+            tables.read_duplicates(snakemake.input.duplicates), samples, pixels, dataset, snakemake.output.figure
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draw how the training samples are cut into folds (rule plot_folds)."""
+"""Draw how the training samples are divided into folds (rule plot_folds)."""
 
 from foldstack import tables
 from foldstack.files import read_json
@@ -6,14 +6,14 @@ from foldstack.jobs.job import job
 from foldstack.report.figures.folds import draw_folds
 
 
-def main(smk):
-    with job(smk):
+def main(snakemake):
+    with job(snakemake):
         draw_folds(
-            tables.read_folds(smk.input.folds),
-            read_json(smk.input.folds_summary),
-            tables.read_samples(smk.input.samples),
-            read_json(smk.input.dataset),
-            smk.output.figure,
+            tables.read_folds(snakemake.input.folds),
+            read_json(snakemake.input.folds_summary),
+            tables.read_samples(snakemake.input.samples),
+            read_json(snakemake.input.dataset),
+            snakemake.output.figure,
         )
 
 

@@ -5,9 +5,9 @@ from foldstack.jobs.job import job
 from foldstack.report.figures.timings import draw_timings
 
 
-def main(smk):
-    with job(smk):
-        draw_timings([read_json(path) for path in smk.input.runs], smk.output.figure)
+def main(snakemake):
+    with job(snakemake):
+        draw_timings([read_json(path) for path in snakemake.input.runs], snakemake.output.figure)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Read and decode the data, cut off a test split (rule prepare_data)."""
+"""Read and decode the data, draw a test split (rule prepare_data)."""
 
 import json
 
@@ -6,10 +6,10 @@ from foldstack.data.prepare import prepare
 from foldstack.jobs.job import job
 
 
-def main(smk):
-    with job(smk):
-        config = json.loads(smk.params.config)["data"]
-        out = smk.output
+def main(snakemake):
+    with job(snakemake):
+        config = json.loads(snakemake.params.config)["data"]
+        out = snakemake.output
         prepare(
             config,
             samples=out.samples,
@@ -18,7 +18,7 @@ def main(smk):
             quarantine=out.quarantine,
             pairs=out.duplicates,
             intake=out.intake,
-            threads=smk.threads,
+            threads=snakemake.threads,
         )
 
 

@@ -6,10 +6,10 @@ from foldstack.export import browser
 from foldstack.jobs.job import job
 
 
-def main(smk):
-    with job(smk):
-        browser.write_page(smk.input.onnx, browser.install(smk.params.work), smk.output.page)
-        print(f"{Path(smk.output.page).stat().st_size / 1e6:.1f} MB")
+def main(snakemake):
+    with job(snakemake):
+        browser.write_page(snakemake.input.onnx, browser.install(snakemake.params.work), snakemake.output.page)
+        print(f"{Path(snakemake.output.page).stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

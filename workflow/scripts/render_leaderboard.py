@@ -6,11 +6,11 @@ from foldstack.report.figures.leaderboard import draw_intervals
 from foldstack.report.leaderboard import read_leaderboard, render_leaderboard
 
 
-def main(smk):
-    with job(smk):
-        board = read_leaderboard(smk.input.leaderboard)
-        write_text(smk.output.table, render_leaderboard(board, read_json(smk.input.metrics)))
-        draw_intervals(board, smk.output.figure)
+def main(snakemake):
+    with job(snakemake):
+        board = read_leaderboard(snakemake.input.leaderboard)
+        write_text(snakemake.output.table, render_leaderboard(board, read_json(snakemake.input.metrics)))
+        draw_intervals(board, snakemake.output.figure)
 
 
 if __name__ == "__main__":

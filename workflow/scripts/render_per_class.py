@@ -5,9 +5,9 @@ from foldstack.jobs.job import job
 from foldstack.report.per_class import render_per_class
 
 
-def main(smk):
-    with job(smk):
-        write_text(smk.output.table, render_per_class(read_json(smk.input.metrics)))
+def main(snakemake):
+    with job(snakemake):
+        write_text(snakemake.output.table, render_per_class(read_json(snakemake.input.metrics)))
 
 
 if __name__ == "__main__":

@@ -23,30 +23,30 @@ ALTERNATIVES = {
 }
 
 
-def main(smk):
-    with job(smk):
-        dataset, samples = read_json(smk.input.dataset), tables.read_samples(smk.input.samples)
-        stack, classes = read_json(smk.input.stack), dataset["classes"]
-        check_versions(stack, smk.input.stack, versions(dataset, read_json(smk.input.folds_summary)))
-        members = read_stacked(smk.input, json.loads(smk.params.members), stack, samples, classes)
+def main(snakemake):
+    with job(snakemake):
+        dataset, samples = read_json(snakemake.input.dataset), tables.read_samples(snakemake.input.samples)
+        stack, classes = read_json(snakemake.input.stack), dataset["classes"]
+        check_versions(stack, snakemake.input.stack, versions(dataset, read_json(snakemake.input.folds_summary)))
+        members = read_stacked(snakemake.input, json.loads(snakemake.params.members), stack, samples, classes)
         page = report(
-            board=read_leaderboard(smk.input.leaderboard),
-            metrics=read_json(smk.input.metrics),
+            board=read_leaderboard(snakemake.input.leaderboard),
+            metrics=read_json(snakemake.input.metrics),
             members=members,
-            deployed_oof=read_methods(smk.input.stack_oof, members.sample_ids, classes)[stack["method"]],
+            deployed_oof=read_methods(snakemake.input.stack_oof, members.sample_ids, classes)[stack["method"]],
             samples=samples,
-            pixels=open_pixels(smk.input.pixels),
+            pixels=open_pixels(snakemake.input.pixels),
             dataset=dataset,
-            intake=read_json(smk.input.intake),
-            folds=read_json(smk.input.folds_summary),
-            runs=[read_json(path) for path in quorum.whole_members(smk.input.runs)],
-            config=json.loads(smk.params.config),
-            figures=dict(map(_figure, smk.input.figures)),
-            factors=_read_table(smk.input.factors),
-            retrieval=_read_table(smk.input.retrieval),
-            stages=_read_table(smk.input.stages),
+            intake=read_json(snakemake.input.intake),
+            folds=read_json(snakemake.input.folds_summary),
+            runs=[read_json(path) for path in quorum.whole_members(snakemake.input.runs)],
+            config=json.loads(snakemake.params.config),
+            figures=dict(map(_figure, snakemake.input.figures)),
+            factors=_read_table(snakemake.input.factors),
+            retrieval=_read_table(snakemake.input.retrieval),
+            stages=_read_table(snakemake.input.stages),
         )
-        write_text(smk.output.report, page)
+        write_text(snakemake.output.report, page)
 
 
 def _read_table(path) -> pd.DataFrame | None:

@@ -1,4 +1,4 @@
-"""Score each fold by a line that never saw it (rule score_nested)."""
+"""Score each fold by a pipeline that never saw it (rule score_nested)."""
 
 import json
 
@@ -9,22 +9,23 @@ from foldstack.files import read_json, write_json, write_text
 from foldstack.jobs.job import job
 
 
-def main(smk):
-    with job(smk):
-        config, classes = json.loads(smk.params.config), read_json(smk.input.dataset)["classes"]
-        labels = resplit.training_labels(tables.read_samples(smk.input.samples))
-        fold_of = tables.read_folds(smk.input.folds).set_index("sample_id")["fold"].loc[labels.index]
+def main(snakemake):
+    with job(snakemake):
+        config, classes = json.loads(snakemake.params.config), read_json(snakemake.input.dataset)["classes"]
+        labels = resplit.training_labels(tables.read_samples(snakemake.input.samples))
+        fold_of = tables.read_folds(snakemake.input.folds).set_index("sample_id")["fold"].loc[labels.index]
         parts = [
-            read_methods(path, labels.index[fold_of == fold], classes) for fold, path in enumerate(smk.input.stack_test)
+            read_methods(path, labels.index[fold_of == fold], classes)
+            for fold, path in enumerate(snakemake.input.stack_test)
         ]
         predicted = resplit.joined(parts, fold_of.to_numpy())
-        oof = read_methods(smk.input.stack_oof, labels.index, classes)
-        deployed = read_json(smk.input.stack)["method"]
+        oof = read_methods(snakemake.input.stack_oof, labels.index, classes)
+        deployed = read_json(snakemake.input.stack)["method"]
         scores = nested.nested_scores(labels.to_numpy(), predicted, oof, config["bootstrap"], config["seed"])
         summary = nested.nested_summary(scores, deployed, len(labels))
         print(summary)
-        write_json(smk.output.scores, {"deployed": deployed, "samples": len(labels), "methods": scores})
-        write_text(smk.output.summary, summary)
+        write_json(snakemake.output.scores, {"deployed": deployed, "samples": len(labels), "methods": scores})
+        write_text(snakemake.output.summary, summary)
 
 
 if __name__ == "__main__":

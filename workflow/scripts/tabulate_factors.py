@@ -9,14 +9,14 @@ from foldstack.files import read_json, write_csv
 from foldstack.jobs.job import job
 
 
-def main(smk):
-    with job(smk):
-        config = json.loads(smk.params.config)
-        classes, samples = read_json(smk.input.dataset)["classes"], tables.read_samples(smk.input.samples)
-        members = read_stacked(smk.input, config["members"], read_json(smk.input.stack), samples, classes)
+def main(snakemake):
+    with job(snakemake):
+        config = json.loads(snakemake.params.config)
+        classes, samples = read_json(snakemake.input.dataset)["classes"], tables.read_samples(snakemake.input.samples)
+        members = read_stacked(snakemake.input, config["members"], read_json(snakemake.input.stack), samples, classes)
         oof = dict(zip(members.models, members.seed_averaged_oof(), strict=True))
         table = factors.effects(config["layout"], oof, members.labels, config["evaluation"])
-        write_csv(smk.output.table, table)
+        write_csv(snakemake.output.table, table)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,14 @@ from foldstack.jobs.job import job
 from foldstack.report.figures.stages import draw_stages
 
 
-def main(smk):
-    with job(smk):
-        config = json.loads(smk.params.config)
-        classes, samples = read_json(smk.input.dataset)["classes"], tables.read_samples(smk.input.samples)
-        members = read_stacked(smk.input, config["members"], read_json(smk.input.stack), samples, classes)
+def main(snakemake):
+    with job(snakemake):
+        config = json.loads(snakemake.params.config)
+        classes, samples = read_json(snakemake.input.dataset)["classes"], tables.read_samples(snakemake.input.samples)
+        members = read_stacked(snakemake.input, config["members"], read_json(snakemake.input.stack), samples, classes)
         table = stages.stage_table(config["stages"], members, config)
-        draw_stages(table, config["stack"]["method"], smk.output.figure)
-        write_csv(smk.output.table, table)
+        draw_stages(table, config["stack"]["method"], snakemake.output.figure)
+        write_csv(snakemake.output.table, table)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Train one model with one seed without one fold; predict that fold and the test split (rule train_fold)."""
+"""Train one model with one seed on all folds but one; predict that fold and the test split (rule train_fold)."""
 
 import json
 

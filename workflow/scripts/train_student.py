@@ -1,4 +1,4 @@
-"""Train one network on the stack's out-of-fold predictions, without one fold or on all samples (rule train_student)."""
+"""Train one network on the stack's out-of-fold predictions, on all folds but one or on all (rule train_student)."""
 
 import json
 

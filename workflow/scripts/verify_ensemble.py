@@ -13,36 +13,40 @@ from foldstack.files import read_json, write_json
 from foldstack.jobs.job import job
 
 
-def main(smk):
-    with job(smk):
+def main(snakemake):
+    with job(snakemake):
         import lightgbm
 
         from foldstack.export import ensemble_gate
 
-        config, stack, dataset = json.loads(smk.params.config), read_json(smk.input.stack), read_json(smk.input.dataset)
-        samples = tables.read_samples(smk.input.samples)
-        chosen = choose_samples(samples, config["export"]["samples"], tables.read_folds(smk.input.folds))
-        pixels = open_pixels(smk.input.pixels)[chosen["row"].to_numpy()]
-        members = read_stacked(smk.input, config["members"], stack, samples, dataset["classes"])
+        config, stack, dataset = (
+            json.loads(snakemake.params.config),
+            read_json(snakemake.input.stack),
+            read_json(snakemake.input.dataset),
+        )
+        samples = tables.read_samples(snakemake.input.samples)
+        chosen = choose_samples(samples, config["export"]["samples"], tables.read_folds(snakemake.input.folds))
+        pixels = open_pixels(snakemake.input.pixels)[chosen["row"].to_numpy()]
+        members = read_stacked(snakemake.input, config["members"], stack, samples, dataset["classes"])
         if (chosen["split"] == "test").all():
-            ensemble = read_methods(smk.input.stack_test, members.test_ids, dataset["classes"])[stack["method"]]
+            ensemble = read_methods(snakemake.input.stack_test, members.test_ids, dataset["classes"])[stack["method"]]
             rows = np.searchsorted(members.test_ids.astype(str), chosen["sample_id"].to_numpy(str))
             pipeline = members.seed_averaged_test()[:, :, rows], ensemble[rows]
         else:
             rows = np.searchsorted(members.sample_ids.astype(str), chosen["sample_id"].to_numpy(str))
             pipeline = ensemble_gate.by_fold(members.seed_averaged_oof()[:, rows], members.folds[rows]), None
-        runs = [read_json(path) for path in quorum.whole_members(smk.input.runs)]
+        runs = [read_json(path) for path in quorum.whole_members(snakemake.input.runs)]
         report = ensemble_gate.check(
-            smk.input.onnx,
-            quorum.present(smk.input.models)[0],
-            lightgbm.Booster(model_file=str(smk.input.stacker)),
+            snakemake.input.onnx,
+            quorum.present(snakemake.input.models)[0],
+            lightgbm.Booster(model_file=str(snakemake.input.stacker)),
             stack,
             pixels,
             tolerance=config["export"]["tolerance"],
             pipeline=pipeline,
             on_cpu=all(run["device"] == "cpu" for run in runs),
         )
-        write_json(smk.output.parity, report)
+        write_json(snakemake.output.parity, report)
 
 
 if __name__ == "__main__":

@@ -17,51 +17,60 @@ from foldstack.jobs.job import job
 STORED = ("accuracy", "accuracy_low", "accuracy_high", "log_loss")
 
 
-def main(smk):
-    with job(smk):
-        if quorum.is_empty(smk.input.candidate):
-            write_json(smk.output.report, {"passed": None, "reasons": ["no model can be spared"]})
-            write_text(smk.output.onnx, "")
+def main(snakemake):
+    with job(snakemake):
+        if quorum.is_empty(snakemake.input.candidate):
+            write_json(snakemake.output.report, {"passed": None, "reasons": ["no model can be spared"]})
+            write_text(snakemake.output.onnx, "")
             return
-        samples = tables.read_samples(smk.input.samples)
+        samples = tables.read_samples(snakemake.input.samples)
         split = "test" if (samples["split"] == "test").any() else "train"
         chosen = samples[samples["split"] == split].sort_values("sample_id", ignore_index=True)
         folds = None
         if split == "train":
             folds = (
-                tables.read_folds(smk.input.folds).set_index("sample_id").loc[chosen["sample_id"], "fold"].to_numpy()
+                tables.read_folds(snakemake.input.folds)
+                .set_index("sample_id")
+                .loc[chosen["sample_id"], "fold"]
+                .to_numpy()
             )
-        pixels = open_pixels(smk.input.pixels)[chosen["row"].to_numpy()]
-        labels, config = chosen["label"].to_numpy(np.int64), json.loads(smk.params.config)
-        oof = _student(smk, samples, config) if smk.input.students else None
+        pixels = open_pixels(snakemake.input.pixels)[chosen["row"].to_numpy()]
+        labels, config = chosen["label"].to_numpy(np.int64), json.loads(snakemake.params.config)
+        oof = _student(snakemake, samples, config) if snakemake.input.students else None
         own = oof.pop("probabilities") if oof else None
         report = variant_gate.measure(
-            smk.input.onnx, smk.input.candidate, pixels, labels, folds, config, None if folds is None else own
+            snakemake.input.onnx,
+            snakemake.input.candidate,
+            pixels,
+            labels,
+            folds,
+            config,
+            None if folds is None else own,
         )
         if oof:
             report["oof"] = oof
-        write_json(smk.output.report, report)
+        write_json(snakemake.output.report, report)
         if not report["passed"]:
             print(f"not passed on: {'; '.join(report['reasons'])}")
-            write_text(smk.output.onnx, "")
+            write_text(snakemake.output.onnx, "")
             return
-        proto = onnx.load(smk.input.candidate)
-        metadata = metadata_of(proto, smk.input.candidate)
+        proto = onnx.load(snakemake.input.candidate)
+        metadata = metadata_of(proto, snakemake.input.candidate)
         metadata["scores"] = {report["part"]: {key: report["variant"][key] for key in STORED}}
         metadata["variant"] |= {key: report[key] for key in ("agreement", "max_abs_difference")}
         metadata["variant"]["compared_on"] = {"part": report["part"], "samples": report["samples"]}
-        write_ensemble(proto, metadata, smk.output.onnx)
+        write_ensemble(proto, metadata, snakemake.output.onnx)
 
 
-def _student(smk, samples, config: dict) -> dict:
+def _student(snakemake, samples, config: dict) -> dict:
     """A student's out-of-fold scores, and under `probabilities` its predictions, training samples by id."""
     from foldstack.export import student
 
-    _, metadata = open_session(smk.input.candidate)
+    _, metadata = open_session(snakemake.input.candidate)
     train = samples[samples["split"] == "train"].sort_values("sample_id", ignore_index=True)
     ids, labels, classes = train["sample_id"].tolist(), train["label"].to_numpy(np.int64), metadata["classes"]
-    own = student.collect_oof(smk.input.students, tables.read_folds(smk.input.folds), ids, classes)
-    teacher = tables.soft_labels(smk.input.stack_oof, read_json(smk.input.stack)["method"], ids, classes)
+    own = student.collect_oof(snakemake.input.students, tables.read_folds(snakemake.input.folds), ids, classes)
+    teacher = tables.soft_labels(snakemake.input.stack_oof, read_json(snakemake.input.stack)["method"], ids, classes)
     return student.out_of_fold(labels, own, teacher, config) | {"probabilities": own}
 
 

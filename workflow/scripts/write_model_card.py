@@ -7,15 +7,17 @@ from foldstack.jobs.job import job
 from foldstack.report.model_card import model_card
 
 
-def main(smk):
-    with job(smk):
+def main(snakemake):
+    with job(snakemake):
         from foldstack.export.session import open_session
 
-        _, described = open_session(smk.input.onnx)
-        metrics, dataset, gate = (read_json(smk.input[name]) for name in ("metrics", "dataset", "parity"))
+        _, described = open_session(snakemake.input.onnx)
+        metrics, dataset, gate = (read_json(snakemake.input[name]) for name in ("metrics", "dataset", "parity"))
         write_text(
-            smk.output.card,
-            model_card(metrics, dataset, described, gate, json.loads(smk.params.config), sha256_of(smk.input.onnx)),
+            snakemake.output.card,
+            model_card(
+                metrics, dataset, described, gate, json.loads(snakemake.params.config), sha256_of(snakemake.input.onnx)
+            ),
         )
 
 

@@ -140,7 +140,7 @@ MISTAKES = {
         {"model": CNN, "factors": {"lr": [0.1, 99]}},
         "grid.g (model g-lr99).lr: 99.0 is greater than the maximum",
     ),
-    "no factors": ({"model": CNN}, "grid.g lacks the key 'factors'"),
+    "no factors": ({"model": CNN}, "grid.g needs the key 'factors'"),
     "an empty list": ({"model": CNN, "factors": {"lr": []}}, "grid.g.factors.lr: [] should be non-empty"),
     "no architecture": ({"factors": {"lr": [0.1]}}, "grid.g names no architecture"),
     "unknown architecture": (

@@ -78,13 +78,13 @@ MISTAKES = {
     ),
     "stage of no model": (
         small(stages=[{"name": "one", "models": ["small_cn"]}]),
-        "stages: 'one' adds 'small_cn', which is no model; did you mean 'small_cnn'?",
+        "stages: 'one' adds 'small_cn', which is not a model; did you mean 'small_cnn'?",
     ),
     "model in two stages": (
         small(stages=[{"name": "one", "models": ["small_cnn"]}, {"name": "two", "models": ["small_cnn"]}]),
         "'two' adds 'small_cnn', as 'one' did; drop one of them",
     ),
-    "stage without models": (small(stages=[{"name": "one"}]), "stages.0 lacks the key 'models'"),
+    "stage without models": (small(stages=[{"name": "one"}]), "stages.0 needs the key 'models'"),
     "unknown nested key": (small(folds={"n_split": 3}), "unknown key 'n_split' in folds; did you mean 'n_splits'?"),
     "unknown model key": (small(models={"small_cnn": {"epoch": 3}}), "did you mean 'epochs'?"),
     "text for a number": (small(training={"lr": "fast"}), "training.lr is 'fast'; give a number"),
@@ -95,7 +95,7 @@ MISTAKES = {
         "models.small_cnn: there is no optimizer 'lamp'; did you mean 'lamb'?",
     ),
     "no milestones": (small(training={"schedule": "multistep"}), "schedule: multistep needs milestones"),
-    "only warm-up": (small(training={"schedule": "wsd", "epochs": 1}), "leaves nothing of 1 epochs"),
+    "only warm-up": (small(training={"schedule": "wsd", "epochs": 1}), "leaves none of 1 epochs"),
     "floor above the rate": (small(training={"min_lr": 0.1}), "min_lr 0.1 is above lr 0.001"),
     "frozen on several GPUs": (small(training={"head_only_epochs": 1, "gpus": 2}), "is for runs on one GPU"),
     "compiled on two GPUs": (small(training={"compile": True, "gpus": 2}), "compile is for runs on one GPU"),
@@ -111,12 +111,12 @@ MISTAKES = {
     ),
     "weights that timm lists for another tower": (
         small(data=PAIRS, models={"pair_net": {"pretrained": "a1_in1", "options": {"tower": "resnet18"}}}),
-        "which is neither a file nor weights of the tower 'resnet18' that timm lists; near are a1_in1k",
+        "which is neither a file nor weights of the tower 'resnet18' that timm lists; similar tags are a1_in1k",
     ),
     "weights of an own model": (small(models={"small_cnn": {"pretrained": True}}), "no weights of 'small_cnn' are"),
     "weights that timm lacks": (
         small(models={"resnet18": {"pretrained": "a1_in1"}}),
-        "neither a file nor weights of 'resnet18' that timm lists; near are a1_in1k",
+        "neither a file nor weights of 'resnet18' that timm lists; similar tags are a1_in1k",
     ),
     "no file of weights": (small(models={"resnet18": {"pretrained": "no/w.pth"}}), "'no/w.pth' does not exist"),
     "weights among the options": (small(models={"resnet18": {"options": {"pretrained": True}}}), "move it there"),
@@ -133,11 +133,11 @@ MISTAKES = {
         small(models={"resnet18.a1_in1k": {}}),
         "'resnet18.a1_in1k' names weights of 'resnet18'; write architecture: resnet18 and pretrained: a1_in1k",
     ),
-    "unknown architecture": (small(models={"resnet19": {}}), "near names are resnet18"),
+    "unknown architecture": (small(models={"resnet19": {}}), "similar names are resnet18"),
     "text for GPUs": (small(training={"gpus": "all"}), "training.gpus: 'auto' was expected"),
     "too many GPUs": (small(training={"gpus": 65}), "training.gpus: 65 is greater than the maximum of 64"),
     "no models": (small(models={}), "models"),
-    "missing key": ({"models": {"small_cnn": {}}}, "lacks the key 'experiment'"),
+    "missing key": ({"models": {"small_cnn": {}}}, "needs the key 'experiment'"),
     "path in a name": (small(experiment="../up"), "must start with a letter or digit"),
     "path in a model's name": (small(models={"a/b": {"architecture": "small_cnn"}}), "must start with a letter"),
     "names that differ in case": (
@@ -164,8 +164,8 @@ MISTAKES = {
     "folder for a file": (small(predict={"format": "csv", "path": "."}), "is not a file, which predict.format 'csv'"),
     "path with NUL": (small(data={"format": "npz", "path": "a\0b"}), "does not exist"),
     "path that is too long": (small(data={"format": "npz", "path": "x" * 5000}), "does not exist"),
-    "model name that is no text": (small(models={1: {"architecture": "small_cnn"}}), "the key 1 in models is no text"),
-    "key that is no text": (small(training={2: 1, "a": 1}), "the key 2 in training is no text"),
+    "model name that is not text": (small(models={1: {"architecture": "small_cnn"}}), "the key 1 in models is no text"),
+    "key that is not text": (small(training={2: 1, "a": 1}), "the key 2 in training is no text"),
     "not a number": (small(training={"lr": float("nan")}), "training.lr is nan; give a finite number"),
     "infinite text": (small(training={"lr": "inf"}), "training.lr is 'inf'; give a number"),
     "huge seed": (small(folds={"seed": 10**30}), "folds.seed: 10000"),
@@ -203,7 +203,7 @@ MISTAKES = {
     ),
     "student without a name": (
         small(variants={"student": {"epochs": 3}}),
-        "variants.student lacks the key 'architecture'",
+        "variants.student needs the key 'architecture'",
     ),
     "student that reads": (
         small(variants={"student": {"architecture": "clip", "text": {"encoder": "x"}}}),
@@ -266,8 +266,8 @@ def test_options_of_the_right_type_pass():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("models:\n  a: {}\n  b: {}\n  a: {}\n", "line 4: the key 'a' already stands in line 2"),
-        ("x: [{a: 1,\n  a: 2}]\n", "line 2: the key 'a' already stands in line 1"),
+        ("models:\n  a: {}\n  b: {}\n  a: {}\n", "line 4: key 'a' is already set on line 2"),
+        ("x: [{a: 1,\n  a: 2}]\n", "line 2: key 'a' is already set on line 1"),
     ],
 )
 def test_a_key_that_occurs_twice_is_named_with_its_lines(tmp_path, text, words):

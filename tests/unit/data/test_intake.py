@@ -128,7 +128,7 @@ def test_the_account_of_a_table_names_columns_and_how_it_was_read(tmp_path):
     assert found["columns"] == columns
     assert found["unused"] == ["more"]
     assert found["facts"] == ["t.csv: semicolon, utf-16.", "t.csv: in 18 paths \\ was read as /."]
-    assert found["notes"] == ["2 images lie beside those that are listed and are in no row (018.png)."]
+    assert found["notes"] == ["2 images in the same folders are listed in no row (018.png)."]
     assert found["groups"] == {"groups": 5, "samples": 18}
     assert found["by_suffix"] == {".png": {"taken": 18, "passed_over": 0, "quarantined": 0}}
     assert samples["sample_id"][0] == "a/000"
@@ -276,7 +276,7 @@ def test_animations_transparency_and_colour_are_said(tmp_path):
     notes = run(tmp_path / "out", root, channels=1)[2]["notes"]
     assert notes == [
         "1 files are animations (a/moving.gif): the first frame is read.",
-        "1 files have transparent pixels (a/through.png), which are seen on white.",
+        "1 files have transparent pixels (a/through.png), which are shown on white.",
         "23 files have colour (a/000.png), which is read as grey.",
     ]
 
@@ -288,11 +288,11 @@ def test_archives_beside_those_that_are_read_are_said(tmp_path):
     np.savez(tmp_path / "test_public.npz", x=x[26:])
     found = run(tmp_path / "out", tmp_path, format="npz")[2]
     assert (found["found"], found["taken"], found["passed_over"]) == (30, 26, 4)
-    assert found["notes"] == ["test_public.npz, 4 samples without labels, is not read; predict.path labels it."]
+    assert found["notes"] == ["test_public.npz, 4 samples without labels, is not read; predict.path would label it."]
     assert found["splits"]["test_from"] == "cut off here"
     np.savez(tmp_path / "test_public.npz", x=x[26:], y=np.arange(4) % 2)
     (tmp_path / "test_public.npz").rename(tmp_path / "Testing.npz")
-    with pytest.raises(FoldstackError, match=r"reads as the test split.*data\.test_path"):
+    with pytest.raises(FoldstackError, match=r"looks like the test split.*data\.test_path"):
         run(tmp_path / "out", tmp_path, format="npz")
     (tmp_path / "Testing.npz").rename(tmp_path / "extra.npz")
     assert "with labels, is not read" in run(tmp_path / "out", tmp_path, format="npz")[2]["notes"][0]

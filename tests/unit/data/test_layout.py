@@ -49,7 +49,7 @@ def test_names_that_read_as_splits(name, split):
         ),
         (["Train/a/1.png", "Train/b/1.png"], r"set data\.path: .*/Train;"),
         (["a/1.png", "b/1.png", "test/a/2.png"], "test/: by its name a split.*move it out"),
-        (["train/a/1.png", "valid/a/1.png"], "'valid', which reads as its val split; rename it to val/"),
+        (["train/a/1.png", "valid/a/1.png"], "'valid', which looks like its val split; rename it to val/"),
         (["train/a/1.png", "Test/a/1.png"], r"rename it to test/, or set data\.test_path: .*Test"),
         (["train/a/1.png", "extra/1.png"], "'extra', in which there are images"),
         (["train/cat.0.jpg", "test1/0.jpg"], "without class folders. train/ holds 1 .jpg.*are they in the names"),
@@ -117,7 +117,9 @@ def test_tiny_imagenet_opens_as_it_is_downloaded(tmp_path):
     assert labels["val/images/val_1.JPEG"] == "n02"
     assert len(labels) == 10
     assert len(source.intake.passed_over) == 5 + 3 + 2
-    assert source.intake.notes == ["test/ holds 5 images without labels, no test split; predict.path labels them."]
+    assert source.intake.notes == [
+        "test/ holds 5 images without labels, so it is not a test split; use predict.path to label them."
+    ]
 
 
 def test_images_and_lines_that_do_not_meet_are_left_out_and_said(tmp_path):
@@ -128,7 +130,7 @@ def test_images_and_lines_that_do_not_meet_are_left_out_and_said(tmp_path):
     refused = dict(imagefolder.read(tmp_path).intake.refused)
     assert refused == {
         "val/images/extra.JPEG": "has no line in val_annotations.txt",
-        "val/gone.JPEG": "is in val_annotations.txt, but not there",
+        "val/gone.JPEG": "is in val_annotations.txt, but does not exist",
     }
     (tmp_path / "val/val_annotations.txt").write_text("val_0.JPEG n01\n")
     with pytest.raises(FoldstackError, match=r"val_annotations\.txt, line 1"):

@@ -79,7 +79,7 @@ def test_flat_images_are_near_to_nothing():
 
 def test_a_threshold_that_takes_all_for_equal_is_refused():
     images = np.clip(photos(1) + np.random.default_rng(0).normal(0, 2, (60, 64, 64, 3)), 0, 255).astype(np.uint8)
-    with pytest.raises(FoldstackError, match=r"near_duplicates 0.1 takes .* of 60 images .* lower it"):
+    with pytest.raises(FoldstackError, match=r"near_duplicates 0.1 finds more than .* among 60; lower it"):
         found(images)
 
 

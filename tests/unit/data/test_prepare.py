@@ -135,7 +135,7 @@ def test_bytes_are_kept_where_pixels_would_take_too_much_of_the_disk(tmp_path, m
         monkeypatch.setattr(store.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
         assert store.keeps_encoded(asked, 0.5, items, shape, tmp_path) is expected
     said = capsys.readouterr().out
-    assert said.count("kept as encoded bytes") == said.count("larger still") == 1
+    assert said.count("kept as encoded bytes") == said.count("even larger") == 1
     arrays = list(images(3, 1, 4, 4, 3))
     assert not store.keeps_encoded("auto", 0.5, arrays, (64, 64, 3), tmp_path)
     with pytest.raises(FoldstackError, match="set it to pixels"):
@@ -315,7 +315,7 @@ def test_ties_reach_through_chains():
 
 def test_script(tmp_path):
     np.savez(tmp_path / "a.npz", x=images(20, 4, 4), y=np.arange(20) % 2)
-    smk = SimpleNamespace(
+    snakemake = SimpleNamespace(
         params=SimpleNamespace(
             config=json.dumps({"data": DEFAULTS | {"path": str(tmp_path / "a.npz")}}),
             get=lambda key, default=None: default,
@@ -326,5 +326,5 @@ def test_script(tmp_path):
         rule="prepare_data",
         wildcards={},
     )
-    prepare_data.main(smk)
+    prepare_data.main(snakemake)
     assert len(tables.read_samples(tmp_path / "samples.parquet")) == 20

@@ -34,7 +34,7 @@ def test_a_share_of_each_class_is_cut_off_and_none_with_a_fraction_of_0():
         ({"groups": ["p", "q"] * 10}, ["form 2 sets ", "holds 10 of them", "data.test_fraction: 0"]),
         (
             {"views": [[f"x{i}", "hub"] for i in range(20)]},
-            ["the right image of 's0' stands in 20 of them. Pairs that"],
+            ["the right image of 's0' occurs in 20 of them. Pairs that"],
         ),
     ],
 )

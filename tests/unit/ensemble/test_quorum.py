@@ -21,15 +21,15 @@ def job(results, model, fold, tolerate=True):
     return SimpleNamespace(params={"tolerate": tolerate}, output=output, wildcards=wildcards)
 
 
-def completed(smk):
-    for path in smk.output.values():
+def completed(snakemake):
+    for path in snakemake.output.values():
         with open(path, "w") as stream:
-            json.dump({"model": smk.wildcards.model, "seed": 0, "fold": 0, "status": "completed"}, stream)
+            json.dump({"model": snakemake.wildcards.model, "seed": 0, "fold": 0, "status": "completed"}, stream)
 
 
-def run_and_fail(smk, error):
-    run = SimpleNamespace(model=smk.wildcards.model, seed=0, fold=int(smk.wildcards.fold))
-    with failure_recorded(run, smk.output, tolerate=smk.params["tolerate"]):
+def run_and_fail(snakemake, error):
+    run = SimpleNamespace(model=snakemake.wildcards.model, seed=0, fold=int(snakemake.wildcards.fold))
+    with failure_recorded(run, snakemake.output, tolerate=snakemake.params["tolerate"]):
         raise error
 
 
@@ -38,25 +38,25 @@ def run_and_fail(smk, error):
     [(FoldstackError("It diverged; lower lr."), "It diverged; lower lr."), (MemoryError("full"), "MemoryError: full")],
 )
 def test_a_failure_is_recorded_with_its_reason_beside_empty_files(tmp_path, error, reason):
-    smk = job(tmp_path, "vit", 1)
-    run_and_fail(smk, error)
-    record = json.loads(Path(smk.output["run"]).read_text())
+    snakemake = job(tmp_path, "vit", 1)
+    run_and_fail(snakemake, error)
+    record = json.loads(Path(snakemake.output["run"]).read_text())
     assert (record["status"], record["reason"], record["fold"]) == ("failed", reason, 1)
-    assert all(quorum.is_empty(smk.output[key]) for key in ("weights", "oof", "test", "history"))
+    assert all(quorum.is_empty(snakemake.output[key]) for key in ("weights", "oof", "test", "history"))
 
 
 @pytest.mark.parametrize("error", [SystemExit(143), KeyboardInterrupt()])
 def test_a_signal_is_no_failure_of_the_run(tmp_path, error):
-    smk = job(tmp_path, "vit", 0)
+    snakemake = job(tmp_path, "vit", 0)
     with pytest.raises(type(error)):
-        run_and_fail(smk, error)
+        run_and_fail(snakemake, error)
     assert not (tmp_path / "models/vit/seed0/fold0/run.json").exists()
 
 
 def test_without_a_quorum_a_failure_stays_an_error(tmp_path):
-    smk = job(tmp_path, "vit", 0, tolerate=False)
+    snakemake = job(tmp_path, "vit", 0, tolerate=False)
     with pytest.raises(FoldstackError, match="boom"):
-        run_and_fail(smk, FoldstackError("boom"))
+        run_and_fail(snakemake, FoldstackError("boom"))
 
 
 def test_one_failed_fold_takes_the_whole_seed_out_and_only_it_is_removed(tmp_path):
@@ -64,7 +64,7 @@ def test_one_failed_fold_takes_the_whole_seed_out_and_only_it_is_removed(tmp_pat
     completed(good)
     completed(other)
     run_and_fail(bad, FoldstackError("boom."))
-    files = [smk.output["run"] for smk in (good, bad, other)]
+    files = [run.output["run"] for run in (good, bad, other)]
     assert quorum.whole_members(files) == [other.output["run"]]
     text = quorum.banner(quorum.described([["vit", 0]], files))
     assert "vit seed 0 (fold 1: boom.)" in text
@@ -94,7 +94,7 @@ def test_the_quorum_is_a_share_of_members(tmp_path, asked, enough):
         seeds, out = quorum.with_quorum(SEEDS, files, asked)
         assert (seeds, out) == ({"cnn": [0, 1], "vit": [0, 1]}, [("res", 0)])
     else:
-        with pytest.raises(FoldstackError, match=r"Only 4 of 5 members .* res seed 0 lack runs"):
+        with pytest.raises(FoldstackError, match=r"Only 4 of 5 members .* res seed 0 have missing runs"):
             quorum.with_quorum(SEEDS, files, asked)
 
 

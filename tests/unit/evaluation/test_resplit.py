@@ -37,7 +37,7 @@ def test_each_row_comes_from_its_own_fold():
 
 
 def test_folds_that_cannot_be_drawn_anew_are_refused():
-    with pytest.raises(FoldstackError, match=r"`nested` draws folds anew, and folds.strategy is predefined"):
+    with pytest.raises(FoldstackError, match=r"`nested` draws new folds, but folds.strategy is predefined"):
         resplit.refuse_given_folds("nested", "predefined")
     resplit.refuse_given_folds("nested", "stratified")
     with pytest.raises(FoldstackError, match="Two draws of the folds are the same"):

@@ -81,5 +81,5 @@ def test_without_a_test_split_the_rest_is_scored_and_drawn(tmp_path):
     assert table["stack_oof"].notna().all()
     draw_stages(table, "lightgbm", tmp_path / "stages.svg")
     drawn = (tmp_path / "stages.svg").read_text()
-    assert "on its own rows: no estimate" in drawn
+    assert "on its own rows: not an estimate" in drawn
     assert "on the test split" not in drawn

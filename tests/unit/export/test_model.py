@@ -192,8 +192,8 @@ def test_seed_and_fold_come_from_run_json_not_from_the_position(run_files):
     [
         ("status", "status is 'else'"),
         ("model", "model is 'else'"),
-        ("data_digest", "was made from other data than today's"),
-        ("folds_digest", "was made from other folds than today's"),
+        ("data_digest", "was made from other data than the current ones"),
+        ("folds_digest", "was made from other folds than the current ones"),
     ],
 )
 def test_runs_of_something_else_are_refused(run_files, key, words):

@@ -251,4 +251,4 @@ def test_a_student_of_other_data_is_refused(original, students, tmp_path, capfd)
     write_json(path, read_json(students[2]) | {"folds_digest": "other"})
     with pytest.raises(SystemExit):
         make(original, tmp_path, "student", {"student": [path]})
-    assert "run.json was made from other folds than today's" in capfd.readouterr().err
+    assert "run.json was made from other folds than the current ones" in capfd.readouterr().err

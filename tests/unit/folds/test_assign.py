@@ -145,7 +145,7 @@ FOLD = np.arange(N) % 2
         (
             {"views": [["hub", f"h{i}"] for i in range(20)]},
             {"n_splits": 2},
-            "In the largest, of 20 samples, the left image of 's0000' stands in 20 of them. Pairs that share an image",
+            "In the largest, of 20 samples, the left image of 's0000' occurs in 20 of them. Pairs that share an image",
         ),
     ],
 )
@@ -239,7 +239,7 @@ def test_script_writes_the_contract(tmp_path):
     config = {"strategy": "stratified", "n_splits": 5, "inner_splits": 4, "seed": 0}
     digests = []
     for seed in (0, 0, 1):
-        smk = SimpleNamespace(
+        snakemake = SimpleNamespace(
             params=SimpleNamespace(
                 config=json.dumps({"folds": config | {"seed": seed}}), get=lambda key, default=None: default
             ),
@@ -253,7 +253,7 @@ def test_script_writes_the_contract(tmp_path):
             rule="assign_folds",
             wildcards={},
         )
-        assign_folds.main(smk)
+        assign_folds.main(snakemake)
         summary = json.loads((tmp_path / "folds.json").read_text())
         digests.append(summary["digest"])
         assert len(tables.read_folds(tmp_path / "folds.parquet")) == 60

@@ -31,5 +31,7 @@ def test_a_record_of_other_data_or_folds_or_of_none_is_refused(key, name):
     digest.check_versions(record, "run.json", today)
     without = {other: value for other, value in record.items() if other != key}
     for wrong in (record | {key: "else"}, without):
-        with pytest.raises(FoldstackError, match=rf"run\.json was made from other {name} than today's; delete it"):
+        with pytest.raises(
+            FoldstackError, match=rf"run\.json was made from other {name} than the current ones; delete it"
+        ):
             digest.check_versions(wrong, "run.json", today)

@@ -36,8 +36,8 @@ def test_the_order_of_the_runs_does_not_matter(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data_digest": "data-0"}, r"run\.json was made from other data than today's"),
-        ({"folds_digest": "folds-0"}, r"run\.json was made from other folds than today's"),
+        ({"data_digest": "data-0"}, r"run\.json was made from other data than the current ones"),
+        ({"folds_digest": "folds-0"}, r"run\.json was made from other folds than the current ones"),
         ({"status": "failed"}, "'failed'"),
         ({"model": "wide"}, "run of wide"),
         ({"fold": 0}, "both runs of fold 0"),
@@ -92,7 +92,7 @@ def test_a_sample_not_predicted_exactly_once_is_refused(tmp_path, spoil):
     made = experiment(tmp_path)
     path = made.runs[1] / "oof.parquet"
     tables.write_predictions(spoil(tables.read_predictions(path, CLASSES), made), path, CLASSES)
-    with pytest.raises(FoldstackError, match="fold 1 lacks"):
+    with pytest.raises(FoldstackError, match=r"fold 1 has . missing or unexpected"):
         collect(made)
 
 

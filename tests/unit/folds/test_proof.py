@@ -162,8 +162,8 @@ def without_what_a_run_predicted(made_from):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda made_from: made_from | {"data_digest": "0"}, "other data than today's"),
-        (lambda made_from: made_from | {"folds_digest": "0"}, "other folds than today's"),
+        (lambda made_from: made_from | {"data_digest": "0"}, "other data than the current ones"),
+        (lambda made_from: made_from | {"folds_digest": "0"}, "other folds than the current ones"),
         (without_a_fold, r"is of the folds \['0', '2'\]"),
         (
             selected_on_the_scored_fold,

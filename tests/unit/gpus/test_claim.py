@@ -157,7 +157,7 @@ def test_a_pinned_run_waits_says_so_and_goes_on_to_the_other_gpus(load, child):
     load(B=[0.97, 100, 10_000])
     said = child(1, 0, devices=["B"], others=["B", "D"], busy=BUSY).communicate(timeout=60)[0].splitlines()
     assert said[0].startswith("say waiting at most 0.6 s: GPU B is busy with other work (97% utilisation")
-    assert "the other GPUs will do as well" in said[1]
+    assert "using the other GPUs too" in said[1]
     assert said[-1] == "cuda D"
 
 

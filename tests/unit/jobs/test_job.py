@@ -19,8 +19,8 @@ from types import SimpleNamespace
 from foldstack.errors import FoldstackError
 from foldstack.jobs.job import job
 
-smk = SimpleNamespace(log=[sys.argv[1]], params=dict(code=(sys.argv[3:] or [None])[0]), wildcards={}, rule="r")
-with job(smk):
+snakemake = SimpleNamespace(log=[sys.argv[1]], params=dict(code=(sys.argv[3:] or [None])[0]), wildcards={}, rule="r")
+with job(snakemake):
     print("from python")
     os.system("echo from a child process")
     if sys.argv[2] == "fail":

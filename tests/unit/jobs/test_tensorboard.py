@@ -98,7 +98,7 @@ def test_a_full_disk_or_a_forbidden_folder_costs_curves_only(tmp_path, capsys):
     written = tensorboard.EventFile(tmp_path / "taken" / "run")
     written.write(rows[:1])
     written.write(rows[:2])
-    assert capsys.readouterr().out.count("not written for now") == 1
+    assert capsys.readouterr().out.count("cannot be written now") == 1
     (tmp_path / "taken").unlink()
     written.write(rows[:2])
 

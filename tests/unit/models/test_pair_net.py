@@ -178,7 +178,10 @@ def test_options_that_do_not_fit_are_said(options, message):
     [
         ({"tower": "cnn", "block": "bottleneck"}, "'cnn' has no option 'block'"),
         ({"tower": "resnet18", "width": 8}, "'resnet18' of timm has no option 'width'"),
-        ({"tower": "resnet18", "tower_options": {"pretrained": True}}, "pretrained is a key of the model's own"),
+        (
+            {"tower": "resnet18", "tower_options": {"pretrained": True}},
+            "pretrained is a key of the model, not of its options",
+        ),
         ({"tower_options": {"patch_size": 2}}, "tower_options are for towers of timm"),
         ({"fusion": "levels", "levels": 1}, "levels must be 2 or more"),
         ({"levels": 8}, "levels is for fusion: levels, not 'adaptive'"),

@@ -51,7 +51,7 @@ STAGES = [
 INTAKE = {
     "unit": "files", "found": 1234, "taken": 1200, "passed_over": 30, "quarantined": 4,
     "by_suffix": {".png": {"taken": 1200, "passed_over": 0, "quarantined": 4}},
-    "why_passed_over": [{"reason": "no image (.txt)", "count": 30, "first": "<b>.txt"}],
+    "why_passed_over": [{"reason": "not an image (.txt)", "count": 30, "first": "<b>.txt"}],
     "why_quarantined": [{"reason": "the file is empty", "count": 4, "first": "a/&.png"}],
     "columns": {"path": "<i>", "label": ["cat", "dog"]}, "unused": ["<u>"], "notes": ["Look <here>."],
     "facts": ["a.csv: tab."], "groups": {"groups": 3, "samples": 9}, "splits": {"test_from": "cut off here"},

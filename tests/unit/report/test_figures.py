@@ -38,7 +38,7 @@ def test_figures_name_what_they_show(drawn):
     assert {*fake_report.MODELS, "inner split: loss", "Learning curves of 30 runs"} <= set(texts(made["curves.svg"]))
     assert {"seed 0", "seed 1", "s0 f0"} <= set(texts(made["timings.svg"]))
     assert {"Most frequent mistakes", "true class", "owl"} <= set(texts(made["confusion.svg"]))
-    assert "Is the stack “lightgbm” as sure as it is right?" in texts(made["calibration.svg"])
+    assert "Does the confidence of the stack “lightgbm” match its accuracy?" in texts(made["calibration.svg"])
     assert {"small_cnn + resnet18", "mean of all models"} <= set(texts(made["pareto.svg"]))
     assert "small_cnn + resnet18 + vit_tiny" not in texts(made["pareto.svg"]), "it costs more and brings nothing"
     assert {"lightgbm (stack)", "mean (blend)", "resnet18 (model)"} <= set(texts(made["intervals.svg"]))

@@ -101,5 +101,5 @@ def test_a_damaged_leaderboard_is_named(tmp_path):
     with pytest.raises(FoldstackError, match=r"leaderboard\.csv cannot be read"):
         leaderboard.read_leaderboard(path)
     path.write_text("kind,name,seed,parameters,flops\n")
-    with pytest.raises(FoldstackError, match=r"lacks the columns.*oof_accuracy"):
+    with pytest.raises(FoldstackError, match=r"has no columns.*oof_accuracy"):
         leaderboard.read_leaderboard(path)

@@ -51,7 +51,7 @@ def test_the_scores_are_those_of_what_is_deployed_with_their_intervals(made):
             expected += [f"{entry[part][metric.name]:.4f}", f"{low:.4f} to {high:.4f}"]
         assert cells == expected
     assert "| Out of fold | 95 % | Test split | 95 % |" in card(made)
-    assert "Of Log-loss and Brier score less is better." in card(made)
+    assert "For Log-loss and Brier score, lower is better." in card(made)
 
 
 def test_a_new_metric_is_among_them(tmp_path, monkeypatch):
@@ -79,5 +79,5 @@ def test_what_is_incomplete_or_flattering_is_said_first(made):
     same = {"train": 0, "train_test": 4}
     top = card(made, left_out=lost, duplicates=same).partition("## Intended use")[0]
     assert "Incomplete: made without wide seed 1, whose runs failed." in top
-    assert "4 pairs of equal images stand in training and test" in top
+    assert "4 pairs of equal images occur in both training and test data" in top
     assert "Incomplete" not in card(made)

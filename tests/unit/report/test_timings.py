@@ -42,7 +42,7 @@ def test_weeks_between_runs_are_cut_out(tmp_path):
         timings.draw_timings([read_json(path) for path in paths], tmp_path / f"{days}.svg")
     together, apart = texts(tmp_path / "0.svg"), texts(tmp_path / "40.svg")
     assert "minutes since the first run started" in together
-    assert "minutes in which runs were going on (idle time is cut out)" in apart
+    assert "minutes with runs in progress (idle time is cut out)" in apart
     assert sum("2026-" in text for text in together) == 1
     assert sum("2026-" in text for text in apart) == 2
     assert "s1 f2" in apart  # bars are still wide enough for their names

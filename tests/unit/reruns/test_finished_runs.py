@@ -177,11 +177,11 @@ def start(tmp_path, monkeypatch, capsys):
     inputs = write_inputs(tmp_path / "inputs")
 
     def run(**config):
-        smk = training_job(inputs, tmp_path / "run", **config)
-        for path in smk.output.values():
+        snakemake = training_job(inputs, tmp_path / "run", **config)
+        for path in snakemake.output.values():
             path.unlink(missing_ok=True)
-        script.main(smk)
-        return dict(smk.output), capsys.readouterr().out
+        script.main(snakemake)
+        return dict(snakemake.output), capsys.readouterr().out
 
     return run
 

@@ -157,7 +157,7 @@ def test_a_table_of_any_form_names_its_images(folder, tmp_path):
 @pytest.mark.parametrize(
     ("cell", "name", "words"),
     [
-        ("cat/1", "data", r"None of the 1 images .* is there.*cat/1': there is '1\.png': set data\.suffix: \.png"),
+        ("cat/1", "data", r"None of the 1 images .* exists.*cat/1': there is '1\.png': set data\.suffix: \.png"),
         ("1.png", "predict", r"set predict\.images: .*cat"),
         ("cats/1.png", "data", "there is no folder 'cats'"),
     ],

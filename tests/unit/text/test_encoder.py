@@ -54,7 +54,7 @@ def test_a_pooling_that_is_not_known_is_refused(encoder_folder, tmp_path, settin
     shutil.copytree(encoder_folder, tmp_path / "given")
     (tmp_path / "given" / "1_Pooling").mkdir()
     (tmp_path / "given" / "1_Pooling" / "config.json").write_text(json.dumps(settings))
-    with pytest.raises(FoldstackError, match="asks for none of cls, last, mean alone"):
+    with pytest.raises(FoldstackError, match="must ask for exactly one of cls, last, mean"):
         fetch.fetch(str(tmp_path / "given"), tmp_path / "out", tmp_path / "out.json")
 
 

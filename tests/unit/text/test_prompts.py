@@ -64,7 +64,7 @@ ALIKE = {
 def test_classes_that_the_encoder_reads_alike_are_refused(tmp_path, fetched_encoder, capsys, kind):
     with pytest.raises(SystemExit):
         embedded(tmp_path, fetched_encoder, **ALIKE[kind])
-    assert "reads the prompts of the classes 'dark' and 'light' alike, such as" in capsys.readouterr().err
+    assert "gives the prompts of the classes 'dark' and 'light' the same vector, such as" in capsys.readouterr().err
     assert not (tmp_path / "prompts.safetensors").exists()
 
 
@@ -197,10 +197,10 @@ def test_the_encoder_learns_at_its_share_of_the_rate(tmp_path, fetched_encoder):
     block, _ = clip_block(fetched_encoder, tmp_path / "text", text={"train": 1})
     net = registry.build("clip", in_channels=1, n_classes=2, image_size=(10, 10), options=block["options"])
     groups = build_optimizer(net, CONFIG).param_groups
-    slow = {id(value) for value in net.said.parameters() if value.requires_grad}
+    slow = {id(value) for value in net.trained_prompts.parameters() if value.requires_grad}
     assert {id(value) for group in groups if group.get("lr_scale") == 0.5 for value in group["params"]} == slow
     assert {id(value) for group in groups if "lr_scale" not in group for value in group["params"]} == {
-        id(value) for name, value in net.named_parameters() if not name.startswith("said.")
+        id(value) for name, value in net.named_parameters() if not name.startswith("trained_prompts.")
     }
 
 
@@ -215,12 +215,12 @@ MISTAKES = {
     "text for another": ({"architecture": "small_cnn", "text": {"encoder": "x"}}, "text is for the architecture"),
     "smoothing of a question": (
         {"architecture": "clip", "loss": "sigmoid", "label_smoothing": 0.1, "text": {"encoder": "x"}},
-        "loss: sigmoid knows no label_smoothing",
+        "loss: sigmoid has no label_smoothing",
     ),
     "pretrained image tower": (
         {"architecture": "clip", "options": {"tower": "resnet18", "tower_options": {"pretrained": True}},
          "text": {"encoder": "x"}},
-        "pretrained is a key of the model's own, beside options; move it there",
+        "pretrained is a key of the model, not of its options; move it there",
     ),
     "loss for another": ({"architecture": "small_cnn", "loss": "sigmoid"}, "loss: sigmoid compares images with text"),
     "no name": ({"architecture": "clip", "text": {"encoder": "./no/such"}}, "'./no/such' is neither a folder nor"),

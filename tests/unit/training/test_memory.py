@@ -117,7 +117,7 @@ def test_predictions_in_halves(inputs, tmp_path, gpu_of, capsys):
     tried = gpu_of(7, training=False)
     outputs = train(inputs, tmp_path / "run")
     assert run_of(outputs)["micro_batch"] is None
-    assert capsys.readouterr().out.count("predictions go on with 4 samples at a time") == 1
+    assert capsys.readouterr().out.count("predicting 4 samples at a time") == 1
     assert sum(size > 7 for size in tried) <= 6
     for key in ("oof", "test"):
         logits = [tables.logits(tables.read_predictions(files[key], CLASSES), CLASSES) for files in (whole, outputs)]

@@ -350,7 +350,7 @@ def test_a_run_has_the_threads_of_its_config_whatever_the_cores(inputs, tmp_path
 
 def test_script_unpacks_the_job(inputs, reference, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # restored after the script has set it
-    smk = training_job(inputs, tmp_path)
-    script.main(smk)
-    assert read_bytes(smk.output) == read_bytes(reference)
+    snakemake = training_job(inputs, tmp_path)
+    script.main(snakemake)
+    assert read_bytes(snakemake.output) == read_bytes(reference)
     assert json.loads((tmp_path / "progress.json").read_text())["step"] == STEPS

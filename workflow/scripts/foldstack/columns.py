@@ -1,4 +1,4 @@
-"""Which column of a table (or key of an archive) is meant by which of our names; standard library only.
+"""Match our column names to those of a table (or the keys of an archive); standard library only.
 
 Nothing is guessed: a name that only resembles one of ours is refused, with the one that was probably meant.
 """
@@ -53,7 +53,7 @@ def resolve(
         where: the file, for messages; key: the config's key, such as `data.columns`.
 
     Raises:
-        FoldstackError: a name that occurs twice, is not there, or only resembles an optional one of ours.
+        FoldstackError: a name that occurs twice, is missing, or only resembles an optional one of ours.
     """
     twice = next((name for i, name in enumerate(names) if name and name in names[:i]), None)
     if twice is not None:
@@ -86,7 +86,7 @@ def resolve(
 
 
 def _bare(name: str) -> str:
-    """A name without what people vary: case, blanks and signs, a plural s, `id`."""
+    """A name without the parts that people vary: case, blanks and punctuation, a plural s, `id`."""
     text = re.sub(r"[\W_]+", "", name.casefold())
     return text.removesuffix("ids").removesuffix("id").removesuffix("s") or text
 
@@ -103,7 +103,7 @@ def _missing(ours: str, names: Sequence[str], where: str, key: str, noun: str) -
     near = next((by_text[text] for text in usual if text in by_text), None)
     example = near if near is not None else f"<its {ours}>"
     return (
-        f"{where} has no {noun} {ours!r}, only {_listed(names)}; name the one that takes its place: "
+        f"{where} has no {noun} {ours!r}, only {_listed(names)}; name the one to use instead: "
         f"{key}: {{{ours}: {example}}}."
     )
 

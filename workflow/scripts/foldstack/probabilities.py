@@ -13,13 +13,13 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def normalised(probabilities: np.ndarray) -> np.ndarray:
-    """float64 that sum to 1 over the last axis, which is the classes, beyond the precision of the float32 of files."""
+    """float64 that sum to 1 over the last axis, which is the classes, more exactly than the float32 values in files."""
     values = np.asarray(probabilities, np.float64)
     return values / values.sum(axis=-1, keepdims=True)
 
 
 def temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The T that gives softmax(log(p) / T) the lowest log-loss: above 1 where the probabilities are too sure."""
+    """The T that gives softmax(log(p) / T) the lowest log-loss: above 1 where the probabilities are overconfident."""
 
     from scipy.optimize import minimize_scalar  # takes a while, and few jobs need it
 

@@ -1,4 +1,4 @@
-"""What a run, the training of one (model, seed, fold), is called and leaves on disk; used wherever runs are looked for.
+"""Names and files of a run, the training of one (model, seed, fold); used wherever run files are looked for.
 
 Standard library only: Snakemake reads it at parse time.
 """
@@ -21,10 +21,10 @@ def run_folder(results: Path, model: str, seed: int, fold: int) -> Path:
 
 
 def beside(file, name: str) -> Path:
-    """The file `name`, a key of RUN_FILES, of the run that another of its files, such as its run.json, is of."""
+    """The file `name`, a key of RUN_FILES, of the same run as `file`, such as its run.json."""
     return Path(file).parent / RUN_FILES[name]
 
 
 def run_records(results: Path, model: str = "*") -> list[Path]:
-    """run.json of every run in an experiment's folder, whether it ended well or not; of one model, or of all."""
+    """run.json of every run in an experiment's folder, completed or not; of one model, or of all."""
     return sorted(results.glob(f"models/{model}/seed*/fold*/{RUN_FILES['run']}"))

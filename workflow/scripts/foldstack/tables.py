@@ -1,4 +1,4 @@
-"""Tables that flow between stages: one contract each, checked when written and when read.
+"""Tables passed between stages: each has a fixed schema, checked when written and when read.
 
 docs/reference/files.md says what each column means. Parquet files hold no timestamps, so equal frames give equal bytes.
 """
@@ -203,7 +203,7 @@ def _check_keys(frame: pd.DataFrame, path, keys) -> None:
     repeated = frame.duplicated(list(keys))
     if repeated.any():
         row = frame.loc[repeated, list(keys)].iloc[0].to_dict()
-        raise FoldstackError(f"{path}: {row} stands in more than one row; each must be unique.")
+        raise FoldstackError(f"{path}: {row} occurs in more than one row; each must be unique.")
 
 
 def _check_nulls(frame: pd.DataFrame, path, columns) -> None:

@@ -1,6 +1,6 @@
-"""Tables of text as people have them: commas, semicolons or tabs, UTF-8 or UTF-16; standard library only.
+"""Text tables as people have them: commas, semicolons or tabs, UTF-8 or UTF-16; standard library only.
 
-Parse time (which files decide the data?) and the data stage read a table alike, so both read it here.
+Used at parse time (which files are the data?) and by the data stage, so that both read a table the same way.
 """
 
 import codecs
@@ -26,8 +26,8 @@ class TextTable:
 
     Attributes:
         header: names, blanks stripped.
-        rows: cells as they are; each row has as many as the header. Rows of nothing at all are left out.
-        encoding, delimiter: read off the file itself; `delimiter` in a word.
+        rows: unchanged cells; each row has as many as the header. Empty lines are left out.
+        encoding, delimiter: detected; `delimiter` as a word.
     """
 
     header: list[str]
@@ -48,9 +48,9 @@ def read(path: Path, wanted: Sequence[str] = (), header_only: bool = False) -> T
     try:
         content = Path(path).read_bytes()
         if content.startswith(b"PK\x03\x04"):
-            raise FoldstackError(f"{path} is a workbook of a spreadsheet; save it as CSV in UTF-8.")
+            raise FoldstackError(f"{path} is a spreadsheet workbook; save it as CSV in UTF-8.")
         text, encoding = _text(content)
-        # A line for spreadsheets that says the delimiter.
+        # Spreadsheets write the delimiter into a first line `sep=;`.
         text = text.partition("\n")[2] if text[:4].casefold() == "sep=" and text[5:6] in "\r\n" else text
         delimiter = max(DELIMITERS, key=lambda each: _fit(text, each, wanted))
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -94,10 +94,10 @@ def open_table(
 
 
 def find_file(folder: Path, cell: str, suffix: str | None) -> tuple[str, Path]:
-    """(name, file) that a cell means: a path below `folder`, or an absolute one that lies there.
+    """(name, file) that a cell means: a path below `folder`, or an absolute one inside it.
 
-    The first of these that exists: the cell as it is, without blanks at its ends, with `/` for `\\`, in either Unicode
-    form of accents. The name is that one, without what `suffix` added.
+    The first of these that exists: the cell unchanged, without blanks at its ends, with `/` for `\\`, in either Unicode
+    form of accents. The name is that form, without an added `suffix`.
     """
     text = cell.strip()
     slashes = text.replace("\\", "/")
@@ -116,7 +116,7 @@ def find_file(folder: Path, cell: str, suffix: str | None) -> tuple[str, Path]:
 
 
 def nearby(file: Path, key: str) -> str:
-    """What lies near a file that is not there, and the key of the config that would find it; "" for nothing."""
+    """A hint for a missing file: a similar file nearby and the config key that would find it; "" for none."""
     parent = next((folder for folder in file.parents if folder.is_dir()), None)
     if parent is None or "\0" in str(file):
         return ""

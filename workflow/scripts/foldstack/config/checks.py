@@ -13,7 +13,7 @@ from foldstack.models.pairs.options import options_problem
 from foldstack.text import settings
 
 PAIR_FORMATS = {"digits_pairs", "npz_pairs"}
-TOGETHER = {"pair_net": options_problem}  # architectures of whose options some do not go together
+OPTION_CHECKS = {"pair_net": options_problem}  # architectures with options that exclude each other
 BUILT_IN_FORMATS = {"digits", "digits_pairs"}
 
 
@@ -58,7 +58,7 @@ def _check_stages(stages: list[dict], models: dict) -> None:
             if name not in models:
                 near = difflib.get_close_matches(name, models, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]!r}?" if near else f"the models are {', '.join(sorted(models))}."
-                raise FoldstackError(f"Config: stages: {stage['name']!r} adds {name!r}, which is no model; {hint}")
+                raise FoldstackError(f"Config: stages: {stage['name']!r} adds {name!r}, which is not a model; {hint}")
             if name in seen:
                 raise FoldstackError(
                     f"Config: stages: {stage['name']!r} adds {name!r}, as {seen[name]!r} did; drop one of them."
@@ -68,14 +68,14 @@ def _check_stages(stages: list[dict], models: dict) -> None:
 
 def _check_path(where: str, path: str, section: str, form: str) -> None:
     if path.startswith("~"):
-        raise FoldstackError(f"Config: {where} {path!r}: ~ is not replaced in a config; write the folder out.")
+        raise FoldstackError(f"Config: {where} {path!r}: ~ is not replaced in a config; write the full path.")
     if not os.path.exists(path):
         raise FoldstackError(
             f"Config: {where} {path!r} does not exist or lies in a folder that you may not read; "
             "give an existing file or folder."
         )
     folder = os.path.isdir(path)
-    # A folder with train.npz and test.npz is a data set; what is to be labelled is one file.
+    # A folder with train.npz and test.npz is a data set; new data to label are one file.
     kind = "folder" if form == "imagefolder" else "file" if form == "csv" or section == "predict" else ""
     if kind and folder != (kind == "folder"):
         raise FoldstackError(
@@ -97,7 +97,7 @@ def _check_model(name: str, block: dict, task: str, known: list[str]) -> None:
         near = difflib.get_close_matches(architecture, known, n=3, cutoff=0.4)
         raise FoldstackError(
             f"Config: models.{name}: there is no architecture {architecture!r}; "
-            + (f"near names are {', '.join(near)}." if near else "see docs/how-to/models.md.")
+            + (f"similar names are {', '.join(near)}." if near else "see docs/how-to/models.md.")
         )
     fits = registry.task_of(architecture)
     if fits != task:
@@ -132,9 +132,9 @@ def _check_student(block: dict, task: str, known: list[str]) -> None:
         "text": block.get("text") and "soft labels are learned without it",
         "loss": block["loss"] != "cross_entropy" and "soft labels are learned by cross_entropy",
         "swap": block["swap"] and "soft labels are learned without it",
-        "share": block["share"] > 1 and "a student has its GPU for itself",
+        "share": block["share"] > 1 and "a student does not share its GPU",
         "augment": settings.mixes(block) and "soft labels are learned from whole images",
-        "pretrained": block["pretrained"] and "a student starts afresh",
+        "pretrained": block["pretrained"] and "a student starts from random weights",
     }
     for key, reason in reasons.items():
         if reason:
@@ -142,10 +142,10 @@ def _check_student(block: dict, task: str, known: list[str]) -> None:
 
 
 def _check_options(name: str, architecture: str, options: dict) -> None:
-    """Own architectures show their options in their source; what timm takes is known only where it is imported."""
+    """Options of our own architectures are read from their source; those of timm are known only after importing it."""
     if architecture not in registry.own_architectures():
         return
-    given = registry.GIVEN.get(architecture, ())
+    given = registry.SET_BY_WORKFLOW.get(architecture, ())
     known = {key: kind for key, kind in registry.own_options(architecture).items() if key not in given}
     for option, value in options.items():
         if option not in known:
@@ -155,6 +155,6 @@ def _check_options(name: str, architecture: str, options: dict) -> None:
         problem = registry.option_problem(known[option], value)
         if problem:
             raise FoldstackError(f"Config: models.{name}.options.{option} of {architecture!r} is {value!r}; {problem}")
-    problem = TOGETHER[architecture](options) if architecture in TOGETHER else None
+    problem = OPTION_CHECKS[architecture](options) if architecture in OPTION_CHECKS else None
     if problem:
         raise FoldstackError(f"Config: models.{name}.options: {problem}.")

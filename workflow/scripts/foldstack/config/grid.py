@@ -2,7 +2,7 @@
 
 A factor is a key of a model block with its values (`lr: [0.1, 0.01]`, `options.width: [16, 32]`), or a name of the
 user's with labelled settings (`depth: [shallow: {...}, deep: {...}]`). The first level of each factor is its baseline;
-factors go by their names, so that the order of keys changes nothing.
+factors are sorted by name, so that the order of keys changes nothing.
 
 Runs at Snakemake's parse time: standard library only.
 """
@@ -19,7 +19,7 @@ from foldstack.errors import FoldstackError
 MOST_MODELS = 1000
 LONGEST_NAME = 120
 COMBINATIONS = "combinations"
-NESTED = ("options", "text", "augment")  # keys of a model block whose parts may be factors of their own
+NESTED = ("options", "text", "augment")  # keys of a model block whose parts may be factors
 SAFE = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -59,7 +59,7 @@ def expand(grids: dict, models: dict, known: list[str]) -> dict[str, dict]:
 
 
 def fill(grids: dict, design: str, read: Callable) -> None:
-    """Bring grids into full form; read(key, value) gives equal values one form, read(None, block) a whole block."""
+    """Fill in defaults of grids; read(key, value) normalises one value, read(None, block) a whole block."""
     for grid, spec in grids.items():
         spec.setdefault("design", design)
         spec.setdefault("model", {})
@@ -83,7 +83,7 @@ def layout(grids: dict) -> dict[str, dict]:
 
 
 def self_contained(grids: dict, defaults: dict) -> dict:
-    """The same grids, needing no defaults from elsewhere in the config."""
+    """The same grids with the config's training defaults filled in."""
     return {name: spec | {"model": defaults | spec["model"]} for name, spec in grids.items()}
 
 
@@ -138,7 +138,7 @@ def _check_keys(where: str, settings: dict, known: list[str]) -> None:
 
 
 def _check_factors(grid: str, spec: dict, factors: dict) -> None:
-    """Nothing is set by two factors, there is an architecture, and the models are not too many."""
+    """Refuse a key set by two factors, a missing architecture, and too many models."""
     owner: dict[str, str] = {}
     for factor, levels in factors.items():
         for key in {key for level in levels.values() for key in level["settings"]}:

@@ -14,7 +14,7 @@ from foldstack.config import checks, grid
 from foldstack.config.schema import check_schema, child_of, deref, fill_defaults, load_schema, with_numbers
 from foldstack.errors import FoldstackError
 
-NOT_DECISIVE = {"seeds", "devices", "share"}  # keys of a model that change no run's result
+NOT_DECISIVE = {"seeds", "devices", "share"}  # keys of a model that do not change a run's result
 
 
 def resolve(raw: dict) -> dict:
@@ -75,15 +75,15 @@ def _expand_grid(config: dict, schema: dict) -> dict[str, dict]:
 
 
 def check_file(path) -> None:
-    """Raise FoldstackError where a key stands twice in one block of a YAML file; YAML would drop the first silently."""
+    """Raise FoldstackError where a YAML block sets a key twice; YAML would silently drop the first."""
     try:
         root = yaml.compose(Path(path).read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
     except (OSError, ValueError, yaml.YAMLError):
-        return  # Snakemake has read the file, or says what is wrong with it
+        return  # Snakemake reads the file too, and reports what is wrong with it
     pending, seen = [root], set()
     while pending:
         node = pending.pop()
-        if id(node) in seen:  # an alias may point to a block that holds it
+        if id(node) in seen:  # an alias may point to a block that contains it
             continue
         seen.add(id(node))
         if isinstance(node, yaml.SequenceNode):
@@ -95,7 +95,7 @@ def check_file(path) -> None:
                 line = key.start_mark.line + 1
                 if isinstance(key, yaml.ScalarNode) and lines.setdefault(key.value, line) != line:
                     raise FoldstackError(
-                        f"{path}, line {line}: the key {key.value!r} already stands in line {lines[key.value]}; "
+                        f"{path}, line {line}: key {key.value!r} is already set on line {lines[key.value]}; "
                         "rename or remove one of them."
                     )
 
@@ -106,7 +106,7 @@ def canonical(value) -> str:
 
 
 def training_slice(config: dict, model: str) -> dict:
-    """What decides the result of a run of `model`, apart from its seed and fold."""
+    """The settings that decide the result of a run of `model`, apart from its seed and fold."""
     return {key: value for key, value in config["models"][model].items() if key not in NOT_DECISIVE}
 
 
@@ -116,7 +116,7 @@ def members(config: dict) -> dict[str, list[int]]:
 
 
 def _check_readable(raw) -> None:
-    """Refuse what YAML can hold and no config means: keys that are no text, numbers that are not finite, loops."""
+    """Refuse what YAML allows but no config needs: keys that are not text, numbers that are not finite, loops."""
     pending: list[tuple[str, object, int]] = [("", raw, 0)]
     while pending:
         where, value, depth = pending.pop()
@@ -127,7 +127,7 @@ def _check_readable(raw) -> None:
                 name = f"{where}.{key}".lstrip(".")
                 if not isinstance(key, str):
                     raise FoldstackError(
-                        f"Config: the key {key!r} in {where or 'the top level'} is no text; put it in quotation marks."
+                        f"Config: the key {key!r} in {where or 'the top level'} is not text; put it in quotation marks."
                     )
                 pending.append((name, item, depth + 1))
         elif isinstance(value, list):

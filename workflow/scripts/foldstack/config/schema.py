@@ -35,7 +35,7 @@ def with_numbers(value, node: dict, schema: dict):
     """Read numbers that YAML 1.1 takes for text (`1e-3`), and give whole and real numbers one form each."""
     node = deref(node, schema)
     if value is None and node.get("type") == "object":
-        return {}  # `resnet18:` with nothing behind it
+        return {}  # `resnet18:` with nothing after it
     if isinstance(value, dict):
         return {key: with_numbers(item, child_of(node, key), schema) for key, item in value.items()}
     kinds = node.get("type", [])
@@ -116,7 +116,7 @@ def _sentence(error: jsonschema.ValidationError, schema: dict) -> str:
         return f"Config: unknown key {unknown!r} in {where}; {hint}"
     if error.validator == "required":
         missing = next(key for key in error.validator_value if key not in error.instance)  # type: ignore[union-attr, operator]
-        return f"Config: {where} lacks the key {missing!r}; see config/README.md."
+        return f"Config: {where} needs the key {missing!r}; see config/README.md."
     if error.validator == "enum":
         allowed = [str(choice) for choice in error.validator_value]  # type: ignore[union-attr]
         near = difflib.get_close_matches(str(error.instance), allowed, n=1)

@@ -13,7 +13,7 @@ from foldstack.errors import FoldstackError
 from foldstack.models import pretrained, registry
 
 OF_TORCH = ("adam", "adamw", "sgd")
-# Those that need packages of their own (apex, bitsandbytes), second derivatives, or draw random numbers that no
+# Those that need extra packages (apex, bitsandbytes), second derivatives, or draw random numbers that no
 # checkpoint holds.
 NOT_OFFERED = re.compile("fused.*|bnb.*|adahessian|kron.*")
 
@@ -41,7 +41,7 @@ def check(name: str, block: dict, task: str) -> None:
         raise FoldstackError(f"{where}: schedule: multistep needs milestones, the epochs after which lr decays.")
     if block["schedule"] in ("wsd", "rsqrt") and block["warmup_epochs"] >= block["epochs"]:
         raise FoldstackError(
-            f"{where}: warmup_epochs {block['warmup_epochs']:g} leaves nothing of {block['epochs']} epochs to "
+            f"{where}: warmup_epochs {block['warmup_epochs']:g} leaves none of {block['epochs']} epochs for "
             f"schedule: {block['schedule']}; lower it."
         )
     if block["min_lr"] > block["lr"]:
@@ -63,7 +63,7 @@ def _check_pretrained(where: str, block: dict) -> None:
     asked, options = block["pretrained"], block["options"]
     inner = options.get("tower_options") if block["architecture"] in registry.TOWERS else None
     if "pretrained" in options or "pretrained" in (inner or {}):
-        raise FoldstackError(f"{where}.options: pretrained is a key of the model's own, beside options; move it there.")
+        raise FoldstackError(f"{where}.options: pretrained is a key of the model, not of its options; move it there.")
     architecture = registry.starts_from(block["architecture"], options)
     named = repr(architecture) if architecture == block["architecture"] else f"the tower {architecture!r}"
     try:
@@ -79,6 +79,6 @@ def _check_pretrained(where: str, block: dict) -> None:
     if asked is not True and asked not in tags:
         near = difflib.get_close_matches(asked, tags, n=3, cutoff=0.3) or tags[:3]
         raise FoldstackError(
-            f"{where}: pretrained is {asked!r}, which is neither a file nor weights of {named} that timm lists; near "
-            f"are {', '.join(near)}."
+            f"{where}: pretrained is {asked!r}, which is neither a file nor weights of {named} that timm lists; "
+            f"similar tags are {', '.join(near)}."
         )

@@ -1,7 +1,7 @@
 """Bytes, files and arrays to uint8 pixels of one geometry.
 
-What is decided here, once for all: orientation from EXIF is applied; of an animation the first frame counts, of a stack
-the first page or, under `pages: rgb`, pages 1 to 3 as channels; transparent pixels are seen on white; 16-bit grey is
+Decided here, once: orientation from EXIF is applied; of an animation the first frame counts, of a stack
+the first page or, under `pages: rgb`, pages 1 to 3 as channels; transparent pixels are shown on white; 16-bit grey is
 scaled by the full range of its `bits`; floating-point images are refused, since their range is unknown; resizing is
 bicubic (antialiased), after conversion to grey or RGB; `pad` fills with black.
 
@@ -25,7 +25,7 @@ else:
     pillow_heif.register_heif_opener()
     HEIF = ("HEIF",)
 
-# Pillow opens more, but those formats run other programs (EPS), need a plug-in, or are no raster images.
+# Pillow opens more formats, but those run other programs (EPS), need a plug-in, or are not raster images.
 FORMATS = (
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICO", "IM", "JPEG", "JPEG2000", "MSP", "PCX", "PNG", "PPM", "PSD"),
     *("QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM"),
@@ -68,14 +68,14 @@ class Geometry:
 
 @dataclass(slots=True)
 class Seen:
-    """What a file holds beside the pixels that are read of it.
+    """What else a file holds besides the pixels that are read.
 
     Attributes:
         pages, frames: images of a stack, or of an animation.
         top: largest value of 16-bit grey; None for other images.
-        narrowed: whether the values have 16 bits of which the upper 8 are read (colour).
-        transparent: whether any pixel is.
-        colour: whether it has any that is read as grey.
+        narrowed: whether it is 16-bit colour, of which the upper 8 bits are read.
+        transparent: whether any pixel is transparent.
+        colour: whether it has colour that is read as grey.
     """
 
     pages: int = 1
@@ -103,7 +103,7 @@ def decode(source: Path | bytes, geometry: Geometry, seen: Seen | None = None) -
     """One image to uint8 (H, W, C); raises UndecodableError, and nothing else, for whatever bytes.
 
     Args:
-        seen: is told what the file holds beside what is read.
+        seen: filled with what else the file holds.
     """
     seen = Seen() if seen is None else seen
     with _refusing():
@@ -123,12 +123,12 @@ def decode(source: Path | bytes, geometry: Geometry, seen: Seen | None = None) -
 
 
 def _count_images(content: bytes, seen: Seen) -> None:
-    """Of a file opened anew: to count frames may change what Pillow reads of the first."""
+    """Opens the file again, since counting frames may change what Pillow reads of the first."""
     try:
         with _open(content) as image:
             count = getattr(image, "n_frames", 1)
             seen.pages, seen.frames = (count, 1) if image.format in STACKS else (1, count)
-    except Exception:  # what follows the image that was read is broken, which is no matter
+    except Exception:  # what follows the first image is broken, which does not matter
         return
 
 
@@ -194,7 +194,7 @@ def _open(source: Path | bytes) -> Image.Image:
 def bytes_of(file: Path) -> bytes:
     """A regular file's content; raises UndecodableError."""
     try:
-        if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe would wait for ever
+        if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe would wait forever
             raise UndecodableError("not a regular file")
         return file.read_bytes()
     except OSError as error:
@@ -202,7 +202,7 @@ def bytes_of(file: Path) -> bytes:
 
 
 def _look_at_bits(image: Image.Image, geometry: Geometry, seen: Seen) -> None:
-    """Pillow reads the upper 8 of 16 bits in colour; of an image that is loaded it no longer says so."""
+    """Of 16-bit colour Pillow reads the upper 8 bits; once an image is loaded, this can no longer be seen."""
     if image.mode.startswith("I") or not any(";16" in str(part) for part in getattr(image, "tile", ())):
         return
     seen.narrowed = True
@@ -238,7 +238,7 @@ def _from_16_bit(image: Image.Image, bits: int, seen: Seen) -> Image.Image:
 
 
 def _fit(image: Image.Image, geometry: Geometry) -> Image.Image:
-    """The image at the geometry's size; where `PIL.ImageOps` has the same, with the same numbers."""
+    """The image at the geometry's size; with the same numbers as the functions of `PIL.ImageOps`."""
     (width, height), size = image.size, (geometry.width, geometry.height)
     if image.size == size:
         return image

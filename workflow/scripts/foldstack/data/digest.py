@@ -1,4 +1,4 @@
-"""The digest of prepared data: what dataset.json says of samples.parquet."""
+"""The digest of prepared data, by which dataset.json identifies samples.parquet."""
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ PIXEL_FORMAT = ("task", "image_size", "channels", "fit")  # keys of dataset.json
 
 
 def data_digest(samples: pd.DataFrame, dataset: dict) -> str:
-    """Of all that can change a result: everything but where the samples came from and what was left out.
+    """Digest of all that can change a result: everything but where the samples came from and what was left out.
 
     Args:
         samples: samples.parquet.
@@ -31,5 +31,5 @@ def check_data(samples: pd.DataFrame, dataset: dict) -> None:
     if data_digest(samples, dataset) != dataset["digest"]:
         raise FoldstackError(
             "samples.parquet was changed after dataset.json was written (samples added, copied, moved between the "
-            "splits or labelled anew); change the source of the data instead, delete the folder data and run again."
+            "splits or relabelled); change the source of the data instead, delete the folder data and run again."
         )

@@ -60,7 +60,7 @@ def table(frame: pd.DataFrame, near: pd.DataFrame) -> pd.DataFrame:
 
 
 def counts(frame: pd.DataFrame, pairs: pd.DataFrame) -> dict:
-    """For dataset.json: pairs of identical samples, of nearly equal images, and images that stand in both splits."""
+    """For dataset.json: pairs of identical samples, of nearly equal images, and images that occur in both splits."""
     same = pd.crosstab(frame["hash"], frame["split"]).reindex(columns=["train", "test"], fill_value=0)
     near = pairs[~_identical(frame, pairs)]
     training = (near["first_split"] == "train").astype(int) + (near["second_split"] == "train").astype(int)
@@ -77,7 +77,7 @@ def counts(frame: pd.DataFrame, pairs: pd.DataFrame) -> dict:
 def contradict(frame: pd.DataFrame, found: pd.DataFrame, task: str) -> np.ndarray:
     """(P,) bool: which pairs of `table` show one image under two labels.
 
-    Of data of pairs, two samples that share one image may well differ; so only those that share both count.
+    In data of pairs, two samples that share only one image may have different labels; only those that share both count.
     """
     labels = frame.set_index("sample_id")["label"]
     differ = labels[found["first"]].to_numpy() != labels[found["second"]].to_numpy()

@@ -1,4 +1,4 @@
-"""The account of an intake: what was found, taken, passed over and left out, and how it was read. Nothing vanishes.
+"""The account of an intake: what was found, taken, passed over and left out, and how it was read. All are counted.
 
 Formats fill an `Intake` while they read; `account` makes data/intake.json of it, `lines` three lines for the terminal.
 """
@@ -15,15 +15,15 @@ from foldstack.data.decode import Seen
 
 @dataclass
 class Intake:
-    """What one reading of a data set met.
+    """What was found while a data set was read.
 
     Attributes:
         unit: what is counted: `files` of a folder, `rows` of a table, `samples` of an archive.
-        passed_over: (name, reason) of what is no sample.
-        refused: (name, reason) of what a person takes for a sample and cannot become one.
+        passed_over: (name, reason) of files that are not samples.
+        refused: (name, reason) of files that look like samples but cannot be used.
         columns: our name -> the table's; `unused`: its other names.
         notes: sentences that say what a person should look at.
-        facts: further sentences: what was read off the data by itself.
+        facts: sentences on what was detected automatically.
     """
 
     unit: str = "files"
@@ -39,7 +39,7 @@ class Intake:
 
 
 def look_at(seen: dict[int, Seen], names: Sequence[str], pages: str | None, bits: int) -> list[str]:
-    """Sentences on what image files hold beside the pixels that were read.
+    """Sentences on what else image files hold besides the pixels that were read.
 
     Args:
         seen: what each file holds, by position in `names`.
@@ -73,7 +73,7 @@ def look_at(seen: dict[int, Seen], names: Sequence[str], pages: str | None, bits
         notes.append(f"{count} files have 16 bits a colour ({name}), of which the upper 8 are read.")
     count, name = first(lambda held: held.transparent)
     if count:
-        notes.append(f"{count} files have transparent pixels ({name}), which are seen on white.")
+        notes.append(f"{count} files have transparent pixels ({name}), which are shown on white.")
     count, name = first(lambda held: held.colour)
     if count:
         notes.append(f"{count} files have colour ({name}), which is read as grey.")
@@ -102,7 +102,7 @@ def account(
 
 
 def files_account(intake: Intake, taken: Sequence[str], left_out: Sequence[tuple[str, str]]) -> dict:
-    """As `account`, of what has no labels: found = taken + passed over + quarantined."""
+    """As `account`, for data without labels: found = taken + passed over + quarantined."""
     passed = intake.passed_over
     counts = {
         "taken": Counter(map(suffix, taken)),
@@ -163,7 +163,7 @@ def files_line(found: dict, title: str) -> str:
 
 
 def looks_line(found: dict) -> str:
-    """What a person should look at, and what was read off the data by itself."""
+    """What a person should look at, and what was detected automatically."""
     looks = [*found["notes"]]
     if found["unused"]:
         looks.append(f"Columns not used: {_some(found['unused'])}.")

@@ -1,4 +1,4 @@
-"""Labels as classes: one spelling for what a person reads as one word, and no two classes that look alike."""
+"""Labels to classes: spellings that a person reads as one word become one, and no two classes may look alike."""
 
 import difflib
 import re
@@ -9,7 +9,7 @@ import pandas as pd
 
 from foldstack.errors import FoldstackError
 
-INVISIBLE = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060"  # at the ends of a cell they are there by accident
+INVISIBLE = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060"  # at the ends of a cell, these are there by accident
 BLANKS = INVISIBLE + "".join(letter for letter in map(chr, range(0x3001)) if letter.isspace())
 # Small letters of Cyrillic and Greek that look like a Latin one, small or capital.
 LOOKALIKES = str.maketrans(
@@ -19,7 +19,7 @@ LOOKALIKES = str.maketrans(
 
 
 def clean(text: str) -> str:
-    """Without blanks at its ends, accents in their composed form (Unicode NFC)."""
+    """The text without blanks at its ends, with composed accents (Unicode NFC)."""
     return unicodedata.normalize("NFC", text.strip(BLANKS))
 
 
@@ -28,7 +28,7 @@ def read_labels(rows: pd.DataFrame, mapping: dict[str, str]) -> tuple[pd.Series,
 
     Args:
         rows: columns `sample_id` and `label`.
-        mapping: `data.labels`: a label as it stands in the data -> the class that it means.
+        mapping: `data.labels`: a label as written in the data -> the class that it means.
 
     Returns:
         (labels, facts): the latter says which spellings were read as which class.
@@ -84,9 +84,9 @@ def _check_alike(counts: dict[str, int]) -> None:
 
 
 def look(name: str) -> str:
-    """What is left of a name for a reader who overlooks case, widths, blanks, invisible signs and a number's form.
+    """A name without what a reader overlooks: case, widths, blanks, invisible characters and a number's form.
 
-    The case of a single letter counts: letters are classes of their own in data of handwriting.
+    The case of a single letter counts: in handwriting data, `a` and `A` are two classes.
     """
     text = unicodedata.normalize("NFKC", name)
     text = text if len(text) == 1 else unicodedata.normalize("NFKC", text.casefold())

@@ -5,7 +5,7 @@ images are compared by the Euclidean distance of their descriptors, from 0 (equa
 The distance is the root mean square difference of the pixels as a share of their standard deviation: 0.1 means that
 they differ by a tenth of the contrast.
 
-Pairs are looked for among the low frequencies of the descriptor (as in the perceptual hash pHash: C. Zauner,
+Pairs are searched for by the low frequencies of the descriptor (as in the perceptual hash pHash: C. Zauner,
 Implementation and Benchmarking of Perceptual Image Hash Functions, 2010). An orthonormal cosine transform keeps
 distances, and leaving coefficients out only shortens them, so the search by scikit-learn misses no pair; then each
 candidate is measured on its whole descriptor.
@@ -21,7 +21,7 @@ from foldstack.errors import FoldstackError
 
 SIDE = 32  # px
 LOW = 8  # frequencies along each axis
-FLAT = 4.0  # grey levels: an image of a lower standard deviation has nothing to compare but its noise
+FLAT = 4.0  # grey levels: an image with a lower standard deviation has only noise to compare
 CHUNK = 2048  # images at a time in the search
 CHUNK_BYTES = 64 * 2**20  # of images at a time, where they are read
 MOST_PAIRS = 20  # per image, on average
@@ -89,8 +89,8 @@ def _candidates(low: np.ndarray, threshold: float) -> np.ndarray:
         total += len(found[-1])
         if total > MOST_PAIRS * len(low):
             raise FoldstackError(
-                f"data.near_duplicates {threshold:g} takes more than {total} pairs of {len(low)} images for nearly "
-                "equal; lower it, or set it to 0 to tie identical images only."
+                f"data.near_duplicates {threshold:g} finds more than {total} pairs of nearly equal images among "
+                f"{len(low)}; lower it, or set it to 0 to keep only identical images together."
             )
     pairs = np.concatenate(found).astype(np.int64)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]

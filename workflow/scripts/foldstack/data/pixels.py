@@ -2,7 +2,7 @@
 
 `data/pixels.npy` holds either the pixels themselves, or, where those would take too much of the disk, the bytes of the
 image files, one after another, in a one-dimensional array that ends in an index (`pack_index`). The latter are decoded
-whenever they are read, to the very pixels that the data stage saw: every image is compared with its recorded hash.
+whenever they are read, to exactly the pixels that the data stage saw: every image is compared with its recorded hash.
 """
 
 import hashlib
@@ -22,10 +22,10 @@ FOOTER_LENGTH = 7
 
 
 def open_pixels(path, threads: int = 1) -> "Pixels":
-    """What `pixels[rows]` gives uint8 (N, H, W, C) of, or (N, 2, H, W, C) for pairs; nothing is read before.
+    """Open stored pixels: `pixels[rows]` reads uint8 (N, H, W, C), or (N, 2, H, W, C) for pairs; opening reads nothing.
 
     Args:
-        threads: that decode, where there is something to decode.
+        threads: number of decoding threads, where images are kept encoded.
 
     Raises:
         FoldstackError: the file is missing or broken.
@@ -55,7 +55,7 @@ class EncodedPixels:
     """Image files in one array, read like the array of their pixels, (N, H, W, C) uint8.
 
     Attributes:
-        nbytes: of the pixels.
+        nbytes: size of the decoded pixels.
     """
 
     ndim, dtype = 4, np.dtype(np.uint8)
@@ -72,7 +72,7 @@ class EncodedPixels:
         self.hashes = stored[start + rows * size : -len(footer)].reshape(rows, HASH_BYTES)
         self.stored, self.path, self.shape = stored, Path(path), (rows, height, width, channels)
         self.nbytes = int(np.prod(self.shape))
-        # By name, so that it is no part of a run's code: whatever changes there, each image's hash is checked.
+        # Imported by name, so that it is not part of a run's code: a change there is noticed by each image's hash.
         decoder = importlib.import_module("foldstack.data.decode")
         self._decode, self._unreadable = decoder.decode, decoder.UndecodableError
         self._geometry = decoder.Geometry(height, width, channels, FITS[fit], bits, PAGES[pages])
@@ -112,7 +112,7 @@ Pixels = np.ndarray | EncodedPixels
 
 
 class Prefetcher:
-    """Reads rows, of which those asked for with `prefetch` are read in a thread while others are computed with."""
+    """Reads rows; those announced with `prefetch` are read in a thread while the run computes with others."""
 
     def __init__(self, pixels: EncodedPixels):
         self.pixels = pixels
@@ -120,7 +120,7 @@ class Prefetcher:
         self._prefetched: dict[bytes, Future] = {}
 
     def prefetch(self, rows: np.ndarray) -> None:
-        """Say that `rows` will be read, at most two batches ahead; to say it again costs nothing."""
+        """Start reading `rows`, at most two batches ahead; a repeated call costs nothing."""
         key = rows.tobytes()
         if key not in self._prefetched:
             while len(self._prefetched) > 1:  # what was prefetched and never read

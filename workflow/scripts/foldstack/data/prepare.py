@@ -1,6 +1,6 @@
 """Turn any source into data/samples.parquet, pixels.npy, dataset.json, duplicates.parquet and two accounts of it.
 
-quarantine.csv lists what was left out, intake.json counts all that was met.
+quarantine.csv lists what was left out, intake.json counts everything that was found.
 """
 
 import contextlib
@@ -118,8 +118,8 @@ def class_order(rows: pd.DataFrame) -> list[str]:
     if len(unknown):
         raise FoldstackError(
             f"Test sample {unknown['sample_id'].iloc[0]!r} has the label {unknown['label'].iloc[0]!r}, which no "
-            "training sample has; correct the label or add training samples. Images without a label are no test split: "
-            "predict.path is for them."
+            "training sample has; correct the label or add training samples. To label images that have no label, use "
+            "predict.path."
         )
     return names
 
@@ -147,7 +147,7 @@ def _sorted(source: Source) -> tuple[pd.DataFrame, list]:
 
 
 def _explained(reasons: dict[int, str], items: list) -> dict[int, str]:
-    """The reasons, the first missing file's with what lies near it."""
+    """The reasons; that of the first missing file also names a similar file nearby."""
     for position, reason in reasons.items():
         file = items[position]
         if isinstance(file, Path) and not os.path.lexists(file) and nearby(file, "data"):
@@ -171,7 +171,7 @@ def _quarantine(source: Source, rows: pd.DataFrame, reasons: dict[int, str], lim
 
 
 def _check_pages(seen: dict[int, Seen], rows: pd.DataFrame, config: dict) -> None:
-    """Whether page 1 or pages 1 to 3 of a stack count is the user's to say."""
+    """Refuse many files of several pages unless the config says which pages to read."""
     stacks = sorted((rows["source"][position], held.pages) for position, held in seen.items() if held.pages > 1)
     if config["pages"] is None and len(stacks) > config["max_quarantined"] * len(rows):
         name, pages = stacks[0]
@@ -183,7 +183,7 @@ def _check_pages(seen: dict[int, Seen], rows: pd.DataFrame, config: dict) -> Non
 
 @contextlib.contextmanager
 def _said_with(notes: list[str]):
-    """Where images that look equal stop the stage, what is odd about them may be the cause."""
+    """Add the notes to an error: what is odd about the images may be why so many look equal."""
     try:
         yield
     except FoldstackError as error:
@@ -228,7 +228,7 @@ def content_hash_of(views: list[str]) -> str:
 
 
 def _check_splits(frame: pd.DataFrame, classes: list[str], test_given: bool) -> None:
-    """What is left after quarantine: each class for training, and something to test on where the data says what."""
+    """After quarantine, each class still has a training sample, and a given test split is not empty."""
     left = set(frame.loc[frame["split"] == "train", "label"])
     missing = [name for i, name in enumerate(classes) if i not in left]
     if missing:

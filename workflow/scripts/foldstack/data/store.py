@@ -65,12 +65,12 @@ def keeps_encoded(asked: str, share: float, items: Sequence[Item], shape: tuple[
     """Whether samples are kept as encoded bytes instead of as pixels.
 
     Args:
-        asked: `auto`, `pixels` or `encoded`; `auto` takes bytes where pixels would need more than `share` of what is
-            free on the disk of `folder`, and bytes need less.
+        asked: `auto`, `pixels` or `encoded`; `auto` keeps bytes where pixels would need more than `share` of the
+            free space on the disk of `folder`, and bytes need less.
         shape: of a sample's pixels.
 
     Raises:
-        FoldstackError: bytes are asked of samples that are no image files.
+        FoldstackError: `encoded` is asked for, but the samples are not image files.
     """
     files = all(isinstance(item, Path) for item in items)
     if asked == "encoded" and not files:
@@ -84,7 +84,7 @@ def keeps_encoded(asked: str, share: float, items: Sequence[Item], shape: tuple[
     smaller = sum(item.stat().st_size for item in items if isinstance(item, Path) and item.is_file()) < needed
     print(
         f"pixels would need {needed / 1e9:.1f} GB, more than {share:g} of the {free / 1e9:.1f} GB that are free: "
-        + ("kept as encoded bytes" if smaller else "kept all the same, since the files are larger still")
+        + ("kept as encoded bytes" if smaller else "kept as pixels all the same, since the files are even larger")
     )
     return smaller
 
@@ -94,7 +94,7 @@ def decoded(
 ) -> Iterator[np.ndarray | str]:
     """Each item's views, uint8 (V, H, W, C), in the order of `items`, or the reason why it cannot be decoded.
 
-    `seen` is filled, by position, with what image files hold beside the pixels that are read.
+    `seen` is filled, by position, with what else image files hold besides the pixels that are read.
     """
     return _each(items, _views, wanted, threads, seen)
 
@@ -151,7 +151,7 @@ def write_pixels(views: Iterator[np.ndarray | str], path: Path, shape: tuple[int
 
 
 def write_encoded(files: Iterator[tuple[bytes, np.ndarray] | str], path: Path, wanted: Geometry):
-    """As `write_pixels`, but of the bytes of the files, with an index behind them (pixels.py)."""
+    """As `write_pixels`, but of the bytes of the files, with an index after them (pixels.py)."""
     kept, hashes, reasons, ends = [], [], {}, [0]
     with open(path, "wb") as stream:
         start = _write_header(stream, 0, ())

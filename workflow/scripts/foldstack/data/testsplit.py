@@ -1,4 +1,4 @@
-"""The test split: cut off before anything else, or given and then checked."""
+"""The test split: drawn before anything else, or given by the data and then checked."""
 
 import numpy as np
 import pandas as pd
@@ -15,11 +15,11 @@ def cut(frame: pd.DataFrame, classes: list[str], fraction: float, seed: int, lin
 
     Args:
         frame: columns `sample_id`, `label`, `group`, `view_hashes`.
-        fraction: of each class; 0 cuts nothing off.
+        fraction: of each class; 0 makes no test split.
         linked: positions of samples with nearly equal images, (P, 2).
 
     Raises:
-        FoldstackError: one of the splits would lack a class or hold nothing.
+        FoldstackError: one of the splits would miss a class or be empty.
     """
     if not fraction:
         return ["train"] * len(frame)
@@ -47,9 +47,9 @@ def _check_cut(frame: pd.DataFrame, test: np.ndarray, tied: np.ndarray, classes:
         sizes = np.bincount(tied)
         largest = frame[tied == sizes.argmax()]
         words = (
-            f"No test split of {fraction:g} can be cut off: the {len(test)} samples form {sets(len(sizes))} that must "
-            f"stay together (same group or identical image), all too large. In the largest, of {len(largest)} samples, "
-            f"{what_ties(largest)}. {way_out(frame)}"
+            f"No test split of {fraction:g} can be made: the {len(test)} samples form {sets(len(sizes))} that must "
+            f"stay together (same group or identical image), and each set is too large. In the largest, "
+            f"of {len(largest)} samples, {what_ties(largest)}. {way_out(frame)}"
         )
         if len(sizes) > 1:
             words += " Or give test data, or train on all samples with data.test_fraction: 0."
@@ -58,13 +58,13 @@ def _check_cut(frame: pd.DataFrame, test: np.ndarray, tied: np.ndarray, classes:
     left = np.bincount(labels[~test], minlength=len(classes))
     if not left.all():
         raise FoldstackError(
-            f"Cutting off {fraction:g} of the samples as test split would leave no training sample of class "
+            f"A test split of {fraction:g} of the samples would leave no training sample of class "
             f"{classes[int(left.argmin())]!r}; lower data.test_fraction, change data.seed or give a test split."
         )
 
 
 def check_given(frame: pd.DataFrame) -> None:
-    """Raise FoldstackError where a group of the user's has samples in both splits."""
+    """Raise FoldstackError where a group has samples in both splits."""
     grouped = frame[frame["group"].notna()]
     splits = grouped.groupby("group", sort=True)["split"].nunique()
     if (splits > 1).any():

@@ -1,4 +1,4 @@
-"""Which samples belong together: the same group of the user's, an image in common, or images that are nearly equal."""
+"""Which samples belong together: the same group, an image in common, or images that are nearly equal."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def components(groups: Sequence[str | None], view_hashes: Sequence[Sequence[str]
     """Connected components of the samples under "same group", "same image in any view" and "linked".
 
     Args:
-        groups: N texts or nulls; a null ties to nothing.
+        groups: N texts or nulls; a null belongs to no group.
         view_hashes: N lists of content hashes, one hash an image.
         linked: pairs of positions, as `links` gives them.
 
@@ -60,7 +60,7 @@ def sets(count: int) -> str:
 
 
 def what_ties(together: pd.DataFrame) -> str:
-    """Words for what holds the samples of one component together: the group or the image that most of them share.
+    """Says what most samples of one component have in common: a group or an image.
 
     Args:
         together: their rows, columns `sample_id`, `group`, `view_hashes`.
@@ -74,16 +74,16 @@ def what_ties(together: pd.DataFrame) -> str:
         owner = views.index[views == images.index[0]][0]
         sides = list(together.loc[owner, "view_hashes"])
         which = ("left ", "right ")[sides.index(images.index[0])] if len(sides) == 2 else ""
-        return f"the {which}image of {together.loc[owner, 'sample_id']!r} stands in {images.iloc[0]:,} of them"
+        return f"the {which}image of {together.loc[owner, 'sample_id']!r} occurs in {images.iloc[0]:,} of them"
     one, other = together["sample_id"].iloc[:2]
     return f"nearly equal images chain them, such as those of {one!r} and {other!r}"
 
 
 def way_out(frame: pd.DataFrame) -> str:
-    """What a user can do where too much hangs together; `frame` has the column `view_hashes`."""
+    """What a user can do where too many samples must stay together; `frame` has the column `view_hashes`."""
     if frame["view_hashes"].map(len).max() > 1:
         return (
-            "Pairs that share an image may not be torn apart: split the images first and pair within each part, as "
+            "Pairs that share an image must stay in one split: split the images first and pair within each part, as "
             'docs/how-to/data.md shows under "Pairs of shared images".'
         )
     return "Correct the groups, lower data.near_duplicates or folds.n_splits, or add samples that are independent."

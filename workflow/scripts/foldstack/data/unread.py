@@ -1,4 +1,4 @@
-"""Files that a person takes for images and that are not read: what they are, and what to do about it."""
+"""Files that look like images but are not read: what they are, and what to do about it."""
 
 import importlib.util
 import io
@@ -33,7 +33,7 @@ HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"
 
 
 def kind_of(head: bytes) -> str | None:
-    """The kind of image that a file's first HEAD bytes begin, such as `JPEG`; None for everything else."""
+    """The kind of image that starts with these HEAD bytes, such as `JPEG`; None for everything else."""
     for magic, kind in MAGIC.items():
         if head.startswith(magic):
             return kind
@@ -59,11 +59,11 @@ def explained(item, reason: str) -> str:
 
 
 def reason(file: Path) -> str | None:
-    """Why a file without an image's suffix is no sample though a person takes it for one; None if nobody does."""
+    """Why a file that looks like an image, but has no image suffix, is not read; None for any other file."""
     if file.suffix.lower() in REMEDIES:
         return REMEDIES[file.suffix.lower()]
     try:
-        if not file.is_file():  # reading a pipe would wait for ever
+        if not file.is_file():  # reading a pipe would wait forever
             return None
         with open(file, "rb") as stream:
             kind = kind_of(stream.read(HEAD))

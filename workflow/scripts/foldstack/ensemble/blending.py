@@ -20,8 +20,8 @@ def best_single(members: np.ndarray, labels: np.ndarray) -> int:
 def greedy_weights(members: np.ndarray, labels: np.ndarray, rounds: int = GREEDY_ROUNDS) -> np.ndarray:
     """Weights (M,) that sum to 1, from forward selection with replacement.
 
-    Each round adds the model that lowers the log-loss of the running mean most; the round with the lowest log-loss
-    counts. The first round is the lowest single model, so on these rows the blend is never worse than that.
+    Each round adds the model that lowers the log-loss of the running mean most; the round with the lowest log-loss is
+    the result. The first round is the lowest single model, so on these rows the blend is never worse than that.
 
     Caruana, Niculescu-Mizil, Crew and Ksikes: Ensemble Selection from Libraries of Models, ICML 2004.
     """

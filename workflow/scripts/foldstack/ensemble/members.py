@@ -57,10 +57,10 @@ class Members:
 def read_members(
     oof_paths: Sequence[str], test_paths: Sequence[str], seeds: dict[str, list[int]], samples, classes
 ) -> Members:
-    """Read the collected predictions of all (model, seed) in `seeds`, whose order they take; joins by `sample_id`.
+    """Read the collected predictions of all (model, seed), in the order of `seeds`; joins by `sample_id`.
 
     Raises:
-        FoldstackError: the paths are not one each of the (model, seed), or the files differ in samples or folds.
+        FoldstackError: there is not exactly one path for each (model, seed), or the files differ in samples or folds.
     """
     keys = [(model, seed) for model, model_seeds in seeds.items() for seed in model_seeds]
     files = zip(keys, _in_order(oof_paths, keys), _in_order(test_paths, keys), strict=True)
@@ -73,7 +73,9 @@ def read_members(
         folds = frame["fold"].to_numpy() if folds is None else folds
         same = np.array_equal(frame["sample_id"].to_numpy(str), train.index.to_numpy(str))
         if not same or not np.array_equal(frame["fold"].to_numpy(), folds):
-            raise FoldstackError(f"{oof_path} has other samples or folds than the rest; delete it and run again.")
+            raise FoldstackError(
+                f"{oof_path} has other samples or folds than the other files; delete it and run again."
+            )
         oof[key] = normalised(tables.probabilities(frame, classes))
         tests[key] = _by_fold(test_path, classes, test.index.to_numpy(str), int(folds.max()) + 1)
     assert folds is not None, "no seeds"
@@ -91,7 +93,7 @@ def read_members(
 
 
 def read_stacked(inputs, seeds: dict[str, list[int]], stack: dict, samples, classes) -> Members:
-    """As `read_members`, of those that the stack was fitted on: all of `seeds` but what it left out.
+    """As `read_members`, for the members that the stack was fitted on: `seeds` without those that it left out.
 
     Args:
         inputs: holds the paths `oof` and `test`, empty files among them for what was left out.
@@ -102,12 +104,12 @@ def read_stacked(inputs, seeds: dict[str, list[int]], stack: dict, samples, clas
 
 
 def _in_order(paths: Sequence[str], keys: list[tuple[str, int]]) -> list[str]:
-    """The path of each (model, seed), known by its end `<model>/seed<seed>.parquet`, not by its place."""
+    """The path of each (model, seed), found by its end `<model>/seed<seed>.parquet`, not by its position."""
     by_name = {Path(path).parts[-2:]: path for path in paths}
     names = [(model, f"seed{seed}.parquet") for model, seed in keys]
     if len(paths) != len(keys) or set(by_name) != set(names):
         raise FoldstackError(
-            f"The files {sorted(map(str, paths))} are not one each of the members (model, seed) {keys}."
+            f"The files {sorted(map(str, paths))} are not exactly one for each member (model, seed) {keys}."
         )
     return [by_name[name] for name in names]
 

@@ -1,8 +1,8 @@
 """A stack without the members that failed, where the config allows it (`stack.quorum` below 1).
 
-Such a run is recorded as failed (`jobs.failed_run`). A seed of a model with any failed run is left out whole: a stacker
-must not learn from a member that lacks folds. Failed runs are removed when an invocation ends, so that the next one
-tries them again.
+Such a run is recorded as failed (`jobs.failed_run`). A seed of a model with any failed run is left out altogether: a
+stacker must not learn from a member with missing folds. Failed runs are removed when an invocation ends, so that the
+next one tries them again.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ def whole_members(run_files: Sequence) -> list[str]:
 
 
 def is_empty(path) -> bool:
-    """Is this the stand-in for what a left-out member would have given?"""
+    """Is this the empty placeholder for a file of a member that was left out?"""
     return Path(path).stat().st_size == 0
 
 
@@ -47,7 +47,7 @@ def with_quorum(seeds: dict[str, list[int]], oof_files: Sequence, quorum: float)
         oof_files: `.../<model>/seed<seed>.parquet`.
 
     Raises:
-        FoldstackError: too few members are whole, or none.
+        FoldstackError: too few members are complete, or none.
     """
     empty = {tuple(Path(path).parts[-2:]) for path in oof_files if is_empty(path)}
     everyone = [(model, seed) for model, own in seeds.items() for seed in own]
@@ -57,7 +57,7 @@ def with_quorum(seeds: dict[str, list[int]], oof_files: Sequence, quorum: float)
         names = ", ".join(f"{model} seed {seed}" for model, seed in out)
         raise FoldstackError(
             f"Only {whole} of {len(everyone)} members (model, seed) are complete, fewer than stack.quorum {quorum:g} "
-            f"asks for; {names} lack runs: see their logs, mend or remove them, and run again."
+            f"asks for; {names} have missing runs: check their logs, fix or remove them, and run again."
         )
     return without(seeds, out), out
 
@@ -70,7 +70,7 @@ def without(seeds: dict[str, list[int]], left_out: Iterable[Member]) -> dict[str
 
 
 def described(left_out: Iterable[Member], run_files: Sequence) -> list[dict]:
-    """For metrics.json: `model`, `seed`, `fold` and `reason` of the failed runs behind the members left out."""
+    """For metrics.json: `model`, `seed`, `fold` and `reason` of the failed runs of the members left out."""
     out = {tuple(member) for member in left_out}
     keys = ("model", "seed", "fold", "reason")
     return [{key: run[key] for key in keys} for run in failed(run_files) if (run["model"], run["seed"]) in out]

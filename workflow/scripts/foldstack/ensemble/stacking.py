@@ -4,7 +4,7 @@ One definition serves estimation and deployment. `members` is always (M, N, C): 
 models, from the networks of *one* fold. The stacker never sees an average over folds as its input, because it was
 fitted on the sharpness of single networks; averaging over folds comes after it.
 
-Applying a stack needs numpy and a `lightgbm.Booster` only; scikit-learn and lightgbm are imported where it is fitted.
+Applying a stack needs numpy and a `lightgbm.Booster` only; scikit-learn and lightgbm are imported only to fit one.
 """
 
 from collections.abc import Sequence
@@ -84,7 +84,7 @@ def fit_stack(members: np.ndarray, labels: np.ndarray, models: Sequence[str], cl
     weights = greedy_weights(members, labels)
     features = meta_features(members, config["floor"])
     parameters = _lightgbm_parameters(config, len(classes))
-    # What is scored is what is deployed: the booster as its text gives it back.
+    # Score what is deployed: the booster as read back from its text.
     booster = Booster(model_str=_fit_lightgbm(features, labels, parameters))
     spec = {
         "method": config["method"],
@@ -107,7 +107,7 @@ def cross_fit(
     """{method: (N, C)}: fold k is predicted by what was fitted on the out-of-fold rows of the other folds.
 
     `folds` (N,) are the folds of the base models: a row and the networks that predicted it share them, so neither a
-    network nor the stacker behind a row's prediction was fitted on that row. `fitted_on`, if given, is filled with
+    network nor the stacker that predicted a row was fitted on that row. `fitted_on`, if given, is filled with
     {fold: positions of the rows that its methods were fitted on}: the proof of that (`folds.proof`).
     """
     predicted = {method: np.full(members.shape[1:], np.nan) for method in METHODS}

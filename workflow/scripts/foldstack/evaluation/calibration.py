@@ -1,6 +1,6 @@
-"""Are the probabilities of an ensemble what they say, would a temperature mend them, and which thresholds to act on.
+"""Are an ensemble's probabilities calibrated, would a temperature calibrate them, and which thresholds to use.
 
-Nothing in here changes a prediction: all is reported, and whoever deploys decides.
+Nothing here changes a prediction: it is only reported, and whoever deploys decides.
 """
 
 from collections.abc import Sequence

@@ -27,7 +27,7 @@ class Experiment:
     """What `read_experiment` finds in results/{experiment}.
 
     Attributes:
-        described: nested facts about how it was made; what is equal in two experiments needs no words.
+        described: nested facts about how it was made, of which a comparison shows the differences.
         code: {file: digest} of all code that trained its runs.
         truth: (N,) class names by `sample_id`, of the training samples.
         probabilities: (N, C) of the deployed method, out of fold; columns are class names, rows as in `truth`.
@@ -76,7 +76,7 @@ def read_experiment(folder) -> Experiment:
 
 
 def changes(first: Experiment, second: Experiment) -> list[dict]:
-    """`what` (a dotted name), `first` and `second` of everything that differs; what all models share is said once."""
+    """`what` (a dotted name), `first` and `second` of all that differs; a change of all models is listed once."""
     sides = [flat(each.described) for each in (first, second)]
     rows = [
         {"what": key, "first": sides[0].get(key, ABSENT), "second": sides[1].get(key, ABSENT)}
@@ -114,7 +114,7 @@ def _models_as_one(rows: list[dict], first: dict, second: dict) -> list[dict]:
 def scores(first: Experiment, second: Experiment, resamples: int = 1000, seed: int = 0) -> dict:
     """How the deployed methods compare out of fold, with 95 % intervals by bootstrap.
 
-    Returns `paired` (whether on common samples, else each on its own), `samples` (of the first, of the second, that
+    Returns `paired` (whether on common samples, not each on its own), `samples` (of the first, of the second, that
     both have with the same label), and `metrics`, {name: `first`, `second`, `difference` (second less first), `low`,
     `high`, `beyond_noise`}, of those that are `listed` and exist for both.
     """

@@ -1,4 +1,4 @@
-"""What each model contributes to the ensemble, and which of them a budget of size or time could do without.
+"""What each model contributes to the ensemble, and which models could be left out to save size or time.
 
 All of it is measured on the out-of-fold rows, with blends that are quick to refit: the plain mean and the greedy one.
 """
@@ -11,7 +11,7 @@ from foldstack.ensemble.blending import greedy_weights, log_loss
 from foldstack.ensemble.members import Members
 from foldstack.evaluation import bootstrap, metrics
 
-ALL_SUBSETS = 8  # models, up to which every subset is tried
+ALL_SUBSETS = 8  # with up to this many models every subset is tried
 BUDGETS = ("parameters", "flops")
 MEASURES = ("accuracy", "log_loss")
 
@@ -20,7 +20,7 @@ def drop_one(members: Members, stack_oof: dict, spec: dict, config: dict) -> dic
     """{model: `weight` (greedy), `importance` (share of LightGBM's gain), `mean_without`, `greedy_without`}.
 
     The last two are {accuracy, log_loss: `difference`, `low`, `high`}: the blend without the model less the blend with
-    it, paired; the greedy blend is cross-fitted anew. They are None where there is but one model.
+    it, paired; the greedy blend is cross-fitted again. They are None where there is only one model.
 
     Args:
         stack_oof: {method: (N, C)}.
@@ -53,8 +53,8 @@ def drop_one(members: Members, stack_oof: dict, spec: dict, config: dict) -> dic
 def subsets(members: Members, sizes: dict, config: dict) -> list[dict]:
     """Plain means of subsets of the models against what they cost, cheapest in parameters first.
 
-    Every subset up to ALL_SUBSETS models; beyond that the single models and a path that drops, from all models on, the
-    one whose loss hurts the log-loss least.
+    Every subset up to ALL_SUBSETS models; with more, the single models and a path that starts from all models and drops
+    the one whose removal hurts the log-loss least.
 
     Args:
         sizes: {model: {"parameters", "flops" of one network; None where unknown}}.

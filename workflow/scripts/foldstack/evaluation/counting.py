@@ -1,4 +1,4 @@
-"""What many resamples are scored from at once: counts by class, and counts by falling probability.
+"""What many resamples are scored from at once: counts by class, and counts by decreasing probability.
 
 A resample is a column of `counts`, (N, R): how often each of the N samples was drawn. Scoring these counts is the same
 as scoring the drawn rows, and far quicker.
@@ -29,9 +29,9 @@ class ClassCounts:
 
 @dataclass(frozen=True)
 class RankCounts:
-    """One class against the rest: the drawn samples by falling probability of the class.
+    """One class against the rest: the drawn samples by decreasing probability of the class.
 
-    A block is a run of equal probabilities that holds a sample of the class.
+    A block is a sequence of equal probabilities with at least one sample of the class.
 
     Attributes:
         positive, samples: (B, R); samples of the class, and all samples, in a block.
@@ -74,9 +74,9 @@ def by_rank(labels: np.ndarray, probabilities: np.ndarray, counts: np.ndarray) -
 
 
 def _by_threshold(positive: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Drawn positives and drawn samples by falling score.
+    """Drawn positives and drawn samples by decreasing score.
 
-    Rows 1, 3, ... are blocks of equal scores that hold a positive, rows 0, 2, ... what lies between them.
+    Rows 1, 3, ... are blocks of equal scores with a positive, rows 0, 2, ... the samples between them.
     """
     order = np.argsort(-scores, kind="stable")
     ordered, hit = scores[order], positive[order]
@@ -90,7 +90,7 @@ def _by_threshold(positive: np.ndarray, scores: np.ndarray, counts: np.ndarray) 
 
 
 def _segments(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """Sums of the rows of (N, R) before bounds[0], between each two bounds; rows behind the last bound are left out."""
+    """Sums of the rows of (N, R) before bounds[0], between each two bounds; rows after the last bound are left out."""
     edges = np.r_[0, bounds]
     sums = np.add.reduceat(np.concatenate([values, np.zeros_like(values[:1])]), edges, axis=0, dtype=np.float64)[:-1]
     sums[edges[:-1] == edges[1:]] = 0  # reduceat gives the row itself for an empty segment

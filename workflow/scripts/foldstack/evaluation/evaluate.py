@@ -1,8 +1,8 @@
 """Evaluation: every model, seed, blend and stack on the out-of-fold rows and on the test split.
 
 Every choice (verdict, thresholds, temperature, members) is made on the out-of-fold rows; the test split is reported
-only. Nothing in here depends on when, where or how fast a run was made: an interrupted and an undisturbed experiment
-give the same bytes.
+only. Nothing here depends on when, where or how fast a run was made: an experiment gives the same bytes whether it
+was interrupted or not.
 """
 
 import itertools

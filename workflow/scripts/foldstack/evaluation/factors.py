@@ -1,4 +1,4 @@
-"""What each factor of a grid changes: models that are alike but for it, compared on the same out-of-fold rows."""
+"""What each factor of a grid changes: models that differ only in it, compared on the same out-of-fold rows."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ COLUMNS = ["grid", "factor", "level", "baseline", "pairs", *MEASURES] + [
 def effects(layout: dict, probabilities: dict[str, np.ndarray], labels: np.ndarray, config: dict) -> pd.DataFrame:
     """evaluation/factors.csv: one row a level of a factor, as in docs/reference/files.md.
 
-    A level's difference is the mean over all pairs of models that are alike but for this factor, one at the level and
+    A level's difference is the mean over all pairs of models that differ only in this factor, one at the level and
     one at the baseline; its interval resamples the samples, the same ones for every model.
 
     Args:

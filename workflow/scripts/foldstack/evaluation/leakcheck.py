@@ -9,15 +9,15 @@ import numpy as np
 
 from foldstack.errors import FoldstackError
 
-SIGNIFICANCE = 3.29  # standard errors; a sound line exceeds this by luck once in 2,000 scores
+SIGNIFICANCE = 3.29  # standard errors; a sound pipeline exceeds this by luck once in 2,000 scores
 
 
 def shuffle_labels(labels: np.ndarray, tied: np.ndarray, seed: int) -> np.ndarray:
-    """Labels that have nothing to do with the samples any more.
+    """Labels that no longer have anything to do with the samples.
 
     Each set of samples that belong together takes the labels of another, in random order, repeated or cut to its own
-    size. So two copies of an image still agree in their label, which a line that puts them into two folds would score
-    by; single samples are simply permuted.
+    size. So two copies of an image still agree in their label, and a pipeline that puts them into two folds would score
+    above chance; single samples are simply permuted.
 
     Args:
         labels: (N,) class indices.
@@ -42,7 +42,7 @@ def against_chance(labels: np.ndarray, predicted: np.ndarray, folds: np.ndarray,
         tied: (N,) number of each sample's set, from 0.
 
     Returns:
-        `accuracy`, `chance`, `low` and `high` (where a sound line scores), `excess` (in standard errors).
+        `accuracy`, `chance`, `low` and `high` (where a sound pipeline scores), `excess` (in standard errors).
     """
     chance, effect = np.empty(len(labels)), np.empty(len(labels))
     for fold in np.unique(folds):
@@ -67,7 +67,7 @@ def against_chance(labels: np.ndarray, predicted: np.ndarray, folds: np.ndarray,
 def judge(scores: dict[str, dict]) -> None:
     """Raise FoldstackError where any contender's score lies above its interval.
 
-    Scores below it are recorded and let pass: what a leak does is to flatter.
+    Scores below it are recorded and allowed, since a leak only raises scores.
     """
     above = {name: score for name, score in scores.items() if score["accuracy"] > score["high"]}
     if not above:

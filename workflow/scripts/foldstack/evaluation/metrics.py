@@ -3,8 +3,8 @@
 `labels` is (N,) int64, `probabilities` (N, C) float64 with rows that sum to 1. Macro figures are means over the classes
 that have a sample in `labels`: for a class without one, recall and average precision do not exist.
 
-A new metric is one entry of METRICS, and its twin of scikit-learn in tests/unit/evaluation/test_metrics.py. It is then
-in metrics.json, leaderboard.csv, the leaderboard, the report, the model card, `make compare` and `make verify`.
+A new metric is one entry of METRICS, and its scikit-learn equivalent in tests/unit/evaluation/test_metrics.py. It is
+then in metrics.json, leaderboard.csv, the leaderboard, the report, the model card, `make compare` and `make verify`.
 """
 
 from collections.abc import Callable, Iterable
@@ -77,12 +77,12 @@ def _balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def _unless_one_class(score, otherwise: float):
-    """`score` of labels and predicted classes; `otherwise` where all of them are one class, of which it warns."""
+    """`score` of labels and predicted classes; `otherwise` where all are one class, for which it would warn."""
     return lambda labels, predicted: score(labels, predicted) if len(np.unique([labels, predicted])) > 1 else otherwise
 
 
 def _all_classes_named(score) -> OfRows:
-    """scikit-learn's `score`, which is told of the classes without a sample."""
+    """scikit-learn's `score`, with the names of all classes, also those without a sample."""
     return lambda labels, probabilities: score(labels, probabilities, labels=np.arange(probabilities.shape[1]))
 
 

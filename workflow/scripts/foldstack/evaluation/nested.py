@@ -1,7 +1,7 @@
-"""What the nested and the repeated line say about the estimate.
+"""What nested cross-validation says about the estimate (`snakemake nested`).
 
 Nested cross-validation: Varma & Simon, "Bias in error estimation when using cross-validation for model selection", BMC
-Bioinformatics 7:91, 2006. A fold is predicted by a whole line (folds, runs, stack) that was made without it.
+Bioinformatics 7:91, 2006. A fold is predicted by a whole pipeline (folds, runs, stack) that was made without it.
 """
 
 import numpy as np
@@ -41,7 +41,7 @@ def nested_scores(labels: np.ndarray, nested: dict, oof: dict, resamples: int, s
 def nested_summary(scores: dict, deployed: str, samples: int) -> str:
     """A table for the terminal."""
     lines = [
-        f"Nested: each of {samples:,} training samples predicted by a whole line that never saw its fold.",
+        f"Nested: each of {samples:,} training samples predicted by a whole pipeline that never saw its fold.",
         "",
         f"{'':<14}{'nested accuracy':<24}{'OOF estimate':<24}{'OOF less nested, points':<26}",
     ]

@@ -7,7 +7,7 @@ from foldstack.evaluation.nested import SHOWN
 
 
 def repeated_scores(labels: np.ndarray, draws: list[dict[str, np.ndarray]]) -> dict:
-    """{method: {metric: {"each", "mean", "sd"}}} from one {method: (N, C)} a draw; the first is the line's own."""
+    """{method: {metric: {"each", "mean", "sd"}}} from one {method: (N, C)} a draw; the first is the experiment's."""
     found: dict = {}
     for method in draws[0]:
         each = [metrics.scores(labels, draw[method], SHOWN) for draw in draws]

@@ -7,15 +7,15 @@ from foldstack.errors import FoldstackError
 
 
 def refuse_given_folds(check: str, strategy: str) -> None:
-    """Raise FoldstackError where the folds cannot be drawn anew."""
+    """Raise FoldstackError where the folds cannot be drawn again."""
     if strategy == "predefined":
         raise FoldstackError(
-            f"`{check}` draws folds anew, and folds.strategy is predefined; choose another strategy, or leave it out."
+            f"`{check}` draws new folds, but folds.strategy is predefined; choose another strategy, or do not run it."
         )
 
 
 def refuse_equal_folds(digests: list[str]) -> None:
-    """Raise FoldstackError where two draws came out the same, so that they say nothing twice."""
+    """Raise FoldstackError where two draws gave the same folds, so that the second adds nothing."""
     if len(set(digests)) < len(digests):
         raise FoldstackError(
             "Two draws of the folds are the same: the data allow too few; lower repeated.draws or folds.n_splits."

@@ -1,4 +1,4 @@
-"""A study stage by stage: what a stack of all models so far claims, and what it is worth."""
+"""A study stage by stage: the stack of all models so far, scored on its own rows, out of fold and on the test split."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ def stage_table(stages: list[dict], members: Members, config: dict) -> pd.DataFr
     """evaluation/stages.csv: one row a stage, each with the models of all stages so far; accuracies.
 
     Three figures of the same stack, by the config's method: `stack_own_rows` on the out-of-fold rows that it was fitted
-    on, which is what a script that fits and scores in one go reports; `stack_oof` cross-fitted; `stack_test` on the
+    on, as a script would report that fits and scores on the same rows; `stack_oof` cross-fitted; `stack_test` on the
     test split. `gain` is that of `stack_oof` over the stage before, paired.
 
     Args:

@@ -1,4 +1,4 @@
-"""How much a score owes to the seed and to the fold, and what a further seed would likely buy."""
+"""How much a score varies with the seed and the fold, and what a further seed would likely change."""
 
 import numpy as np
 

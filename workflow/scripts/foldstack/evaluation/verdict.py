@@ -47,7 +47,7 @@ def simplest(figures: dict) -> dict:
 
 
 def worth(figures: dict) -> dict:
-    """Was a learned stack worth it, against each of REFERENCES? The deployed stack, or LightGBM where a blend is."""
+    """Was a learned stack (the deployed one, else LightGBM) worth it, against each of REFERENCES?"""
     name = figures["deployed"]["name"] if figures["deployed"]["name"] in STACKS else "lightgbm"
     found = {reference: _less(figures, name, reference) for reference in REFERENCES}
     gained = [reference for reference in REFERENCES if found[reference]["low"] > 0]
@@ -106,7 +106,7 @@ def prune(figures: dict) -> dict:
 
 
 def seeds(figures: dict) -> dict:
-    """What a further seed of every model would likely buy."""
+    """What a further seed of every model would likely change."""
     further = figures["further_seed"]
     if "mean" in further and len(figures["model"]) > 1:
         entry, whose = further["mean"], "A further seed of every model would likely change the plain mean by"
@@ -114,7 +114,7 @@ def seeds(figures: dict) -> dict:
         model = max(further, key=lambda name: abs(further[name]["further"]["brier"]))
         entry, whose = further[model], f"A further seed of {model} would likely change it by"
     else:
-        return {"text": "What a further seed would buy is not known: train each model with two seeds to see it."}
+        return {"text": "What a further seed would change is not known: train each model with two seeds to see it."}
     change, limit = entry["further"], entry["limit"]
     text = (
         f"{whose} {100 * change['accuracy']:+.2f} points of accuracy and {change['brier']:+.4f} of Brier score, "

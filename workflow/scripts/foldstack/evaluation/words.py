@@ -1,4 +1,4 @@
-"""How a score or a difference is written with its interval, in every text for the terminal."""
+"""How every text for the terminal writes a score or a difference with its interval."""
 
 
 def interval(value: float, low: float, high: float, sign: str = "") -> str:

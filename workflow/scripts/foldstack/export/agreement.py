@@ -1,4 +1,4 @@
-"""Does an exported file compute what it was made of? One measure, one sentence and one set of batches for every gate.
+"""Does an exported file compute the same as its parts? One measure, one message and one set of batches for all gates.
 
 Each gate (of one model, of the ensemble, of a variant, of a student) makes its own comparisons; how they are made, and
 when they fail, is said here only.
@@ -11,9 +11,9 @@ import pandas as pd
 
 from foldstack.errors import FoldstackError
 
-# Two labels this close in probability are a tie that the last bit of a float32 decides, not a flip.
+# Two classes this close in probability are a tie, which the last bit of a float32 decides, not a flip.
 TIE = 1e-6
-# Runs on a GPU may have predicted with shorter floats; beyond this, weights or rows were mixed up.
+# Runs on a GPU may have predicted in lower precision; a larger difference means mixed-up weights or rows.
 DEVICE_TOLERANCE = 0.02
 SIZES = (1, 2, 7)  # batches
 BATCH_TOLERANCE = 1e-4  # of a row in a batch against the row alone, where both are computed in float32
@@ -28,7 +28,7 @@ def choose_samples(samples: pd.DataFrame, count: int, folds: pd.DataFrame) -> pd
     """Up to `count` samples, spread evenly over the test split; over the training split where there is no test.
 
     samples and folds are the tables of samples.parquet and folds.parquet; returns rows of samples in the order of
-    `sample_id`. Of training samples some of every fold are among them, whatever the count.
+    `sample_id`. Training samples include some of every fold, whatever the count.
     """
     split = "test" if (samples["split"] == "test").any() else "train"
     rows = samples[samples["split"] == split].sort_values("sample_id", ignore_index=True)
@@ -52,7 +52,7 @@ def margin(probabilities: np.ndarray) -> np.ndarray:
 
 
 def flips(found: np.ndarray, expected: np.ndarray) -> int:
-    """Rows of (N, C) whose label differs, though the two largest expected probabilities are no tie."""
+    """Rows of (N, C) whose label differs, though the two largest expected probabilities are not a tie."""
     return int(((found.argmax(axis=1) != expected.argmax(axis=1)) & (margin(expected) > TIE)).sum())
 
 

@@ -1,4 +1,4 @@
-"""An exported file as one HTML page that needs nothing else: onnxruntime-web and the file itself are inside.
+"""An exported file as one HTML page that needs nothing else: it contains onnxruntime-web and the file itself.
 
 The page runs from a disk (file://) and sends nothing: its Content-Security-Policy forbids every connection. The runtime
 comes from npm, by the lock file beside the page's template, whose hashes npm checks.
@@ -24,7 +24,7 @@ NPM_SECONDS = 600
 
 
 def digest() -> str:
-    """Of the files that are not Python, of which Snakemake would not notice a change otherwise."""
+    """Digest of the files that are not Python, whose changes Snakemake would not notice otherwise."""
     text = b"".join((TEMPLATES / name).read_bytes() for name in ("predict.html", *LOCKED))
     return hashlib.sha256(text).hexdigest()[:12]
 
@@ -49,7 +49,7 @@ def install(folder) -> Path:
     with tempfile.TemporaryDirectory(dir=folder) as work:
         for name in LOCKED:
             shutil.copyfile(TEMPLATES / name, Path(work) / name)
-        # No package's own script runs: what is needed is two files.
+        # No install scripts of packages run: only two files are needed.
         command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         done = subprocess.run(
             command,

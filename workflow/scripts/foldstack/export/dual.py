@@ -65,10 +65,12 @@ def export_dual(weights: Sequence, encoder, folder, tolerance: float) -> None:
     """
     networks, folder = [load_classifier(path) for path in weights], Path(folder)
     if any("encoder" in net.spec["options"] for net in networks):
-        raise FoldstackError("The text encoder was trained with the images and is not kept; set text.train: frozen.")
+        raise FoldstackError("The text encoder was trained with the images and is not stored; set text.train: frozen.")
     text = read_encoder(encoder)
     if sum(value.numel() * value.element_size() for value in text.state_dict().values()) > MAX_BYTES:
-        raise FoldstackError(f"The text encoder in {encoder} is larger than the 2 GB of an ONNX file; take a smaller.")
+        raise FoldstackError(
+            f"The text encoder in {encoder} is larger than the 2 GB of an ONNX file; choose a smaller one."
+        )
     spec, longest = networks[0].spec, read_json(Path(encoder) / SETTINGS)["longest"]
     drawn = np.random.default_rng(0).integers(0, 256, (3, *spec["store_size"], spec["channels"]), dtype=np.uint8)
     batch, length = torch.export.Dim("batch", min=1), torch.export.Dim("length", min=1, max=longest)
@@ -94,7 +96,8 @@ def export_dual(weights: Sequence, encoder, folder, tolerance: float) -> None:
 
 
 def _export(half: nn.Module, example: dict, free: dict, folder: Path, tolerance: float) -> float:
-    """Write a half as ONNX with the dimensions of `free` open; returns how far it is from torch, at other sizes too."""
+    """Write a half as ONNX with the dimensions of `free` dynamic; returns its largest difference from torch, at other
+    sizes too."""
     half.eval().requires_grad_(False)
     path = folder / ("image.onnx" if "image" in example else "text.onnx")
     try:

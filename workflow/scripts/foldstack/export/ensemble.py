@@ -46,16 +46,18 @@ def export_ensemble(onnx_paths: Sequence, booster, stack: dict, dataset: dict, d
         described: more metadata, see `describe`; a `protocol` of its own replaces the usual one.
 
     Returns the metadata. Raises FoldstackError where the parts do not belong together, the file would be too large, or
-    the stacker is of a kind that has no equal in ONNX.
+    the stacker cannot be expressed in ONNX.
     """
-    check_versions(stack, "stack.json", stack | {"data_digest": dataset["digest"]})  # of the same data, whatever folds
+    check_versions(
+        stack, "stack.json", stack | {"data_digest": dataset["digest"]}
+    )  # only the data must agree, not the folds
     metadata = (
         {"protocol": PROTOCOL}
         | {key: stack[key] for key in FROM_STACK}
         | {key: dataset[key] for key in PIXEL_FORMAT}
         | described
     )
-    metadata |= {"reading": dataset["reading"]} if dataset.get("reading") else {}  # how files are read, if unusually
+    metadata |= {"reading": dataset["reading"]} if dataset.get("reading") else {}  # how unusual files are read
     metadata |= {"format": FORMAT, "onnxruntime": f">={ONNXRUNTIME}"}
     metadata |= {"input": _input_contract(metadata), "versions": versions(), "left_out": stack.get("left_out", [])}
     networks, metadata["seeds"] = _read_networks(onnx_paths, metadata)
@@ -75,7 +77,7 @@ def write_ensemble(proto: ModelProto, metadata: dict, path) -> dict:
 
 
 def describe(records: Sequence[dict], stack: dict, metrics: dict, licence: str | None) -> dict:
-    """What the file says of its origin: `scores` with intervals, and digests of the config and the code behind it.
+    """What the file says about its origin: `scores` with intervals, and digests of its config and code.
 
     Args:
         records: the run.json of every run in the file.
@@ -98,7 +100,7 @@ def describe(records: Sequence[dict], stack: dict, metrics: dict, licence: str |
 
 
 def golden_images(metadata: dict) -> np.ndarray:
-    """uint8 (2, ...) of the stored size: patterns, since a file that is passed on should hold nobody's picture."""
+    """uint8 (2, ...) of the stored size: patterns, since a shared file should contain no real picture."""
     shape = input_shape(metadata)
     places = np.indices(shape[-3:]).astype(np.int64)
     factors = np.array([[3, 5, 70], [11, 2, 40]])
@@ -146,7 +148,7 @@ def _read_networks(onnx_paths: Sequence, metadata: dict) -> tuple[list[ModelProt
         found[own["model"]], seeds[own["model"]], size = proto, own["seeds"], size + proto.ByteSize()
     if len(found) != len(onnx_paths) or set(found) != set(metadata["models"]):
         raise FoldstackError(
-            f"The ensemble combines one file each of the models {metadata['models']}, but {len(onnx_paths)} files hold "
+            f"The ensemble needs one file of each of the models {metadata['models']}, but {len(onnx_paths)} files hold "
             f"{sorted(found)}; run the export of all models again."
         )
     if size > MAX_BYTES:
@@ -198,7 +200,7 @@ def _rename_inputs(node, old: str, new: str) -> None:
 
 
 def _stack_graph(n_models: int, n_splits: int, n_classes: int, spec: dict) -> GraphProto:
-    """From `model<i>_fold_probabilities` to all outputs; LightGBM's trees are still missing behind its `features`."""
+    """From `model<i>_fold_probabilities` to all outputs; LightGBM's trees are still missing after its `features`."""
     networks = "\n".join(f"one{i} = Unsqueeze(model{i}_fold_probabilities, axis_1)" for i in range(n_models))
     parts = ", ".join(f"one{i}" for i in range(n_models))
     outputs = f"""

@@ -1,4 +1,4 @@
-"""The gate that export/ensemble.onnx must pass before anybody uses it.
+"""The gate that export/ensemble.onnx must pass before it is used.
 
 It is compared with the pipeline's own test predictions, and part by part with what it was made of: the models' files
 and LightGBM, at real samples and at adversarial ones.
@@ -20,7 +20,7 @@ from foldstack.export.trees import thresholds
 from foldstack.probabilities import normalised
 
 TREE_TOLERANCE = 1e-12  # raw scores, which are sums of doubles
-ZERO = 2e-35  # LightGBM takes what is smaller for 0 before it looks at a threshold; no logarithm is so small
+ZERO = 2e-35  # LightGBM replaces smaller values by 0 before it compares with a threshold; no logarithm is so small
 MAX_TREE_ROWS = 20_000
 THRESHOLD_SHARE = 0.01  # of rows whose features rounding has moved across a tree's threshold
 PIPELINE = "the pipeline's own predictions"
@@ -44,11 +44,11 @@ def check(
         onnx_paths, booster, stack: what it was made of: the models' files, stacker.txt and stack.json.
         pixels: uint8 (N, ...), stored pixels of real samples.
         tolerance: largest absolute difference of any probability.
-        pipeline: the pipeline's own predictions for these samples: members (M, n_splits, N, C), ensemble (N, C). Of
-            training samples members are those of `by_fold`, and the ensemble is None: the deployed stacker has learned
-            from them, and so has no predictions of theirs in the pipeline.
-        on_cpu: whether the runs predicted on a CPU. Shorter floats of a GPU move features across thresholds of the
-            trees, so then only the members are held against `agreement.DEVICE_TOLERANCE`.
+        pipeline: the pipeline's own predictions for these samples: members (M, n_splits, N, C), ensemble (N, C). For
+            training samples, members are those of `by_fold`, and the ensemble is None: the deployed stacker has learned
+            from these samples, so the pipeline has no predictions of it for them.
+        on_cpu: whether the runs predicted on a CPU. Lower precision on a GPU moves features across thresholds of the
+            trees, so then only the members are compared, with `agreement.DEVICE_TOLERANCE`.
 
     Raises FoldstackError where a difference is too large or a label flips.
     """
@@ -85,7 +85,7 @@ def check(
 
 
 def by_fold(members: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """(M, n_splits, N, C) from out-of-fold predictions (M, N, C): NaN but for the fold (N,) that a sample is in."""
+    """(M, n_splits, N, C) from out-of-fold predictions (M, N, C): NaN except in the fold (N,) of the sample."""
     whole = np.full((len(members), int(folds.max()) + 1, *members.shape[1:]), np.nan)
     whole[:, folds, np.arange(len(folds))] = members
     return whole
@@ -100,8 +100,8 @@ def _members(onnx_paths: Sequence, models: Sequence[str], images: np.ndarray) ->
 def _ensemble(path, reference, outputs, found, members, expected, booster, stack, tolerance) -> dict:
     """Compare the final outputs; with tolerance None only report.
 
-    A tree's score jumps at its thresholds, so rows whose features lie on two sides of one in `found` and `members`
-    (they differ by float32's rounding) cannot be held to a tolerance; there may be few of them.
+    A tree's score jumps at its thresholds, so rows whose features are on different sides of one in `found` and
+    `members` (they differ by float32's rounding) cannot be checked by a tolerance; only few are allowed.
     """
     crossed = _crossed(found, members, booster, stack)
     probabilities = outputs["probabilities"].astype(np.float64)
@@ -123,7 +123,7 @@ def _ensemble(path, reference, outputs, found, members, expected, booster, stack
     agreement.require(path, reference, "model_probabilities", of_models, tolerance)
     if crossed.sum() > max(1, THRESHOLD_SHARE * len(crossed)):
         raise FoldstackError(
-            f"{path}: in {crossed.sum()} of {len(crossed)} samples a meta-feature lies on the other side of a tree's "
+            f"{path}: in {crossed.sum()} of {len(crossed)} samples a meta-feature is on the other side of a tree's "
             f"threshold than in {reference}; raise stack.floor or min_child_samples, and do not deploy the file."
         )
     wrong = (outputs["label"] != labels) & (agreement.margin(probabilities) > 0)

@@ -84,7 +84,7 @@ def order_runs(runs: Sequence[Run]) -> tuple[list[Run], list[int], int]:
 
 
 def export_model(runs: Sequence[Run], path, metadata: dict) -> dict:
-    """Write all `runs` of one model as one ONNX file: input `image`, the outputs of `OUTPUTS`; equal runs, equal bytes.
+    """Write all `runs` of one model as one ONNX file: input `image`, the outputs of `OUTPUTS`; repeatable to the byte.
 
     Args:
         runs: (seed, fold, weights file) in any order.
@@ -139,7 +139,7 @@ def _to_onnx(ensemble: FoldEnsemble, shape: tuple[int, ...], name: str) -> onnx.
 
 
 def strip(proto: onnx.ModelProto) -> None:
-    """Remove what holds paths of this machine (stack traces) and what breaks later tools (value_info)."""
+    """Remove stack traces, which contain paths of this machine, and value_info, which breaks later tools."""
     graph = proto.graph
     del graph.value_info[:]
     for item in (proto, graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *proto.functions):

@@ -33,7 +33,7 @@ def read_pipeline(test_files: Sequence[Run], sample_ids: Sequence[str], classes)
 
 
 def read_out_of_fold(oof_files: Sequence[Run], sample_ids: Sequence[str], classes) -> np.ndarray:
-    """As `read_pipeline`, of training samples by oof.parquet: NaN but for the fold that a sample is in.
+    """As `read_pipeline`, for training samples, from oof.parquet: NaN except in the fold of the sample.
 
     Raises FoldstackError where a sample was not predicted by the runs of one fold.
     """

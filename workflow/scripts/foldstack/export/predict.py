@@ -1,4 +1,4 @@
-"""Label new data with export/ensemble.onnx alone, for the rule; `predict.py` in the root does it for everybody else."""
+"""Label new data with export/ensemble.onnx, for the rule predict_new; users run `predict.py` in the root."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Open an exported file: the one place that says what it holds. Needs onnxruntime only."""
+"""Open an exported file: the only place that knows its contents. Needs onnxruntime only."""
 
 import json
 
@@ -19,7 +19,7 @@ def open_session(path, threads: int = 1) -> tuple[onnxruntime.InferenceSession, 
     """Open an exported file on the CPU; returns the session and its `foldstack` metadata."""
     try:
         session = session_of(str(path), threads)
-    except Exception as error:  # onnxruntime has no public base class for what a broken file raises
+    except Exception as error:  # onnxruntime has no public base class for the errors of a broken file
         raise FoldstackError(f"{path} cannot be opened ({error}); export it again.") from error
     return session, _parsed(session.get_modelmeta().custom_metadata_map, path)
 

@@ -1,12 +1,12 @@
-"""The distilled student: one network trained to answer as the stack did out of fold, exported like the ensemble.
+"""The distilled student: one network trained to give the stack's out-of-fold predictions, exported like the ensemble.
 
 Its soft labels are the stack's cross-fitted predictions of the training samples (`stack/oof.parquet`), each by networks
 and a stacker that were not fitted on that sample; no test sample is involved. Student k learns from the samples outside
 fold k and predicts fold k, which gives out-of-fold predictions of all; the last, which is deployed, learns from all.
 
 What the soft labels of other folds say was learned with the labels of fold k, too, so a student's out-of-fold accuracy
-may flatter a little, as that of any model behind a stack. The test split is free of it, and where there is one, it
-decides. Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531.
+may be a little optimistic, as that of any model fitted on a stack. The test split is free of that, and where there is
+one, it decides. Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531.
 """
 
 import tempfile
@@ -83,10 +83,10 @@ def _trained(run) -> dict:
 
 
 def collect_oof(runs: Sequence, folds: pd.DataFrame, sample_ids: Sequence[str], classes) -> np.ndarray:
-    """(N, C) float64: each training sample as the student predicts it that did not learn from it.
+    """(N, C) float64: the prediction of each training sample by the student that did not learn from it.
 
     Args:
-        runs: run.json of the students of all folds, in any order; oof.parquet lies beside each.
+        runs: run.json of the students of all folds, in any order; oof.parquet is next to each.
         folds: folds.parquet.
 
     Raises:
@@ -104,7 +104,7 @@ def collect_oof(runs: Sequence, folds: pd.DataFrame, sample_ids: Sequence[str], 
 
 
 def out_of_fold(labels: np.ndarray, student: np.ndarray, teacher: np.ndarray, config: dict) -> dict:
-    """The student's accuracy on the training samples against the stack's, both out of fold: the honest cost there."""
+    """The student's accuracy on the training samples against the stack's, both out of fold: what distillation costs."""
     scores = core_scores(labels, student)
     difference = bootstrap.accuracy_difference(labels, student, teacher, config["bootstrap"], config["seed"])
     return {"accuracy": scores["accuracy"], "log_loss": scores["log_loss"], "samples": len(labels),

@@ -17,7 +17,7 @@ REMEDY = "use Foldstack's own stacker, which fit_stacker writes."
 def tree_node(booster, n_features: int, n_classes: int, features: str, scores: str) -> NodeProto:
     """A TreeEnsemble from double (N, n_features) to double (N, n_classes), the raw scores of `booster`.
 
-    Raises FoldstackError for a booster that is no plain gradient-boosted `multiclass` one of this size.
+    Raises FoldstackError for a booster that is not a plain gradient-boosted `multiclass` one of this size.
     """
     dump = booster.dump_model()
     _refuse(dump, booster.model_to_string(num_iteration=1), n_features, n_classes)
@@ -44,7 +44,7 @@ def thresholds(booster) -> list[np.ndarray]:
 
 
 def _refuse(dump: dict, text: str, n_features: int, n_classes: int) -> None:
-    """`text` is the model's own format, whose header and parameters tell what the dump leaves out."""
+    """`text` is the model's own format, whose header and parameters contain what the dump leaves out."""
     objective = dump["objective"].split()
     reasons = [
         (objective[:1] != ["multiclass"], f"its objective is {dump['objective']!r}, not multiclass"),
@@ -73,7 +73,7 @@ class _Trees:
         if "threshold" in structure:
             self._node(structure, target)
             return
-        # ONNX has no tree without a split: one whose two branches are the same leaf.
+        # ONNX has no tree without a split, so make one whose two branches are the same leaf.
         self._split(0, 0.0, False)
         self._branch(len(self.features) - 1, self._leaf(structure["leaf_value"], target), True)
 

@@ -68,7 +68,7 @@ def measure(
     )
     report["agreement"] = float(np.mean(tables["variant"].argmax(axis=1) == tables["full"].argmax(axis=1)))
     report["max_abs_difference"] = agreement.difference(tables["variant"], tables["full"])
-    # Reported, not judged: 8-bit arithmetic may take its ranges from the batch.
+    # Reported, not checked: 8-bit arithmetic may take its ranges from the batch.
     report["batch_max_abs_difference"] = agreement.check_batches(
         variant, lambda batch: run_ensemble(sessions[1], batch)["fold_probabilities"], pixels, tolerance=np.inf
     )

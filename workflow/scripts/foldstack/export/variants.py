@@ -1,4 +1,4 @@
-"""Smaller and quicker forms of export/ensemble.onnx; none is exact, so each goes through `variant_gate`.
+"""Smaller and faster forms of export/ensemble.onnx; none is exact, so each goes through `variant_gate`.
 
 - fp16: weights are stored as 16-bit floats and cast back when the file is opened: half the size, the same speed.
 - int8: 8-bit weights and arithmetic. Convolutional networks are calibrated on training samples (unsigned activations,

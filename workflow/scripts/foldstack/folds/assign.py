@@ -1,7 +1,7 @@
-"""Cut the training samples into folds and inner buckets; samples that belong together never straddle a fold.
+"""Cut the training samples into folds and inner buckets; samples that belong together are never in two folds.
 
-Tied samples (same group, or an identical or nearly identical image in any view) form a component; a component is given
-to a fold whole, and within its fold to one inner bucket whole. `data/ties.py` finds the components.
+Tied samples (same group, or an identical or nearly identical image in any view) form a component; a component goes
+whole into one fold, and within it whole into one inner bucket. `data/ties.py` finds the components.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from foldstack.folds.cautions import cautions
 from foldstack.folds.digest import folds_digest
 from foldstack.folds.inner import inner_buckets
 
-UNEVEN = 0.1  # standard deviation of a class over the folds, against its share, up to which `stratified` is content
+UNEVEN = 0.1  # largest accepted standard deviation of a class over the folds, as a part of its even share
 
 
 def assign(
@@ -48,7 +48,7 @@ def assign(
         `sample_id`; the cautions are sentences, see `folds/cautions.py`.
 
     Raises:
-        FoldstackError: too few samples or components, a class that one fold holds alone, unusable predefined folds.
+        FoldstackError: too few samples or components, a class with samples in one fold only, unusable predefined folds.
     """
     training = samples[samples["split"] == "train"].sort_values("sample_id", ignore_index=True)
     if training.empty:
@@ -125,9 +125,9 @@ def _class_counts(labels: np.ndarray, fold: np.ndarray, n_splits: int) -> np.nda
 
 
 def _no_class_alone(labels: np.ndarray, tied: np.ndarray, fold: np.ndarray, n_splits: int) -> np.ndarray:
-    """The folds, but for classes of several components that fell into one fold: one of these moves to another fold.
+    """The folds, where a class of several components is not in one fold only: one of its components is moved.
 
-    The smallest component to the smallest fold, where that leaves no fold empty and no further class alone.
+    The smallest component goes to the smallest fold, if that leaves no fold empty and no other class in one fold only.
     """
     fold, sizes = fold.copy(), np.bincount(tied)
 
@@ -203,7 +203,7 @@ def _check_possible(training: pd.DataFrame, tied: np.ndarray, classes: list[str]
     if strategy.startswith("stratified") and counts[rare] < n_splits:
         few = f"{counts[rare]} training sample{'s' * int(counts[rare] > 1)}, fewer than folds.n_splits {n_splits}"
         what = "add samples, leave the class out, lower folds.n_splits or set folds.strategy: plain."
-        if len(np.unique(tied[labels == rare])) == 1:  # no folds would help
+        if len(np.unique(tied[labels == rare])) == 1:  # other folds would not help
             what = "no run could learn it and predict it: add samples independent of these, or leave the class out."
         raise FoldstackError(f"Class {classes[rare]!r} has {few}; {what}")
 

@@ -1,4 +1,4 @@
-"""What is said before anything trains: folds that a run can learn little from, though they can be used."""
+"""Cautions before anything trains: folds that can be used, but leave a run little to learn from."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pandas as pd
 from foldstack.data.ties import what_ties
 from foldstack.folds.inner import LEAST, Parts
 
-LARGE = 2  # times its share that a fold may hold
+LARGE = 2  # a fold may hold this many times its even share
 
 
 def cautions(training: pd.DataFrame, tied, fold, inner, classes: list[str], n_splits: int, inner_splits: int) -> list:

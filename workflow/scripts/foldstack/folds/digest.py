@@ -1,6 +1,6 @@
-"""The digest of the folds, and the one answer to: was this made from today's data and folds?
+"""The digest of the folds, and the check that a file was made from the current data and folds.
 
-Apart from `proof`, so that a run, which asks this too, does not depend on how tables prove what they are.
+Not in `proof`, so that a run, which uses this too, does not depend on how tables prove their origin.
 """
 
 import pandas as pd
@@ -39,4 +39,4 @@ def check_versions(record: dict, where, today: dict) -> None:
     """
     for key, name in (("data_digest", "data"), ("folds_digest", "folds")):
         if record.get(key) != today[key]:
-            raise FoldstackError(f"{where} was made from other {name} than today's; {AGAIN}")
+            raise FoldstackError(f"{where} was made from other {name} than the current ones; {AGAIN}")

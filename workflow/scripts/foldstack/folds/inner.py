@@ -1,8 +1,8 @@
-"""Inner buckets: the parts that each fold is cut into, one of which a run sets aside to choose its epoch by.
+"""Inner buckets: the parts that each fold is divided into, one of which a run sets aside to choose its epoch by.
 
 The run of fold k sets bucket `k % inner_splits` of the other folds aside (`folds/split.py`). Buckets are balanced
-first. Then what a run could not learn from is mended: a class whose only samples are all set aside, an inner split
-that is empty or takes most of the run's samples.
+first. Then faults are repaired: a class whose only samples are all set aside, an inner split that is
+empty or takes most of the run's samples.
 """
 
 import numpy as np
@@ -10,11 +10,11 @@ import numpy as np
 from foldstack.data.ties import sets
 from foldstack.errors import FoldstackError
 
-UNUSABLE = 1_000_000  # what a run without training samples or without inner split weighs against a missing class
+UNUSABLE = 1_000_000  # weight of a run without training samples or inner split; a missing class weighs 1
 LEAST = 0.5  # of the samples that a run should train on
-TRIED = 16  # smallest, and as many largest, components that are tried where many could move
+TRIED = 16  # where many components could move, this many of the smallest and of the largest are tried
 NOISE = 0.1  # share of moves that are drawn at random
-STEPS = 200  # that the search takes after it was last of use
+STEPS = 200  # the search ends after this many steps without improvement
 
 
 def inner_buckets(labels, tied, fold, inner_splits: int, seed: int) -> np.ndarray:
@@ -67,7 +67,7 @@ def _balanced(labels, tied, fold, inner_splits: int, seed: int) -> np.ndarray:
 class Parts:
     """How many samples of each class each run has, trains on and sets aside, for buckets that change one by one.
 
-    A column behind the classes counts all samples.
+    A column after the classes counts all samples.
 
     Attributes:
         bucket: (components,) where each component is now.
@@ -121,7 +121,7 @@ class Parts:
         return (self.outside[:, columns] > 0) & (self.trained(columns) == 0)
 
     def starved(self) -> np.ndarray:
-        """(n_splits,) bool: the inner split takes so much that less than half of what should be left is left."""
+        """(n_splits,) bool: the inner split leaves less than half of the samples that it should leave."""
         promised = self.outside[:, -1] * (1 - 1 / self.inner_splits)
         return self.trained()[:, -1] < LEAST * promised
 
@@ -131,7 +131,7 @@ class Parts:
         return (trained == self.outside[:, -1]) | (trained == 0)
 
     def faults(self, columns=slice(None)) -> int:
-        """Missing classes among `columns`, starved runs, and `UNUSABLE` for a run or a bucket that has nothing."""
+        """Missing classes among `columns`, starved runs, and `UNUSABLE` for a run or a bucket without samples."""
         unusable = int(self.empty().sum()) + int((self.in_bucket[:, -1] == 0).sum())
         return UNUSABLE * unusable + int(self.starved().sum()) + int(self.missing(columns).sum())
 
@@ -147,10 +147,10 @@ class Parts:
 
 
 def _learnable(parts: Parts, rng: np.random.Generator) -> tuple[int, np.ndarray]:
-    """The fewest faults that a search found, and their buckets: it mends one fault at a time, by the best move for all.
+    """Search for buckets with the fewest faults; returns both. Each step repairs one fault, by the best move overall.
 
-    That move, or now and then another one, is made even where it brings other faults, so that the search leaves a dead
-    end: WalkSAT, by Selman, Kautz and Cohen, AAAI 1994.
+    That move, or now and then another one, is made even where it brings other faults, so that the search gets out of
+    a dead end: WalkSAT, by Selman, Kautz and Cohen, AAAI 1994.
     """
     now = parts.faults()
     fewest, best, since, moved = now, parts.bucket.copy(), 0, -1
@@ -174,7 +174,7 @@ def _learnable(parts: Parts, rng: np.random.Generator) -> tuple[int, np.ndarray]
 
 
 def _moves(parts: Parts, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """(component, bucket) of the moves that mend one fault, or help to; the fault is drawn at random."""
+    """(component, bucket) of the moves that repair one fault, or help to; the fault is drawn at random."""
     everything = parts.n_classes
     faults = [(k, column, "takes") for k, column in np.argwhere(parts.missing())]
     faults += [(k, everything, "takes") for k in np.flatnonzero(parts.starved())]

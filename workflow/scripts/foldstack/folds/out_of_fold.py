@@ -1,7 +1,7 @@
 """Out-of-fold predictions of one (model, seed), collected from its runs.
 
-A run is believed only after its run.json agrees with the data set and the folds of today: a fold mixed up here would
-make every later score a lie, and nothing downstream could tell.
+A run is used only after its run.json agrees with the current data and folds: a fold mixed up here would
+make every later score wrong, and no later stage could notice.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,14 +33,14 @@ def collect(
         folds: folds.parquet.
         samples: samples.parquet.
         dataset, summary: dataset.json and folds.json.
-        model, seed: what the runs must be of; None accepts whatever the first run says.
+        model, seed: what the runs must be of; None takes those of the first run.
 
     Returns:
         (oof, test): `sample_id`, `fold`, `prob_*`, `logit_*` (float32). `oof` has each training sample once, sorted by
         `sample_id`; `test` has each test sample once a fold, sorted by (`fold`, `sample_id`).
 
     Raises:
-        FoldstackError: a fold is missing or stands twice, a run did not complete, was made from other data or folds,
+        FoldstackError: a fold is missing or occurs twice, a run did not complete, was made from other data or folds,
             saw samples that it was not allowed to see, or predicted other samples than its own.
     """
     check_folds(summary, dataset)
@@ -62,7 +62,7 @@ def collect(
 
 
 def _records(runs, dataset: dict, summary: dict, model, seed) -> dict[int, tuple[Path, dict]]:
-    """{fold: (folder, run.json)}: complete, of one model and seed, made from today's data and folds."""
+    """{fold: (folder, run.json)}: complete, of one model and seed, made from the current data and folds."""
     records: dict[int, tuple[Path, dict]] = {}
     for folder in map(Path, runs):
         record = read_json(folder / "run.json")
@@ -96,7 +96,7 @@ def _table(path: Path, classes: Sequence[str], expected_ids: Iterable[str], fold
     difference = set(frame["sample_id"]) ^ set(expected_ids)
     if difference:
         raise FoldstackError(
-            f"{path} of fold {fold} lacks, or has too much, {len(difference)} samples such as {min(difference)!r}; "
+            f"{path} of fold {fold} has {len(difference)} missing or unexpected samples such as {min(difference)!r}; "
             "delete that folder and run again."
         )
     return tables.predictions(

@@ -2,7 +2,7 @@
 
 A run writes digests of the ids that it trained on, selected on and predicted (run.json). The tables of the stages oof
 and stack carry them on, as JSON in their Parquet metadata, with the digests of the data and the folds. Each later stage
-compares them with what today's data and folds allow, by itself: no stage trusts that an earlier one looked.
+compares them itself with what the current data and folds allow: no stage relies on the check of an earlier one.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def check_prepared(samples: pd.DataFrame, dataset: dict, near: pd.DataFrame, fol
 
     Raises:
         FoldstackError: a table was changed after it was written, the folds are of other data or of other samples, or
-            samples that share a group or an image, or nearly one, stand in two folds or inner buckets.
+            samples that share a group or an image, or nearly one, are in two folds or inner buckets.
     """
     check_data(samples, dataset)
     check_folds(summary, dataset)
@@ -91,10 +91,10 @@ def of_runs(records: Sequence[dict]) -> dict:
 
 
 def check_member(path, dataset: dict, folds: pd.DataFrame, summary: dict) -> dict:
-    """The proof of a table of the stages oof or test, if it is of today's data and folds.
+    """The proof of a table of the stages oof or test, if it is of the current data and folds.
 
     Raises:
-        FoldstackError: the table has no proof, is of other data or folds, or a run behind it was trained on, or
+        FoldstackError: the table has no proof, is of other data or folds, or one of its runs was trained on, or
             selected on, samples that its fold does not allow.
     """
     found = tables.read_proof(path)
@@ -113,7 +113,7 @@ def of_stack(oof_paths: Sequence, fitted_on: dict[str, np.ndarray], dataset: dic
 
     Args:
         oof_paths: the tables that it learned from, `.../<model>/seed<seed>.parquet`.
-        fitted_on: {fold: ids of the rows behind the predictions of that fold}; `all` for the deployed stack.
+        fitted_on: {fold: ids of the rows that its predictions were fitted on}; `all` for the deployed stack.
     """
     made_from = {"members": _file_digests(oof_paths)}
     made_from |= {"fitted_on": {fold: tables.ids_digest(ids) for fold, ids in fitted_on.items()}}
@@ -149,7 +149,7 @@ def _file_digests(paths: Sequence) -> dict[str, str]:
 
 
 def check_all(files, oof_paths: Sequence, test_paths: Sequence, samples: pd.DataFrame, dataset: dict) -> dict:
-    """Everything that stands behind a score: data, folds, members and stack; returns what metrics.json records.
+    """Check everything that a score is based on: data, folds, members and stack; returns what metrics.json records.
 
     Args:
         files: the inputs of the rule evaluate, by name.

@@ -15,7 +15,7 @@ from foldstack.gpus import inventory
 from foldstack.gpus.leases import Ticket, lease
 
 SAY_AFTER_SECONDS = 3.0  # a GPU whose last job has just ended may look busy for a moment
-ALONE = {"devices": None, "others": None, "share": 1, "busy": None}
+DEFAULT_PLAN = {"devices": None, "others": None, "share": 1, "busy": None}
 
 
 @contextlib.contextmanager
@@ -27,18 +27,18 @@ def claim(
     Args:
         plan: `devices` (those of the model) and `others` (all that the config allows), lists of the config or None;
             `share`, the runs that fit on one GPU; `busy`, the config's block, or None to take GPUs as they are.
-        memory: MiB that the run will use of each GPU; 0 = unknown. Looked at where GPUs are shared.
-        what: the job, in words, for those who wait for it.
-        say: told in one sentence why the job waits.
+        memory: MiB that the run will use of each GPU; 0 = unknown. Only used where GPUs are shared.
+        what: a name of the job, shown to those who wait for its GPUs.
+        say: called with one sentence on why the job waits.
 
     Yields:
         "cuda", or "cpu" where `n_gpus` is 0 or this process may use no GPU.
 
     Raises:
-        FoldstackError: a GPU of the plan does not exist, there are fewer than `n_gpus`, or those that would do were
-            busy with other people's work for too long.
+        FoldstackError: a GPU of the plan does not exist, there are fewer than `n_gpus`, or the suitable ones were busy
+            with other people's work for too long.
     """
-    plan = ALONE | (plan or {})
+    plan = DEFAULT_PLAN | (plan or {})
     # Exactly what Slurm gave this job; a whole snakemake in one allocation leases from what that was given.
     given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     if "SLURM_JOB_ID" in os.environ and 0 < len(given) <= n_gpus:
@@ -59,7 +59,7 @@ def claim(
 
 
 class _Usable:
-    """The GPUs that would do at this moment; called again and again while a job waits."""
+    """The GPUs that a job could take now; called at every look while it waits."""
 
     def __init__(self, n: int, first: list[str], others: list[str], busy: dict | None, memory: float, say):
         self.n, self.gpus, self.busy, self.memory, self.say = n, first, busy or {}, memory, say
@@ -70,7 +70,7 @@ class _Usable:
 
     def __call__(self, holders: Sequence[Ticket]) -> list[str]:
         in_use: dict[str, inventory.Reading] = {}
-        found = [gpu for gpu in self.gpus if self._would_do(gpu, holders, in_use)]
+        found = [gpu for gpu in self.gpus if self._is_usable(gpu, holders, in_use)]
         if len(found) >= self.n or not in_use:
             self.busy_since = None
             self._say_who(holders)
@@ -78,7 +78,7 @@ class _Usable:
             self._wait_for_others(in_use)
         return found
 
-    def _would_do(self, gpu: str, holders: Sequence[Ticket], in_use: dict) -> bool:
+    def _is_usable(self, gpu: str, holders: Sequence[Ticket], in_use: dict) -> bool:
         ours = [ticket for ticket in holders if gpu in ticket.gpus]
         reading = inventory.reading(gpu) if self.busy else None
         if reading is None:
@@ -92,13 +92,13 @@ class _Usable:
         return False
 
     def _wait_for_others(self, in_use: dict) -> None:
-        """Other people's work is in the way: say so, and after a while go on to other GPUs or give up."""
+        """Other people's work keeps the GPUs busy: say so, and after `busy.wait` use other GPUs too, or give up."""
         now = time.monotonic()
         self.busy_since = self.busy_since or now
         waited = now - self.busy_since
         which = "; ".join(f"GPU {gpu} is busy with other work ({reading})" for gpu, reading in in_use.items())
         if waited >= self.busy["wait"] and self.others:
-            self._say(f"{which}; after {waited:.0f} s the other GPUs will do as well")
+            self._say(f"{which}; after {waited:.0f} s using the other GPUs too")
             self.gpus, self.others, self.busy_since = [*self.gpus, *self.others], [], None
         elif waited >= self.busy["wait"]:
             raise FoldstackError(
@@ -112,10 +112,10 @@ class _Usable:
             return
         names = [ticket.what or f"process {ticket.pid}" for ticket in holders if set(ticket.gpus) & set(self.gpus)]
         if names:
-            self._say(f"waiting for {', '.join(names)} to give back a GPU", once=True)
+            self._say(f"waiting for {', '.join(names)} to release a GPU", once=True)
 
     def _say(self, text: str, once: bool = False) -> None:
-        """`once`: figures change at every look; the kind of wait is what is news."""
+        """`once`: repeat nothing but a new kind of wait, since the figures after the colon change at every look."""
         kind = text.split(":")[0] if once else text
         if kind != self.said:
             self.said = kind

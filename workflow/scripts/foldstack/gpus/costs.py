@@ -1,7 +1,7 @@
-"""About how long jobs take: from what earlier ones recorded, else by what a run has to go through.
+"""About how long jobs take: from what earlier ones recorded, else by the number of pixels and epochs.
 
 Two answers of different price: `of_runs` orders the runs when they are planned and reads one record a model; `Timings`
-tells a person how long all will take and reads every record.
+estimates how long everything will take, and reads every record.
 """
 
 import csv
@@ -41,7 +41,7 @@ def _pixels(size: int | list[int]) -> int:
 
 
 def _stored_size(results: Path) -> int | list[int]:
-    """That of the prepared data, once they are there."""
+    """The image size of the prepared data, once they exist."""
     try:
         return json.loads((results / "data" / "dataset.json").read_text(encoding="utf-8"))["image_size"]
     except (OSError, ValueError, KeyError):
@@ -49,7 +49,7 @@ def _stored_size(results: Path) -> int | list[int]:
 
 
 def peak_memory(results: Path, model: str) -> float:
-    """MiB that a run of `model` took of its GPU at most, with a tenth on top; 0 where none was recorded on a GPU."""
+    """MiB that a run of `model` took of its GPU at most, plus 10 %; 0 where none was recorded on a GPU."""
     record = recorded(results, model)
     return record["peak_memory_mb"] * 1.1 if record and record["device"] != "cpu" else 0.0
 
@@ -115,7 +115,7 @@ def _epoch(record: dict) -> float:
 
 
 def _benchmark(path: Path) -> float | None:
-    """Seconds that Snakemake measured of a job; None where there is no such file, or a damaged one."""
+    """Seconds that Snakemake measured for a job; None where there is no such file, or a damaged one."""
     try:
         with open(path, encoding="utf-8") as stream:
             return statistics.mean(float(row["s"]) for row in csv.DictReader(stream, delimiter="\t"))

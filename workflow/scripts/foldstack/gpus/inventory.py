@@ -108,7 +108,7 @@ def check(config: dict, limit: int | None) -> None:
 
 
 def reading(gpu: str) -> Reading | None:
-    """How busy a GPU is now; None where the driver does not tell (a MIG slice has no utilisation, so it is 0)."""
+    """How busy a GPU is now; None where the driver does not say (a MIG slice has no utilisation, so it is 0)."""
     if FAKE in os.environ:
         return _fake_reading(gpu)
     with _nvml() as nvml:

@@ -4,7 +4,7 @@ Each claimant keeps a ticket, a small JSON file in a folder that all users share
 as it lives. The kernel drops that lock when the process dies, `kill -9` included, so a ticket that nobody locks counts
 for nothing. Who gets which GPU is worked out from the live tickets by every claimant alike, under one short lock.
 
-Waiting tickets are served in the order of their arrival. One that cannot be served yet keeps back what it could use,
+Waiting tickets are served in the order of their arrival. One that cannot be served yet reserves what it could use,
 so a claim of two GPUs, or of a whole one among shares, is not starved by small ones that came later; GPUs that no
 earlier ticket can use are free to later ones.
 """
@@ -32,10 +32,10 @@ class Ticket:
         name: of its file; sorts by arrival.
         n: number of GPUs.
         part: of each GPU, 0 < part <= 1.
-        GPUs: those that would do, in order of preference; once it holds, those that it has.
+        gpus: those that it could use, in order of preference; once it holds, those that it has.
         memory: MiB that it will use of each GPU; 0 = unknown.
         holds: whether it holds `gpus`.
-        what: the job, in words.
+        what: a name of the job, for people.
     """
 
     name: str
@@ -56,7 +56,7 @@ def lease(
 
     Args:
         usable: called with the live tickets that hold GPUs at every look, about five times a second; returns the
-            GPUs that would do now, the preferred first. It may raise to give up.
+            GPUs that it could use now, the preferred first. It may raise to give up.
 
     Yields:
         The GPUs' names.
@@ -64,7 +64,7 @@ def lease(
     folder = _folder()
     with _ticket(folder, Ticket("", n, part, [], memory, what=what)) as (ticket, save):
         while True:
-            with _all_alone(folder):
+            with _exclusive(folder):
                 live = _live(folder, ticket)
                 ticket.gpus = list(usable([other for other in live if other.holds]))
                 granted = grant([*live, ticket], ticket)
@@ -111,7 +111,7 @@ def _folder() -> Path:
 
 @contextlib.contextmanager
 def _ticket(folder: Path, ticket: Ticket) -> Iterator[tuple[Ticket, Callable[[], None]]]:
-    with _all_alone(folder):  # nobody may see it before it is locked
+    with _exclusive(folder):  # so that nobody sees the ticket before it is locked
         ticket.name = f"{time.time_ns():020}-{os.getpid()}.json"
         path = folder / ticket.name
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -131,19 +131,19 @@ def _ticket(folder: Path, ticket: Ticket) -> Iterator[tuple[Ticket, Callable[[],
 
 
 def _live(folder: Path, mine: Ticket) -> list[Ticket]:
-    """The tickets of all other live claimants; those of dead ones are swept away."""
+    """The tickets of all other live claimants; those of dead ones are removed."""
     found = []
     for path in sorted(folder.glob("*.json")):
         if path.name == mine.name:
             continue
-        with contextlib.suppress(OSError):  # given back this moment
+        with contextlib.suppress(OSError):  # its job has just ended
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 if _dead(descriptor):
                     path.unlink()  # another user's stays, which harms nobody
                 else:
                     found.append(Ticket(**json.loads(os.read(descriptor, 65536) or b"{}")))
-            except (ValueError, TypeError):  # taken a moment ago, not written yet
+            except (ValueError, TypeError):  # just created, not written yet
                 pass
             finally:
                 os.close(descriptor)
@@ -159,7 +159,7 @@ def _dead(descriptor: int) -> bool:
 
 
 @contextlib.contextmanager
-def _all_alone(folder: Path) -> Iterator[None]:
+def _exclusive(folder: Path) -> Iterator[None]:
     """One claimant at a time; held for milliseconds."""
     path = folder / "lock"
     try:

@@ -1,7 +1,7 @@
-"""A run that fails by itself, as a result of its own kind (under `stack.quorum` below 1).
+"""A run that fails by itself is recorded as a result (where `stack.quorum` is below 1).
 
-It diverged, ran out of memory, met bad weights: run.json then has `status: failed` and the reason, and the other files
-are there but empty, so that Snakemake goes on. A job that is killed leaves nothing, as ever.
+For example, it diverged, ran out of memory or was given bad weights: run.json then has `status: failed` and the reason,
+and the other files exist but are empty, so that Snakemake goes on. A job that is killed still leaves nothing.
 """
 
 import contextlib

@@ -13,7 +13,7 @@ from foldstack.reruns import code_digest
 
 
 @contextlib.contextmanager
-def job(smk):
+def job(snakemake):
     """Run a script's body: all output goes to the rule's log, whose last line is the reason where the job fails.
 
     Yields the job's `code_digest.Code`.
@@ -21,11 +21,11 @@ def job(smk):
     Refuses to start when the code on disk is no longer the code that Snakemake recorded for this job, since the
     result would be filed under the wrong digest for good. Exits with 1 on any exception, its traceback in the log.
     """
-    log = Path(smk.log[0])
+    log = Path(snakemake.log[0])
     results = next((folder for folder in log.parents if (folder / ".lock").exists()), log.parent)
     with _output_to(log), lock.ending_with(results):
         try:
-            code = _planned_code(smk.params.get("code"))
+            code = _planned_code(snakemake.params.get("code"))
             code_digest.check_unchanged(code)
             yield code
             if code.files:
@@ -43,13 +43,13 @@ def _planned_code(digest: str | None) -> code_digest.Code:
     code = code_digest.recall(digest) if digest else code_digest.Code("", [])
     if code is None:
         raise FoldstackError(
-            f"{code_digest.FOLDER}/{digest}.json, which names this job's code, is gone; run the same command again."
+            f"{code_digest.FOLDER}/{digest}.json, which lists this job's code, was deleted; run the same command again."
         )
     return code
 
 
 def _sentence(error: BaseException | None) -> str:
-    """What a person can do about a failure of the machine; "" for an error that speaks for itself."""
+    """What a person can do about a failure of the machine; "" for an error that needs no explanation."""
     while error is not None and not isinstance(error, FoldstackError):
         words, number = str(error), getattr(error, "errno", None)
         file = getattr(error, "filename", None)

@@ -20,9 +20,9 @@ _held: dict[Path, int] = {}
 
 
 def check_folder(folder: Path) -> None:
-    """Raise FoldstackError where snakemake could not keep its notes; its own words for that are a traceback."""
-    notes = folder / ".snakemake"
-    if not os.access(notes if notes.exists() else folder, os.W_OK | os.X_OK):
+    """Raise FoldstackError where snakemake cannot write its metadata, for which it only shows a traceback."""
+    metadata = folder / ".snakemake"
+    if not os.access(metadata if metadata.exists() else folder, os.W_OK | os.X_OK):
         raise FoldstackError(f"{folder} cannot be written; change its permissions or start snakemake elsewhere.")
 
 
@@ -45,10 +45,10 @@ def hold(results: Path) -> None:
     until = time.monotonic() + PATIENCE
     while not _locked(descriptor):
         if time.monotonic() > until:
-            owner = os.pread(descriptor, 100, 0).decode(errors="replace").strip() or "of unknown number"
+            owner = os.pread(descriptor, 100, 0).decode(errors="replace").strip() or "of unknown id"
             os.close(descriptor)
             raise FoldstackError(
-                f"Another snakemake (process {owner}) works on {results}; wait until it has ended or stop it, "
+                f"Another snakemake (process {owner}) is using {results}; wait until it ends, stop it, "
                 "or give this config another name under experiment."
             )
         time.sleep(0.1)
@@ -58,7 +58,7 @@ def hold(results: Path) -> None:
 
 
 def is_free(results: Path) -> bool:
-    """Whether no snakemake works on these results."""
+    """Whether no snakemake is using these results."""
     try:
         descriptor = os.open(results / ".lock", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -71,7 +71,7 @@ def is_free(results: Path) -> bool:
 
 @contextlib.contextmanager
 def ending_with(results: Path):
-    """End this process by SIGTERM once the snakemake that holds the lock of `results` is gone.
+    """End this process by SIGTERM once the snakemake that holds the lock of `results` has exited.
 
     A job that outlived a `kill -9` of its snakemake would train beside the same job of the next one. Where nobody holds
     the lock when the block starts (no lock file, or locks that other machines do not see), nothing is watched.
@@ -93,7 +93,7 @@ def ending_with(results: Path):
 def _watch(descriptor: int, done: threading.Event) -> None:
     while not done.wait(WATCH_EVERY):
         if _free(descriptor):
-            print("The snakemake that started this job is gone, so the job ends.", flush=True)
+            print("Snakemake has exited; stopping this job.", flush=True)
             os.kill(os.getpid(), signal.SIGTERM)
             return
 
@@ -114,5 +114,5 @@ def _locked(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        return True  # a file system without locks: as good as Snakemake without its own
+        return True  # a file system without locks: go on without one
     return True

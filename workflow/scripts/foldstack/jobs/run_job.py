@@ -1,4 +1,4 @@
-"""A run as a job: reused where this very run is finished already, else trained on the GPUs that it leases.
+"""A run as a job: reused where this same run has finished before, else trained on the GPUs that it leases.
 
 Imports no torch before the GPUs are leased, since torch must see no others.
 """
@@ -23,7 +23,7 @@ def run_job(snakemake, run, files, place, train: Callable[[str], None]) -> None:
     Args:
         snakemake: the job; its params `gpus` (the plan for `claim`) and, where a failure is to be recorded, `tolerate`.
         run, files, place: Run, RunFiles and Place of training/run.py.
-        train: called with "cuda" or "cpu", behind the lease.
+        train: called with "cuda" or "cpu", once the GPUs are leased.
     """
     report = run_reporter(place.progress)
     data, folds = (read_json(path)["digest"] for path in (files.dataset, files.folds_summary))
@@ -40,7 +40,7 @@ def run_job(snakemake, run, files, place, train: Callable[[str], None]) -> None:
 
 
 def _leased(snakemake, run, place, report):
-    """The run's GPUs, whole ones or a share of one; those who wait for them read its name."""
+    """Lease the run's GPUs, whole ones or a share of one, under a name that is shown to those who wait."""
     plan = json.loads(snakemake.params.gpus)
     results = Path(place.work).parent
     return claim(

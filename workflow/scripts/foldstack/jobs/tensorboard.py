@@ -1,8 +1,8 @@
 """TensorBoard event files: the curves of a run while it trains, for `tensorboard --logdir results/x/tensorboard`.
 
-They are there to be looked at: they hold wall times, nothing is computed from them, and they are no declared outputs.
+They are only for looking at: they hold wall times, nothing is computed from them, and they are not declared outputs.
 Every attempt at a run writes a file of its own, with all epochs so far, and then empties those of earlier attempts; so
-no point comes twice, and a record that a killed process left half written is gone. They are not removed, since a
+no point appears twice, and a record that a killed process left half written disappears. They are not removed, since a
 TensorBoard that has one open would wait for it and never go on to the next.
 
 Of the package tensorboard only messages and their framing are imported: torch's and its own writers of event files take
@@ -46,14 +46,14 @@ class EventFile:
             self._written = len(rows)
         except OSError as error:
             if not self._said:
-                print(f"TensorBoard's events are not written for now ({error}); the run goes on without")
+                print(f"TensorBoard's events cannot be written now ({error}); the run goes on without them")
             self._said = True
             self.close()
 
     def close(self) -> None:
         writer, self._writer, self._written = self._writer, None, 0
         if writer is not None:
-            with contextlib.suppress(OSError):  # what could not be written before
+            with contextlib.suppress(OSError):  # the same error as before
                 writer.close()
 
     def _begin(self):
@@ -64,7 +64,7 @@ class EventFile:
         name = PATTERN.replace("*", f"{time.time_ns()}.{socket.gethostname()}.{os.getpid()}")
         self._writer = RecordWriter(open(self.folder / name, "wb"))  # noqa: SIM115 (stays open while the run trains)
         self._writer.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
-        # A TensorBoard that runs already drops what it has of the epochs from here on, which is everything.
+        # A running TensorBoard then drops the epochs from this step on, which is all of them.
         start = SessionLog(status=SessionLog.START)
         self._writer.write(Event(wall_time=time.time(), step=1, session_log=start).SerializeToString())
         self._writer.flush()

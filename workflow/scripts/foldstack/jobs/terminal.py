@@ -1,7 +1,7 @@
 """What a person sees while the workflow runs: each run's state, the running ones' figures, and the time left.
 
-Fed by Snakemake's own log records (they carry an `event`), so that it knows what Snakemake knows; Snakemake's text
-stays whole in its log file. In a terminal the lines renew themselves; elsewhere one line is printed as each run ends.
+Fed by Snakemake's own log records (they carry an `event`), so that it knows what Snakemake knows; Snakemake's
+log file keeps its whole text. In a terminal the lines are redrawn; elsewhere one line is printed as each run ends.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ def watch(logger: logging.Logger, dag, results: Path, members: dict[str, list[in
     """Start the display; Snakemake's `onstart` calls it with its logger and its DAG of jobs.
 
     Raises:
-        FoldstackError: another snakemake works on these results, or they cannot be written.
+        FoldstackError: another snakemake is using these results, or they cannot be written.
     """
     global _view
     lock.hold(results)
@@ -56,7 +56,7 @@ def finish(results: Path, failed: bool) -> None:
         console.print(_view.outcome_table())
     if failed:
         console.print(_view.failure_table())
-        console.print("The runs that ended well are kept; the same command takes up what is missing.", highlight=False)
+        console.print("Completed runs are kept. Run the same command to finish the rest.", highlight=False)
     elif (results / "evaluation" / "summary.txt").exists():
         print((results / "evaluation" / "summary.txt").read_text(encoding="utf-8"))
         print(f"Where to look next: {results}/evaluation/  {results}/export/  {results}/predictions/")
@@ -80,7 +80,7 @@ class _View(logging.Handler):
         needed = list(dag.needrun_jobs())
         pending = {_run_of(job.wildcards_dict) for job in needed if job.rule.name == RUN_RULE}
         if needed and not any(job.rule.name == FOLDS_RULE for job in needed):
-            self._tell_cautions()  # of folds that stay as they are
+            self._tell_cautions()  # of the existing folds, which will be used
         self.runs = {
             run: "done" if run not in pending and (run_folder(results, *run) / RUN_FILES["run"]).exists() else "waiting"
             for run in ((m, s, f) for m, seeds in members.items() for s in seeds for f in range(n_splits))
@@ -103,7 +103,7 @@ class _View(logging.Handler):
             return False
         text = (handler.format(record) or "").strip()
         if "CalledProcessError in file" in text:
-            return False  # a job's script failed; what it said follows as the job's own error
+            return False  # a job's script failed; its error follows as an event of its own
         if text and not text.startswith(QUIET_TEXTS):
             self.console.print(Text(text, style="red" if record.levelno >= logging.ERROR else ""))
         return False
@@ -153,14 +153,14 @@ class _View(logging.Handler):
             self.console.print(f"{self._headline()}   {_name(run)} {state} {self._figures(run)}", soft_wrap=True)
 
     def _tell_cautions(self) -> None:
-        """What is wrong with the folds, before anything trains on them."""
+        """Print the cautions about the folds before anything trains on them."""
         with contextlib.suppress(OSError, ValueError, KeyError):
             summary = json.loads((self.results / "folds" / "folds.json").read_text(encoding="utf-8"))
             for text in summary["cautions"]:
                 self.console.print(Text(f"CAUTION: {text}", style="yellow"), soft_wrap=True)
 
     def _tell_intake(self) -> None:
-        """Three lines on what the data stage took."""
+        """Three lines on which data were taken and which were not."""
         with contextlib.suppress(OSError, ValueError, KeyError):
             found = json.loads((self.results / "data" / "intake.json").read_text(encoding="utf-8"))
             for line in found["lines"]:
@@ -183,7 +183,7 @@ class _View(logging.Handler):
         return table
 
     def outcome_table(self) -> Table:
-        """How many runs of each model ended well, how many failed, and how many were not begun."""
+        """How many runs of each model completed, failed, or did not start."""
         table = Table("model", "done", "failed", "not run", title="Models", title_justify="left")
         for model in dict.fromkeys(model for model, _, _ in self.runs):
             states = [state for run, state in self.runs.items() if run[0] == model]
@@ -265,7 +265,7 @@ def _last_line(log: str) -> str:
         lines = [line for line in Path(log).read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     except OSError:
         lines = []
-    # What fails leaves a traceback, what is stopped says so; a killed job's last words are about its work.
-    if not any(line.startswith(("Traceback", "stopped by signal", "The snakemake that started")) for line in lines):
+    # A job that fails leaves a traceback and one that is stopped says so; a killed job's last line is about its work.
+    if not any(line.startswith(("Traceback", "stopped by signal", "Snakemake has exited")) for line in lines):
         return "it was killed: its log gives no reason"
     return lines[-1].removeprefix("foldstack.errors.FoldstackError: ")

@@ -1,4 +1,4 @@
-"""Put fetched weights into a fresh network, the parts that depend on the data set aside."""
+"""Put fetched weights into a new network, except the parts that depend on the data."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from foldstack.models.network import FROM_FILES, Classifier, head_of, last_linea
 
 
 def load_pretrained(classifier: Classifier, path) -> None:
-    """Start `classifier` from the weights in `path`, but for its last layer, whose classes are others.
+    """Start `classifier` from the weights in `path`, except its last layer, which has other classes.
 
-    timm's models take them as timm does: the first layer adapted to the channels, position embeddings to the size.
+    timm models load them as timm does: the first layer adapted to the channels, position embeddings to the size.
     Own architectures take files of the same architecture, such as the weights.safetensors of a run. Those with a tower
-    (registry.TOWERS) also take a file of the tower's network but for its last layer, and of a run that differs beside
-    the tower, the tower; all else stays as it was drawn.
+    (registry.TOWERS) also take a file of the tower's network, without its last layer; from a run that differs outside
+    the tower, they take the tower only. All else keeps its random initial weights.
 
     Raises:
         FoldstackError: the weights are of another network.
@@ -38,7 +38,7 @@ def load_pretrained(classifier: Classifier, path) -> None:
 
 
 def _start(classifier: Classifier, given: dict) -> dict[str, torch.Tensor]:
-    """What the architecture starts from instead of what was drawn, by its own names."""
+    """The weights that replace the architecture's random initial ones, by its own names."""
     architecture, name = classifier.architecture, classifier.spec["architecture"]
     prefix = f"{registry.TOWERS[name]}." if name in registry.TOWERS else ""
     if name in registry.own_architectures() and any(key.startswith(prefix) for key in given):
@@ -73,14 +73,14 @@ def _by_timm(spec: dict, given: dict, part: nn.Module, prefix: str) -> dict[str,
     head_of_timm = getattr(part, "get_classifier", None)
     head = _names(part, head_of_timm()) if head_of_timm else set()
     for name in sorted({name for name, _ in part.named_parameters()} - head):
-        # timm passes over what it finds no place for; such a part is as it was drawn.
+        # timm ignores weights that fit nowhere; such a part keeps its random initial values.
         if len(fresh[name].unique()) > 1 and torch.equal(fresh[name], loaded[name]):
             raise FoldstackError(f"they hold no {name}")
     return {prefix + name: loaded[name] for name in set(part.state_dict()) - head}
 
 
 def _drawn(spec: dict, options: dict) -> dict[str, torch.Tensor]:
-    """State of a network that is built from the same random numbers each time."""
+    """State of a network that is built with the same random numbers each time."""
     shape = {"in_channels": spec["channels"], "n_classes": len(spec["classes"])}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -89,7 +89,7 @@ def _drawn(spec: dict, options: dict) -> dict[str, torch.Tensor]:
 
 
 def _same(own: dict, given: dict, kept: set[str], prefix: str = "") -> dict[str, torch.Tensor]:
-    """`given`, but for the names `kept`, where both have the same names and shapes; `prefix` is put before them."""
+    """`given` without the names `kept`, where both have the same names and shapes; `prefix` is put before them."""
     for name in sorted((set(own) | set(given)) - kept):
         if name not in own or name not in given or own[name].shape != given[name].shape:
             raise FoldstackError(f"{prefix}{name} differs")

@@ -14,7 +14,7 @@ from foldstack.files import atomic
 from foldstack.models import registry
 from foldstack.models.views import views
 
-FROM_FILES = ("pretrained", "prompts", "encoder")  # options that say where weights and constants come from at first
+FROM_FILES = ("pretrained", "prompts", "encoder")  # options that name files of initial weights and constants
 SPEC_KEYS = {"architecture", "options", "image_size", "store_size", "channels", "task", "classes"}
 MORE_KEYS = {"tta", "temperature"}
 
@@ -28,7 +28,7 @@ class Classifier(nn.Module):
             used, `tta` (kinds of views.py, over which logits are averaged) and `temperature` (their divisor).
 
     `forward` maps uint8 (N, H, W, C), or (N, 2, H, W, C) for pairs, to logits (N, classes). Training calls `to_float`,
-    augments, and calls `classify`, which knows neither views nor temperature. The buffers `mean` and `std` (C,) belong
+    augments, and calls `classify`, which uses neither views nor temperature. The buffers `mean` and `std` (C,) belong
     to values in 0..1: those of the weights that training starts from, where they are known (initial_weights.py), else
     of the training images (`set_statistics`).
     """
@@ -57,7 +57,7 @@ class Classifier(nn.Module):
         self.register_buffer("std", torch.ones(spec["channels"]))
 
     def set_statistics(self, pixels: torch.Tensor) -> None:
-        """Set mean and std (at least 1/255) from uint8 (..., C), a sample of the training images and of no others."""
+        """Set mean and std (at least 1/255) from uint8 (..., C), a sample of the training images only."""
         values = pixels.reshape(-1, pixels.shape[-1]).double() / 255
         self.mean.copy_(values.mean(dim=0))
         self.std.copy_(values.std(dim=0, correction=0).clamp(min=1 / 255))
@@ -77,13 +77,13 @@ class Classifier(nn.Module):
         return self.architecture(self.normalised(images), *captions)
 
     def normalised(self, images: torch.Tensor) -> torch.Tensor:
-        """What the architecture is given of images in 0..1."""
+        """The architecture's input for images in 0..1."""
         return (images - self.mean[:, None, None]) / self.std[:, None, None]
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         images = self.to_float(pixels)
         if self.spec.get("tta"):
-            # Exchanged sides exchange the two classes.
+            # Swapping the images swaps the two classes.
             seen = [(self.classify(view), swapped) for view, swapped in views(images, self.spec["tta"])]
             logits = torch.stack([each.flip(1) if swapped else each for each, swapped in seen]).mean(dim=0)
         else:

@@ -1,4 +1,4 @@
-"""Weights that a model starts from, brought into one file before any run: from a file of the user's or timm's hub.
+"""Weights that a model starts from, brought into one file before any run: from a file of the user or from timm's hub.
 
 The runs read that file alone, so that they need no network and all start from the same bytes.
 """
@@ -60,16 +60,16 @@ def fetch(architecture: str, asked: bool | str, target, record) -> str:
 
 
 def _read(path: Path) -> dict:
-    """A state dict from a file, also where it lies within a checkpoint of timm's train.py; nothing is unpickled."""
+    """A state dict from a file, also one inside a checkpoint of timm's train.py; nothing is unpickled."""
     import timm.models
 
     try:
         tensors = timm.models.load_state_dict(str(path), device="cpu", weights_only=True)
-    except Exception as error:  # a broken file shows in many ways
+    except Exception as error:  # a broken file raises many kinds of errors
         raise FoldstackError(f"{path} cannot be read as weights ({error}); give another file.") from error
     tensors = {name: value for name, value in tensors.items() if name not in STATISTICS}
     if not tensors or not all(hasattr(value, "detach") for value in tensors.values()):
-        raise FoldstackError(f"{path} holds no weights by name; give the file of a state dict.")
+        raise FoldstackError(f"{path} holds no named weights; give the file of a state dict.")
     return tensors
 
 

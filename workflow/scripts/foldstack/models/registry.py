@@ -19,7 +19,7 @@ from foldstack.errors import FoldstackError
 FOLDER = Path(__file__).resolve().parent
 SHAPE = ("in_channels", "n_classes", "image_size")
 # Options that the workflow sets, and a config may not.
-GIVEN = {"clip": ("prompts", "text_features", "shift", "encoder", "train", "text_lr")}
+SET_BY_WORKFLOW = {"clip": ("prompts", "text_features", "shift", "encoder", "train", "text_lr")}
 # Architectures with the options `tower` and `tower_options`, and what their module calls the tower.
 TOWERS = {"clip": "image", "pair_net": "tower"}
 OPTION_TYPES: dict[str, type | tuple[type, ...]] = {
@@ -85,17 +85,17 @@ def starts_from(architecture: str, options: dict) -> str:
 
 
 def task_of(architecture: str) -> str:
-    """What the architecture reads, "images" or "pairs"; its file is read as text, not imported."""
+    """The architecture's input, "images" or "pairs"; its file is read as text, not imported."""
     path = module_path(architecture)
     found = re.search(r'^TASK = "(images|pairs)"$', path.read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
-        raise FoldstackError(f'{path.name} must say TASK = "images" or TASK = "pairs" on a line of its own.')
+        raise FoldstackError(f'{path.name} must say TASK = "images" or TASK = "pairs" on its own line.')
     return found[1]
 
 
 @functools.cache
 def own_options(architecture: str) -> dict[str, str]:
-    """Options of an architecture of this folder and the types that its source writes beside them ("" where none)."""
+    """Options of an architecture of this folder and the types that its source annotates ("" where none)."""
     path = module_path(architecture)
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -113,7 +113,7 @@ def own_options(architecture: str) -> dict[str, str]:
 
 
 def option_problem(annotation: str, value) -> str | None:
-    """What is wrong with the value of an option, by the type that its source writes beside it; None if nothing is."""
+    """What is wrong with the value of an option, by the type that its source annotates; None if nothing is."""
     if annotation.startswith("Literal["):
         literal, _, timm = annotation.partition(" | ")
         choices = ast.literal_eval(literal.removeprefix("Literal"))

@@ -1,4 +1,4 @@
-"""Test-time augmentation: the same images seen in several ways, whose logits are averaged."""
+"""Test-time augmentation: several views of the same images, whose logits are averaged."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ SHIFT = 1 / 16  # of the side
 
 
 def views(images: torch.Tensor, kinds: Sequence[str]) -> Iterator[tuple[torch.Tensor, bool]]:
-    """Every combination of the ways that `kinds` names, the images as they are first.
+    """Every combination of the `kinds` of views, the unchanged images first.
 
     flip is a mirror image; shift moves by a sixteenth of the side to the left, right, up and down, repeating the
     border; swap exchanges the images of a pair.
@@ -30,7 +30,7 @@ def views(images: torch.Tensor, kinds: Sequence[str]) -> Iterator[tuple[torch.Te
 
 
 def moved(images: torch.Tensor, axis: int, by: int) -> torch.Tensor:
-    """Images moved by `by` pixels towards higher indices of `axis`; what comes in repeats the border."""
+    """Images moved by `by` pixels towards higher indices of `axis`; new pixels repeat the border."""
     size = images.shape[axis]
     if by > 0:
         return torch.cat([images.narrow(axis, 0, 1)] * by + [images.narrow(axis, 0, size - by)], dim=axis)

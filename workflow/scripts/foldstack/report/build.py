@@ -43,7 +43,7 @@ def report(
     retrieval: pd.DataFrame | None = None,
     stages: pd.DataFrame | None = None,
 ) -> str:
-    """The page.
+    """The report's HTML.
 
     Args:
         board, metrics: leaderboard.csv and metrics.json.
@@ -199,9 +199,13 @@ def _data(metrics: dict, dataset: dict, folds: dict) -> str:
     return (
         f"{counts['train']:,} training and {counts['test']:,} test samples, stored as {width} × {height} px, "
         f"{'grey' if dataset['channels'] == 1 else 'colour'}; "
-        + (f"{out:,} could not be read and were left out (data/quarantine.csv). " if out else "none was left out. ")
+        + (
+            f"{out:,} could not be read and were left out (data/quarantine.csv). "
+            if out
+            else "no sample was left out. "
+        )
         + f"Folds: {folds['strategy'].replace('_', ' ')}; the training samples form "
-        f"{folds['components']:,} sets, none of which straddles a fold."
+        f"{folds['components']:,} sets of samples that belong together, each within one fold."
     )
 
 

@@ -39,7 +39,7 @@ def intake_part(found: dict) -> Markup:
     for ours, theirs in found["columns"].items():
         named.append(f"{ours}: {theirs if isinstance(theirs, str) else ', '.join(theirs)}")
     read = [("Columns used", "; ".join(named)), ("Columns not used", ", ".join(found["unused"]))]
-    read += [("Read as it is", text) for text in found["facts"]]
+    read += [("Detected", text) for text in found["facts"]]
     reasons = [("passed over", row) for row in found["why_passed_over"]]
     reasons += [("left out", row) for row in found["why_quarantined"]]
     text = (

@@ -1,6 +1,6 @@
-"""Tables that sort and filter: DataTables, as the package itables carries it, put into the page.
+"""Tables that sort and filter: DataTables, from the package itables, embedded in the page.
 
-Without scripts the same tables stand there as they are.
+Without scripts the page shows the same tables, unsorted and unfiltered.
 """
 
 from importlib import resources
@@ -17,9 +17,9 @@ th.dt-ordering-desc .dt-column-order.dt-column-order::after { content: " ▼"; o
 border: 1px solid var(--line); border-radius: 6px; padding: .15rem .5rem; margin-left: .4rem; }
 @media print { .dt-search { display: none; } }
 """
-LONG = 12  # rows from which on a table can be searched
+LONG = 12  # a table with at least this many rows can be searched
 
-# The library is kept as text until the page is there, so that what one reads first is shown first.
+# The library is kept as text until the page has loaded, so that its top is shown first.
 SCRIPT = """
 <script type="text/plain" id="datatables">{library}</script>
 <script type="module">
@@ -37,6 +37,6 @@ for (const table of document.querySelectorAll("table.sortable"))
 
 
 def script() -> Markup:
-    """What a page with tables of the class `sortable` carries at its end."""
+    """The end of a page with tables of the class `sortable`."""
     library = resources.files("itables").joinpath("html/dt_bundle.js").read_text(encoding="utf-8")
     return Markup(SCRIPT.format(library=library.replace("</script", "<\\/script").replace("<!--", "<\\!--"), long=LONG))

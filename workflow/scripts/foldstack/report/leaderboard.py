@@ -18,7 +18,7 @@ BODY = """
 <p>Sorted by out-of-fold accuracy, never by the test split.
 <span class="top">Underlined</span>: the leading figure of its column.
 {{ shares|join(", ") }} in %; macro figures and mAP are means over the classes; in brackets the 95 % interval.
-Blends and stacks are cross-fitted: no row was scored by weights that saw it. Hovering shows the other intervals.</p>
+Blends and stacks are cross-fitted: no row was scored by weights that saw it. Hover over a score for its interval.</p>
 {% macro board(rows) %}
 <div class="scroll"><table class="sortable">
 <thead>
@@ -56,7 +56,7 @@ Blends and stacks are cross-fitted: no row was scored by weights that saw it. Ho
 
 
 def read_leaderboard(path) -> pd.DataFrame:
-    """leaderboard.csv; raises FoldstackError where it is missing or lacks a column."""
+    """leaderboard.csv; raises FoldstackError where it is missing or misses a column."""
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"name": str})
     except (OSError, ValueError) as error:
@@ -64,7 +64,7 @@ def read_leaderboard(path) -> pd.DataFrame:
     needed = {"kind", "name", "seed", "parameters", "flops"}
     needed |= {f"{part}_{metric.name}" for part in PARTS for metric in columns()}
     if missing := sorted(needed - set(table.columns)):
-        raise FoldstackError(f"{path} lacks the columns {missing}; delete it and run again.")
+        raise FoldstackError(f"{path} has no columns {missing}; delete it and run again.")
     return table
 
 
@@ -74,7 +74,7 @@ def columns() -> list[Metric]:
 
 
 def ranked(board: pd.DataFrame) -> pd.DataFrame:
-    """Models, blends and stacks, by falling OOF accuracy; equals keep their order."""
+    """Models, blends and stacks, by decreasing OOF accuracy; equals keep their order."""
     rows = board[board["kind"] != "seed"]
     return rows.sort_values("oof_accuracy", ascending=False, kind="stable", na_position="last")
 
@@ -88,7 +88,7 @@ def render_leaderboard(board: pd.DataFrame, metrics: dict) -> str:
 
 
 def leaderboard_table(board: pd.DataFrame, metrics: dict) -> Markup:
-    """The table, its explanation, and the single seeds' table folded away beneath."""
+    """The table, its explanation, and below it the single seeds' table, collapsed."""
     seeds = board[board["kind"] == "seed"].sort_values(["name", "seed"], kind="stable")
     if not (seeds.groupby("name").size() > 1).any():
         seeds = seeds.iloc[:0]  # one seed a model: the same figures as the models' own rows

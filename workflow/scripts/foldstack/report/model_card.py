@@ -1,5 +1,5 @@
 """MODEL_CARD.md: what goes with the exported file, filled from the run (Mitchell et al., "Model Cards for Model
-Reporting", 2019). Nothing in it depends on when or where the run was made, and no path of a machine is in it.
+Reporting", 2019). Nothing in it depends on when or where the run was made, and it names no path of the machine.
 """
 
 import yaml
@@ -37,7 +37,7 @@ measured on images from another source than the data described here.
 {{ train }} training and {{ test }} test samples, stored as {{ width }} × {{ height }} px, {{ channels }} channel(s)
 {%- if quarantined %}; {{ quarantined }} could not be read and were left out{% endif %}.
 {{ same }} pairs of identical and {{ near }} of nearly equal training samples were kept in one fold each;
-{{ across }} such pairs stand across training and test.
+{{ across }} such pairs have one sample in training and one in the test split.
 
 | class | training samples | test samples |
 |---|---:|---:|
@@ -48,12 +48,12 @@ measured on images from another source than the data described here.
 ## How it was validated
 
 {{ protocol }}
-No run saw the fold that it predicts, no stack the rows that it is scored on
+No run saw the fold that it predicts, and no stack the rows that it is scored on
 {%- if test %}, and the test split was used for no choice{% endif %}.
 
 ## Scores
 
-With 95 % intervals over samples. Macro figures and mAP are means over the classes. Of {{ lower }} less is better.
+With 95 % intervals over samples. Macro figures and mAP are means over the classes. For {{ lower }}, lower is better.
 
 | |{% for title in parts.values() %} {{ title }} | 95 % |{% endfor %}
 
@@ -73,10 +73,10 @@ With 95 % intervals over samples. Macro figures and mAP are means over the class
 ## Limits
 
 - Weakest classes by out-of-fold F1: {{ weakest }}.
-- The intervals do not contain the scatter between trainings, nor any shift of the data.
+- The intervals include neither the variation between trainings nor any shift of the data.
 - An image that belongs to none of the classes still gets one; look at the probability, and set a threshold.
 {% if few %}
-- Classes with fewer than 30 training samples, whose figures swing widely: {{ few }}.
+- Classes with fewer than 30 training samples, whose figures are very uncertain: {{ few }}.
 {% endif %}
 
 ## How to reproduce
@@ -99,7 +99,7 @@ The exported file passed its gate: it agrees with the pipeline’s own predictio
 {{ "%.1e"|format(gate.pipeline.max_abs_difference) }}, with {{ gate.pipeline.label_flips }} flipped labels.
 {% else %}
 The exported file passed its gate on {{ gate.samples }} training samples: each network agrees with its own out-of-fold
-predictions within {{ "%.1e"|format(gate.pipeline.members_max_abs_difference) }}, and what combines them with the
+predictions within {{ "%.1e"|format(gate.pipeline.members_max_abs_difference) }}, and the combination agrees with the
 pipeline’s own within {{ "%.1e"|format(gate.max_abs_difference) }}, with {{ gate.label_flips }} flipped labels.
 {% endif %}
 """
@@ -167,7 +167,11 @@ def _cautions(metrics: dict) -> list[str]:
         *([f"Incomplete: made without {', '.join(out)}, whose runs failed."] if out else []),
         *metrics["cautions"],
         *([] if metrics["samples"]["test"] else [NO_TEST]),
-        *([f"{across} pairs of equal images stand in training and test: the test scores flatter."] if across else []),
+        *(
+            [f"{across} pairs of equal images occur in both training and test data: test scores are optimistic."]
+            if across
+            else []
+        ),
     ]
 
 

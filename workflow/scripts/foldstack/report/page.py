@@ -56,7 +56,7 @@ _PAGE = """<!doctype html>
 
 
 def fill(body: str, **values) -> Markup:
-    """A part of a page: the jinja2 template `body`, filled in with `values`; what is no Markup is escaped."""
+    """A part of a page: the jinja2 template `body`, filled in with `values`; values that are not Markup are escaped."""
     return Markup(_ENVIRONMENT.from_string(body).render(**values))
 
 

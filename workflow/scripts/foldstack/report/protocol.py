@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-SHOWN = 5  # folds that are drawn; of more, the first four and the last
+SHOWN = 5  # folds that are drawn; if there are more, the first four and the last
 CELL, ROW, LEFT, TOP = 76, 26, 118, 48  # px
 WIDTH = 700  # px, at least: what the words beneath need
 INNER = 14  # px: width of the inner split in a cell
@@ -14,7 +14,7 @@ def protocol_diagram(sizes: list[int], tested: int, seeds: str, inner: bool) -> 
     Args:
         sizes: training samples in each fold.
         tested: samples of the test split.
-        seeds: such as "3 models, 2 seeds": whose runs a row stands for.
+        seeds: such as "3 models, 2 seeds": the runs that a row represents.
         inner: whether runs set a part of their training folds aside (`selection: inner`).
     """
     n = len(sizes)

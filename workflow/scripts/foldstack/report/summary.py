@@ -12,8 +12,8 @@ from foldstack.report.words import format_count
 WIDTH = 96
 NAME_WIDTH = 22
 NO_TEST = (
-    "No untouched test split: all labelled samples trained, and the cautious figure is the one out of fold. "
-    "`snakemake nested` adds one by whole pipelines that never saw the fold they are scored on."
+    "No untouched test split: all labelled samples were used for training, so the scores are those out of fold. "
+    "`snakemake nested` adds scores of whole pipelines that never saw the fold they are scored on."
 )
 
 
@@ -44,7 +44,7 @@ def summary(figures: dict) -> str:
 
 
 def cautions(figures: dict) -> list[str]:
-    """What a reader must know before the scores: of the folds, a missing test split, doubles, images of two labels."""
+    """What a reader must know before the scores: of folds, a missing test split, duplicates, two labels."""
     found = [f"CAUTION: {text}" for text in figures["cautions"]]
     if not figures["samples"]["test"]:
         found.append(NO_TEST)

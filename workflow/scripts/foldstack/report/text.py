@@ -1,4 +1,4 @@
-"""The report's page: its order, its words and its look. Figures and tables come from `build.py`."""
+"""The report's page: its order, texts and style. Figures and tables come from `build.py`."""
 
 STYLE = """
 body { max-width: 66rem; margin: 0 auto; }
@@ -104,8 +104,8 @@ ANSWER = """
 {% if stages %}
 <h3>Stage by stage</h3>
 <p>The {{ deployed.kind }} of all models so far, accuracy in percent with its 95 % interval. “Alone” is the best single
-model, chosen and scored fold by fold. “Own rows” is the score on the very rows that the {{ deployed.kind }} was fitted
-on: what fitting and scoring in one go would report, and no estimate of anything. Out of fold, the {{ deployed.kind }}
+model, chosen and scored fold by fold. “Own rows” is the score on the same rows that the {{ deployed.kind }} was fitted
+on, which is not an estimate for new data. Out of fold, the {{ deployed.kind }}
 is fitted without the fold that it predicts; the test split was used for no choice. The change is that of the
 out-of-fold score over the stage before, paired.</p>
 {{ figures.stages }}
@@ -133,9 +133,9 @@ an image that the network has not seen, and the image of a caption. Equal scores
 {% endif %}
 {% if factors %}
 <h3>What each factor changes</h3>
-<p>Out of fold, against the first level of the factor: the mean over all pairs of models that are alike but for it, with
-its 95 % interval over the samples. The luck of a training is not in it (that takes several seeds), and of twenty levels
-that change nothing one is expected to look as if it did.</p>
+<p>Out of fold, against the first level of the factor: the mean over all pairs of models that differ only in it, with
+its 95 % interval over the samples. The interval does not include the variation between trainings (that takes several
+seeds), and of twenty levels that change nothing, one is expected to look as if it did.</p>
 <div class="scroll"><table><thead><tr><th class="first">Level</th><th>Pairs</th><th>Accuracy (%)</th>
 <th>Change (points)</th><th>Log-loss</th><th>Change</th></tr></thead><tbody>
 {% for row in factors %}<tr><th scope="row" class="first">{{ row.grid }} · {{ row.factor }} = {{ row.level }}</th>
@@ -154,8 +154,8 @@ that change nothing one is expected to look as if it did.</p>
 
 METHOD = """
 {{ open("protocol") }}
-<p>One row is what the runs of one fold do; rest the pointer on a cell to read it. Every model, seed and the stack share
-these folds. What belongs together (a group, identical or nearly equal images) never straddles two of them.</p>
+<p>One row shows what the runs of one fold do; hover over a cell to read it. Every model, seed and the stack share
+these folds. Samples that belong together (a group, identical or nearly equal images) are always in one fold.</p>
 {{ diagram }}
 <p><span class="key" style="background: #0072B2"></span>trains
 {% if inner %}&emsp;<span class="key" style="background: #56B4E9">
@@ -163,7 +163,8 @@ these folds. What belongs together (a group, identical or nearly equal images) n
 &emsp;<span class="key" style="background: #E69F00"></span>predicts once
 &emsp;<span class="key" style="background: #CC79A7"></span>test split: used for no choice</p>
 <p>Every figure of the verdict is out of fold. A test prediction is the mean over all folds’ networks, so test figures
-may be a little higher. Tables name what they were made from, and each stage refuses anything else.</p>
+may be a little higher. Each table records what it was made from, and each stage refuses a table of other
+data, folds or runs.</p>
 {{ figures.folds }}
 </section>
 {{ open("mistakes") }}
@@ -173,14 +174,14 @@ of fold.</p>
 {{ figures.confusion }}
 <h3>The most confident mistakes</h3>
 {% if tiles %}
-<p>Out of fold, surest first: what it is → what it was taken for. Look for wrong labels among them.</p>
+<p>Out of fold, most confident first: true class → predicted class. Look for wrong labels among them.</p>
 <ul class="sheet">
 {% for each in tiles %}
-<li><img src="{{ each.picture }}" alt="{{ each.source }}: {{ each.true }}, taken for {{ each.predicted }}">
+<li><img src="{{ each.picture }}" alt="{{ each.source }}: {{ each.true }}, predicted {{ each.predicted }}">
 <b>{{ each.true }} → {{ each.predicted }}</b> {{ "%.1f"|format(100 * each.confidence) }} %<br>
 <small title="{{ each.sample_id }}">{{ each.source }}</small></li>
 {% endfor %}</ul>
-{% else %}<p>There is none.</p>{% endif %}
+{% else %}<p>There are none.</p>{% endif %}
 <h3>Class by class</h3>
 <div class="tables">{{ classes }}</div>
 {% if groups %}
@@ -201,8 +202,8 @@ of fold.</p>
 {% if shared.models|length > 1 %}
 <p>Correlation of errors out of fold, each model averaged over its seeds: 1 where two models are wrong on the same
 samples, 0 where one’s mistakes say nothing about the other’s. The less they share, the more a combination can gain.
-Rest
-the pointer on a cell for counts.</p>
+Hover
+over a cell for counts.</p>
 <div class="scroll"><table><thead><tr><th class="first">Model</th><th>Wrong</th>
 {% for name in shared.models %}<th>{{ name }}</th>{% endfor %}</tr></thead><tbody>
 {% for name in shared.models %}{% set i = loop.index0 %}
@@ -214,8 +215,8 @@ the pointer on a cell for counts.</p>
 {{- "%.2f"|format(value) }}</td>{% endif %}
 {% endfor %}</tr>
 {% endfor %}</tbody></table></div>
-<p>{{ "{:,}".format(shared.nobody) }} samples are got right by no model, {{ "{:,}".format(shared.somebody) }} of
-{{ total }} by at least one: no choice among the models could be right more often.</p>
+<p>{{ "{:,}".format(shared.nobody) }} samples are classified correctly by no model, {{ "{:,}".format(shared.somebody) }}
+of {{ total }} by at least one: no choice among the models could be right more often.</p>
 {{ figures.pareto }}
 {% else %}<p>There is one model only.</p>{% endif %}
 </section>
@@ -223,7 +224,7 @@ the pointer on a cell for counts.</p>
 
 REST = """
 {{ open("calibration") }}
-<p>How often the {{ deployed.kind }} is right among samples of which it is this sure.</p>
+<p>How often the {{ deployed.kind }} is right, by its confidence.</p>
 {{ figures.calibration }}
 <div class="scroll"><table><thead><tr><th class="first">Probabilities</th><th>ECE (points)</th><th>Brier</th>
 <th>Log-loss</th></tr></thead><tbody>
@@ -233,13 +234,13 @@ REST = """
 {% endfor %}</tbody></table></div>
 </section>
 {{ open("learning") }}
-<p>A thin line a run. No curve shows the fold that a run predicts, nor the test split: nobody looked at those.</p>
+<p>One thin line per run. No curve shows the fold that a run predicts, nor the test split: neither was scored during
+training.</p>
 {{ figures.learning_curves }}
 </section>
 {{ open("cost") }}
-<p>Of the runs behind the present files. Time and memory are those of this machine; parameters and FLOPs are of one
-network
-and one sample, and a prediction of the ensemble takes all {{ networks }} networks.</p>
+<p>These are the runs that produced the current files. Time and memory are those of this machine; parameters and
+FLOPs are of one network and one sample, and a prediction of the ensemble takes all {{ networks }} networks.</p>
 <div class="scroll"><table><thead><tr><th class="first">Model</th><th>Runs</th><th>Time a run</th><th>All runs</th>
 <th>Peak memory</th><th>Epochs</th><th>Parameters</th><th>FLOPs</th><th class="text">Trained on</th></tr></thead><tbody>
 {% for row in costs %}<tr><th scope="row" class="first">{{ row.model }}</th><td>{{ row.runs }}</td>
@@ -260,14 +261,14 @@ and one sample, and a prediction of the ensemble takes all {{ networks }} networ
 {% for title, pairs in duplicates.items() %}<tr><th scope="row" class="first">{{ title }}</th>
 <td>{{ "{:,}".format(pairs.train) }}</td><td>{{ "{:,}".format(pairs.train_test) }}</td></tr>{% endfor %}
 </tbody></table></div>
-<p>Within training such pairs are kept in one fold. Across the splits they flatter the test scores.
+<p>Within training such pairs are kept in one fold. Pairs across the splits make the test scores optimistic.
 {% if two_labels %}<b>{{ "{:,}".format(two_labels) }} show one image under two labels; they come first.</b>{% endif %}
 </p>
 {{ figures.duplicates }}
 <details><summary><h3>Samples of each class</h3></summary>{{ figures.contact_sheet }}</details>
 </section>
 {{ open("reproduction") }}
-<p>Save the config below as <code>config.yaml</code>, beside the same data, and give in a checkout of the same code:</p>
+<p>Save the config below as <code>config.yaml</code>, next to the same data, and run in a checkout of the same code:</p>
 <pre>make setup
 .venv/bin/snakemake --cores all --configfile config.yaml</pre>
 <p>On the CPU, the same packages give the same bytes.</p>

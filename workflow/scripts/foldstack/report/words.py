@@ -1,4 +1,4 @@
-"""Words and numbers that all pages, figures and texts write alike."""
+"""Words and numbers that all pages, figures and texts write in the same way."""
 
 PARTS = {"oof": "Out of fold", "test": "Test split"}  # what is scored
 

@@ -1,15 +1,15 @@
 """Which code does a script really use, and has it changed?
 
 Snakemake's own trigger looks at the modification time of a rule's script and at nothing that it imports. Here a
-script's digest covers its text and the digests of all modules of this project that it imports, down to the last. What
-counts is content: docstrings, comments and formatting are left out (`ast.unparse`), and an import counts as the digest
-of what is imported and the names taken from it, not as a path. So moving a module changes nothing, and renaming one
-only the modules that say its name.
+script's digest covers its text and the digests of all modules of this project that it imports, directly or not.
+What counts is content: docstrings, comments and formatting are left out (`ast.unparse`), and an import counts as the
+digest of what is imported and the names taken from it, not as a path. So moving a module changes nothing, and renaming
+one changes only the modules that use its name.
 
 The rooms in PLUMBING are left out: they decide when, where and whether a job runs, and no result. That they cannot
-decide one is a test (tests/workflow/test_structure.py): they import nothing but themselves and BENEATH.
+decide one is tested (tests/workflow/test_structure.py): they import only each other and BENEATH.
 
-A digest alone names no file, so the files behind each digest are kept in FOLDER for those who ask which one changed.
+A digest alone names no file, so the files of each digest are kept in FOLDER, to find out later which one changed.
 """
 
 import ast
@@ -33,14 +33,14 @@ CHECKED_BY_HASH = ("foldstack/data/decode.py",)
 
 
 class Code(NamedTuple):
-    """The code of a script: its digest, and `path@digest` of each file behind it, sorted."""
+    """The code of a script: its digest, and `path@digest` of each of its files, sorted."""
 
     digest: str
     files: list[str]
 
 
 class Import(NamedTuple):
-    """`taken` is "" where the module itself is meant; `scope` is the function or class in which the import stands."""
+    """`taken` is "" where the module itself is meant; `scope` is the function or class that contains the import."""
 
     scope: str
     target: Path
@@ -68,7 +68,7 @@ def of_script(script: str, extra: tuple[str, ...] = ()) -> Code:
 
 
 def remember(code: Code) -> None:
-    """Keep the files behind a digest. A folder that cannot be written costs their names."""
+    """Keep the files of a digest. Where the folder cannot be written, only their names are lost."""
     path = FOLDER / f"{code.digest}.json"
     if recall(code.digest) == code:
         return
@@ -119,7 +119,7 @@ def check_imported(code: Code) -> None:
 
 @functools.cache
 def digest_of_file(path: Path) -> str:
-    """Twelve hex digits of a file's own content, whatever lies behind its imports."""
+    """Twelve hex digits of a file's own content, without that of its imports."""
     text, imports = _parsed(path)
     return _hash([text, sorted((found.scope, found.taken, found.local) for found in imports)], 12)
 

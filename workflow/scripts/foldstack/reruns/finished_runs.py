@@ -66,7 +66,7 @@ def keep(work, identity: dict, outputs: dict) -> None:
 
 
 def restore(work, identity: dict, outputs: dict) -> dict | None:
-    """Put the outputs of a kept run in their places; returns its run.json, or None where none is kept.
+    """Restore the outputs of a kept run; returns its run.json, or None where none is kept.
 
     Every file is checked against its recorded SHA-256 first. An entry that is damaged is reported and removed.
     """

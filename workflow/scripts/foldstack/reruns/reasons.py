@@ -1,4 +1,4 @@
-"""Why would a job run? Snakemake's reasons, which print whole configs and lists of digests, in a person's words.
+"""Why would a job run? Snakemake's reasons, which print whole configs and lists of digests, in plain words.
 
 Standard library only: it runs at Snakemake's parse time. A reason that is not understood stays as it is.
 """
@@ -54,7 +54,7 @@ def in_words(reason: str, rule: str, wildcards: dict[str, str]) -> str:
             found.append(PLAIN[head])
         else:
             return reason
-    if len(found) > 1:  # what a job follows from is news only where it has no cause of its own
+    if len(found) > 1:  # what a job follows from matters only where it has no cause of its own
         found = [cause for cause in found if not cause.startswith(FOLLOWS)]
     return "; ".join(dict.fromkeys(found)) or reason
 
@@ -70,7 +70,7 @@ class InWords(logging.Filter):
 
 
 def attach(logger: logging.Logger) -> None:
-    """Make `logger`, Snakemake's own, speak in words; a filter of the logger itself reaches its log files too."""
+    """Make Snakemake's own `logger` give reasons in plain words; a filter of the logger reaches its log files too."""
     if not any(isinstance(known, InWords) for known in logger.filters):
         logger.addFilter(InWords())
 

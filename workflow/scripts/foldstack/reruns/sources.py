@@ -2,7 +2,7 @@
 
 Snakemake would compare times, and would take minutes and gigabytes over 60,000 input files. Here a file is read again
 only when its size, times or inode differ from the last look; what counts is its content. The time of its last change
-(ctime) and its inode tell apart files of equal size and time that changed places, as unpacked ones may have.
+(ctime) and its inode tell apart files of equal size and time that were swapped, as unpacked ones may be.
 Standard library only.
 """
 
@@ -28,7 +28,7 @@ def digest(section: dict, name: str = "data") -> str:
         section: the section; name: `data` or `predict`.
 
     Raises:
-        FoldstackError: a folder or table that cannot be read, or that names nothing that is there.
+        FoldstackError: a folder or table that cannot be read, or that names no existing file.
     """
     paths = [Path(section[key]) for key in ("path", "test_path") if section.get(key)]
     if not paths:
@@ -85,7 +85,7 @@ def _files(root: Path, section: dict, name: str) -> list[Path]:
     if listed and not images:
         near = text_table.nearby(listed[0], name)
         raise FoldstackError(
-            f"None of the {len(listed)} images that {root} lists is there; the first would be {str(listed[0])[:200]!r}"
+            f"None of the {len(listed)} images that {root} lists exists; the first would be {str(listed[0])[:200]!r}"
             f"{f': {near}' if near else ''}; correct the paths, or set {name}.images or {name}.suffix."
         )
     return [root, *images]

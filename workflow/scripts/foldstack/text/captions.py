@@ -1,4 +1,4 @@
-"""Captions of the samples: embedded once for all runs, and dealt out to the batches of one.
+"""Captions of the samples: embedded once for all runs, and given to the batches of a run.
 
 A run learns from the texts of its batch, each once, however many of its images carry it.
 """
@@ -74,7 +74,7 @@ def read_captions(reference: str, trained: bool, device) -> Callable[[Sequence[s
     """A function from sample ids to their Captions; tokens where the encoder is `trained`, vectors otherwise.
 
     Raises:
-        FoldstackError: the file behind `reference` (`path@digest`) is another or broken, or lacks a sample.
+        FoldstackError: the file of `reference` (`path@digest`) has changed or is broken, or misses a sample.
     """
     path = checked(reference)
     try:
@@ -82,7 +82,7 @@ def read_captions(reference: str, trained: bool, device) -> Callable[[Sequence[s
             texts = tuple(file.get_tensor(name) for name in (("ids", "mask") if trained else ("vectors",)))
             rows = dict(zip(json.loads(file.metadata()["sample_ids"]), file.get_tensor("rows").tolist(), strict=True))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise FoldstackError(f"{path} is no file of captions ({error}); delete it and run again.") from error
+        raise FoldstackError(f"{path} is not a file of captions ({error}); delete it and run again.") from error
     texts = tuple((text.long() if trained else text).to(device) for text in texts)
 
     def of(sample_ids: Sequence[str]) -> Captions:

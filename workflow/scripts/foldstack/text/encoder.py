@@ -15,8 +15,13 @@ from foldstack.files import read_json
 
 SETTINGS = "foldstack.json"  # in the folder: `pooling` and `longest`
 BATCH = 64
-GIVEN = {"attn_implementation": "eager", "dtype": torch.float32, "use_safetensors": True, "trust_remote_code": False}
-OWN = ("clip", "clip_text_model")  # types that have a vector of the text of their own
+READ_OPTIONS = {
+    "attn_implementation": "eager",
+    "dtype": torch.float32,
+    "use_safetensors": True,
+    "trust_remote_code": False,
+}
+HAS_OWN_VECTOR = ("clip", "clip_text_model")  # model types that give one vector for a whole text
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -28,7 +33,7 @@ class TextEncoder(nn.Module):
     Args:
         model: of transformers.
         pooling: how a text's vector comes from those of its tokens: `mean`, `cls` (that of the first), `last`, or
-            `own`, where the model gives it itself.
+            `own`, where the model gives one vector for the whole text.
     """
 
     def __init__(self, model: transformers.PreTrainedModel, pooling: str):
@@ -36,7 +41,7 @@ class TextEncoder(nn.Module):
         self.model, self.pooling = model, pooling
 
     def train(self, mode: bool = True) -> "TextEncoder":
-        """It stays in evaluation mode: a text says the same in every step, whatever its neighbours in the batch."""
+        """Stay in evaluation mode: a text has the same vector in every step, whatever else is in the batch."""
         return super().train(False)
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -71,15 +76,15 @@ def read_model(name: str, config, **how) -> transformers.PreTrainedModel:
     """The text part of a model of transformers, from safetensors only; raises what transformers raises."""
     known = transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
     kind: Any  # these classes have no base in common that can read a model
-    if config.model_type in OWN:
+    if config.model_type in HAS_OWN_VECTOR:
         kind = transformers.CLIPTextModelWithProjection
     else:
         kind = transformers.AutoModelForTextEncoding if type(config) in known else transformers.AutoModel
-    with torch.random.fork_rng(devices=[]):  # parts that the file lacks are drawn
+    with torch.random.fork_rng(devices=[]):  # parts that are missing in the file are drawn at random
         torch.manual_seed(0)
-        model = kind.from_pretrained(name, **GIVEN, **how)
-    if config.model_type not in OWN and getattr(model, "pooler", None) is not None:
-        model.pooler = None  # of a training task that is over; the vectors of the tokens are what is used
+        model = kind.from_pretrained(name, **READ_OPTIONS, **how)
+    if config.model_type not in HAS_OWN_VECTOR and getattr(model, "pooler", None) is not None:
+        model.pooler = None  # left from its own training; only the vectors of the tokens are used
     return model
 
 
@@ -90,11 +95,11 @@ def tokens(folder, texts: Sequence[str]) -> list[list[int]]:
 
 
 def with_unknown_words(folder, rows: Sequence[Sequence[int]]) -> list[int]:
-    """Which of the texts, by their tokens, hold a word that the encoder has no token for; they all read alike."""
+    """Indices of the texts with a word that the encoder has no token for; all such words get the same token."""
     tokenizer = _tokenizer(folder)
     unknown = tokenizer.unk_token_id
     others = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id)
-    if unknown is None or unknown in others:  # as CLIP's, whose tokens spell any text
+    if unknown is None or unknown in others:  # such as CLIP's, whose tokens can spell any text
         return []
     return [i for i, row in enumerate(rows) if unknown in row]
 
@@ -104,7 +109,7 @@ def _tokenizer(folder):
 
 
 def padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids (N, L) int64, with 0 behind the shorter texts, and their mask (N, L) int64."""
+    """Ids (N, L) int64, with 0 after the end of shorter texts, and their mask (N, L) int64."""
     ids = nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
     lengths = torch.tensor([len(row) for row in rows])
     return ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long()
@@ -124,7 +129,7 @@ def embed(rows: Sequence[Sequence[int]], encoder: TextEncoder) -> torch.Tensor:
 
 
 def train_last(encoder: TextEncoder, asked: int | str) -> None:
-    """Let the last layers be trained and what stands behind them, or `all`, the words' table included.
+    """Make the last layers and all after them trainable; `all` means every parameter, word embeddings included.
 
     Raises:
         FoldstackError: the encoder has no such list of layers, or fewer.
@@ -136,7 +141,7 @@ def train_last(encoder: TextEncoder, asked: int | str) -> None:
     count = encoder.model.config.num_hidden_layers
     lists = [name for name, part in encoder.named_modules() if isinstance(part, nn.ModuleList) and len(part) == count]
     if not lists or wanted > count:
-        found = f"has {count}" if lists else "shares them or names them in a way of its own"
+        found = f"has {count}" if lists else "shares its layers between depths, or names them in an unknown way"
         raise FoldstackError(f"text.train asks for {asked} layers, but the text encoder {found}; give all or fewer.")
     names = [name for name, _ in encoder.named_parameters()]
     first = next(i for i, name in enumerate(names) if name.startswith(f"{lists[0]}.{count - wanted}."))

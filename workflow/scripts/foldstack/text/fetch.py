@@ -1,6 +1,6 @@
 """Text encoders brought into one folder before any run: from a folder of the user's or from the Hugging Face hub.
 
-All later jobs read that folder alone, so that they need no network. Weights are read from safetensors files only, and
+All later jobs read only that folder, so they need no network. Weights are read from safetensors files only, and
 no code that comes with a model is run.
 """
 
@@ -21,8 +21,8 @@ from foldstack.text import settings
 from foldstack.text.encoder import SETTINGS, TextEncoder, padded, read_model, tokens
 
 MODULES, POOLING = "modules.json", "1_Pooling/config.json"  # of sentence-transformers
-KINDS = {"cls": "cls", "cls_token": "cls", "mean": "mean", "mean_tokens": "mean", "lasttoken": "last"}
-TOKENIZER, HOW = "tokenizer_config.json", ("is_local", "local_files_only")
+POOLING_MODES = {"cls": "cls", "cls_token": "cls", "mean": "mean", "mean_tokens": "mean", "lasttoken": "last"}
+TOKENIZER, LOCAL_KEYS = "tokenizer_config.json", ("is_local", "local_files_only")
 LONGEST = 512
 TRIAL = ["a photo of a cat", "dog"]
 
@@ -33,7 +33,7 @@ def fetch(encoder: str, folder, record) -> str:
     `record` gets `source`, `sha256`, `features` (the vectors' width), `pooling` and `transformers` (its version).
 
     Raises:
-        FoldstackError: it cannot be read or fetched, or is no text encoder.
+        FoldstackError: it cannot be read or fetched, or is not a text encoder.
     """
     source, folder = settings.source(encoder), Path(folder)
     how = {"local_files_only": True} if settings.is_local(encoder) else {}
@@ -51,8 +51,8 @@ def fetch(encoder: str, folder, record) -> str:
     try:
         model.save_pretrained(made, max_shard_size="1000GB")
         tokenizer.save_pretrained(made)
-        # Without what tells how it was read, so that the digest is the same from the hub and from a folder.
-        kept = {key: value for key, value in read_json(made / TOKENIZER).items() if key not in HOW}
+        # Without the keys that differ between hub and folder, so that the digest is the same from both.
+        kept = {key: value for key, value in read_json(made / TOKENIZER).items() if key not in LOCAL_KEYS}
         write_json(made / TOKENIZER, kept)
         write_json(made / SETTINGS, {"pooling": pooling, "longest": _longest(model, tokenizer)})
         features = _try(encoder, TextEncoder(model, pooling).eval(), made)
@@ -82,16 +82,18 @@ def _pooling(source: str, model) -> str:
         return "own"
     modules = _file(source, MODULES)
     if modules and any(module["type"].endswith(".Dense") for module in read_json(modules)):
-        raise FoldstackError(f"{source}: {MODULES} asks for a dense layer behind the pooling, which is not read.")
+        raise FoldstackError(f"{source}: {MODULES} asks for a dense layer after the pooling, which is not supported.")
     path = _file(source, POOLING)
     if not path:
         return "mean"
     asked, start = read_json(path), "pooling_mode_"
     names = {key.removeprefix(start) for key, value in asked.items() if key.startswith(start) and value is True}
-    found = {KINDS.get(name) for name in names | {asked.get("pooling_mode") or next(iter(names), "")}}
+    found = {POOLING_MODES.get(name) for name in names | {asked.get("pooling_mode") or next(iter(names), "")}}
     kind = found.pop() if len(found) == 1 else None
     if kind is None:
-        raise FoldstackError(f"{source}: {POOLING} asks for none of {', '.join(sorted(set(KINDS.values())))} alone.")
+        raise FoldstackError(
+            f"{source}: {POOLING} must ask for exactly one of {', '.join(sorted(set(POOLING_MODES.values())))}."
+        )
     return kind
 
 
@@ -103,14 +105,14 @@ def _file(source: str, name: str) -> Path | None:
         return Path(huggingface_hub.hf_hub_download(source, name))
     except LocalEntryNotFoundError:
         if not huggingface_hub.is_offline_mode():
-            raise  # the connection broke: no reason to take another pooling
+            raise  # the connection broke, which does not mean that the file is missing
         return None
     except EntryNotFoundError:
         return None
 
 
 def _longest(model, tokenizer) -> int:
-    """Tokens that a text may have; of a tokenizer that does not know, the model's positions less two (RoBERTa's)."""
+    """Most tokens of a text; where the tokenizer does not say, the model's positions less two (as in RoBERTa)."""
     positions = getattr(model.config, "max_position_embeddings", None) or LONGEST
     return tokenizer.model_max_length if tokenizer.model_max_length <= positions else positions - 2
 
@@ -120,9 +122,9 @@ def _try(encoder: str, model: TextEncoder, folder: Path) -> int:
     try:
         with torch.inference_mode():
             vectors = model(*padded(tokens(folder, TRIAL)))
-    except Exception as error:  # a model of images, of both, or one that wants a second text
+    except Exception as error:  # a model of images, of images and text, or of two texts
         raise FoldstackError(
-            f"text.encoder {encoder!r} is no model that turns a text into vectors ({str(error).splitlines()[0]}); "
+            f"text.encoder {encoder!r} is not a model that turns a text into vectors ({str(error).splitlines()[0]}); "
             "give another."
         ) from error
     if not torch.isfinite(vectors).all():

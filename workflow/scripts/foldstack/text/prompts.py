@@ -51,15 +51,17 @@ def check_distinct(texts: dict[str, list[str]], vectors: np.ndarray) -> None:
         j = int(cosines.argmax())
         if cosines[j] > 1 - SAME:
             raise FoldstackError(
-                f"The text encoder reads the prompts of the classes {names[j]!r} and {names[i]!r} alike, such as "
-                f"{texts[names[j]][0]!r} and {texts[names[i]][0]!r}: it does not know their words, or cuts the "
+                f"The text encoder gives the prompts of the classes {names[j]!r} and {names[i]!r} the same vector, "
+                f"such as {texts[names[j]][0]!r} and {texts[names[i]][0]!r}: it does not know their words, or cuts the "
                 "template before them, or both have one name. Give them other words under text.names, or choose "
                 "another text.encoder."
             )
 
 
 def write_prompts(path, classes: list[str], vectors: np.ndarray, **tokens: np.ndarray) -> None:
-    """Write a safetensors file with the tensor `vectors` (C, D) and the classes in its metadata; equal, equal bytes.
+    """Write a safetensors file with the tensor `vectors` (C, D) and the classes in its metadata.
+
+    Equal input gives equal bytes.
 
     For an encoder that is trained `tokens` has what it reads, one row a prompt: `ids` and `mask` (P, L), and `owner`
     (P,), the class; all int64.
@@ -75,7 +77,7 @@ def read_prompts(reference: str, n_classes: int) -> dict[str, np.ndarray]:
         tensors = safetensors.numpy.load_file(path)
         found = len(tensors["vectors"])
     except (OSError, SafetensorError, KeyError) as error:
-        raise FoldstackError(f"{path} is no file of class prompts ({error}); delete it and run again.") from error
+        raise FoldstackError(f"{path} is not a file of class prompts ({error}); delete it and run again.") from error
     if found != n_classes:
         raise FoldstackError(f"{path} holds prompts of {found} classes, not {n_classes}; delete it, run again.")
     return tensors

@@ -1,4 +1,4 @@
-"""Where a held-out image's caption stands among those of its fold, and an image by its caption."""
+"""The rank of a held-out image's caption among those of its fold, and of the image for its caption."""
 
 from collections.abc import Callable
 
@@ -38,7 +38,8 @@ def _directions(network, captions: Captions) -> tuple[np.ndarray, np.ndarray]:
 
 def ranks(images: np.ndarray, texts: np.ndarray, own: np.ndarray) -> dict[str, np.ndarray]:
     """`rank_text` and `rank_image` (N,) int32, from 1: of an image's own text among all texts, and of the first image
-    with that text among all images. Equal scores count as lost, so that a network that tells nothing apart is last.
+    with that text among all images. Equal scores count as lost, so that a network that gives equal scores to
+    all gets the last rank.
 
     Args:
         images (N, F), texts (M, F): directions of length 1.

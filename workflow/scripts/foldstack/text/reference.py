@@ -1,4 +1,4 @@
-"""What a run's config records of the texts that it learns from: where they stand, and their digest."""
+"""What a run's config records of the texts that it learns from: their file and its digest."""
 
 from safetensors import SafetensorError, safe_open
 
@@ -16,7 +16,7 @@ def with_prompts(config: dict, path, record, captions=None) -> dict:
         with safe_open(path, framework="np") as file:
             width = file.get_slice("vectors").get_shape()[1]
     except (OSError, SafetensorError) as error:
-        raise FoldstackError(f"{path} is no file of class prompts ({error}); delete it and run again.") from error
+        raise FoldstackError(f"{path} is not a file of class prompts ({error}); delete it and run again.") from error
     given = {"prompts": reference_to(path), "text_features": width, "shift": config["loss"] == "sigmoid"}
     if config["text"]["train"] != "frozen":
         given |= {
@@ -29,7 +29,7 @@ def with_prompts(config: dict, path, record, captions=None) -> dict:
 
 
 def checked(reference: str) -> str:
-    """The path of a `path@digest` text of `reference_to`; raises FoldstackError where the file is another by now."""
+    """The path of a `path@digest` text of `reference_to`; raises FoldstackError where the file has changed."""
     path, _, digest = reference.rpartition("@")
     if reference_to(path) != reference:
         raise FoldstackError(f"{path} is not the file that this run was planned with ({digest}); run again.")

@@ -8,7 +8,7 @@ import re
 from foldstack.errors import FoldstackError
 
 LOSSES = ("contrastive", "sigmoid")
-# The names of OpenAI's models as transformers' files of them are called.
+# OpenAI's names of the models, and those of their files for transformers.
 CLIP = {
     "clip:ViT-B/32": "openai/clip-vit-base-patch32",
     "clip:ViT-B/16": "openai/clip-vit-base-patch16",
@@ -30,7 +30,7 @@ def source(encoder: str) -> str:
 
 
 def slug(encoder: str) -> str:
-    """The name of the encoder's folder among the results: safe, readable and its own."""
+    """The name of the encoder's folder in the results: safe, readable and unique."""
     end = encoder.rstrip("/")
     end = end.rpartition("/")[2] if is_local(encoder) else end
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", end).strip("-._") or "encoder"
@@ -38,7 +38,7 @@ def slug(encoder: str) -> str:
 
 
 def local_files(encoder: str) -> list[str]:
-    """Files of a local encoder, whose change makes another encoder of it; none for one of the hub."""
+    """Files of a local encoder that decide its vectors; none for one of the hub."""
     if not is_local(encoder):
         return []
     found = [*os.scandir(encoder)]
@@ -57,7 +57,7 @@ def mixes(block: dict) -> bool:
 
 
 def check(name: str, block: dict) -> None:
-    """Models that compare images with text have an encoder, and others have nothing to do with one."""
+    """Refuse a model that compares images with text but has no encoder, and an encoder in any other model."""
     clip, text = block["architecture"] == "clip", block.get("text")
     if clip != (text is not None) or (text is not None and not text.get("encoder")):
         raise FoldstackError(
@@ -76,13 +76,13 @@ def check(name: str, block: dict) -> None:
             "class_weights, mixup and cutmix."
         )
     if block["loss"] == "sigmoid" and block["label_smoothing"]:
-        raise FoldstackError(f"Config: models.{name}: loss: sigmoid knows no label_smoothing; drop one of them.")
+        raise FoldstackError(f"Config: models.{name}: loss: sigmoid has no label_smoothing; drop one of them.")
     if text is not None:
         _check_encoder(name, text["encoder"])
 
 
 def check_captions(name: str, block: dict, data_format: str) -> None:
-    """Only a table has captions, and only two losses compare each image with those of a batch."""
+    """Refuse captions without a table or without a loss that compares each image with the captions of a batch."""
     asked = block.get("text", {}).get("captions")
     if asked and (data_format != "csv" or block["loss"] not in LOSSES):
         raise FoldstackError(
@@ -97,7 +97,7 @@ def check_captions(name: str, block: dict, data_format: str) -> None:
 
 
 def check_dual(models: list[str]) -> None:
-    """`snakemake dual` has something to write: `models` are those with a frozen text encoder."""
+    """Refuse `snakemake dual` where no model has a frozen text encoder; `models` are those that do."""
     if not models:
         raise FoldstackError(
             "snakemake dual writes both halves of models with a frozen text encoder (architecture: clip, text.train: "

@@ -104,7 +104,7 @@ def mix(
         targets: class indices (N,).
 
     Returns:
-        Images of the same shape, and shares of the classes (N, n_classes); both as they came where nothing is mixed.
+        Images of the same shape, and shares of the classes (N, n_classes); both unchanged where nothing is mixed.
     """
     if ranges is None or not (ranges.mixup or ranges.cutmix):
         return images, targets
@@ -122,7 +122,7 @@ def mix(
 def swap_sides(pairs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Exchange the images of every second pair, on average, and its class with them.
 
-    For two classes of which one is the other seen from the other side, such as "left larger" and "right larger".
+    For two classes that swapping the images turns into each other, such as "left larger" and "right larger".
 
     Args:
         pairs: (N, 2, C, H, W); not modified.
@@ -139,7 +139,7 @@ def _uniform(images: torch.Tensor, low: float, high: float) -> torch.Tensor:
 
 
 def _warp(images: torch.Tensor, ranges: Preset) -> torch.Tensor:
-    """Crop, shift, scale, turn and flip with one bilinear resampling; what comes in from outside repeats the border."""
+    """Crop, shift, scale, turn and flip with one bilinear resampling; pixels from outside repeat the border."""
     height, width = images.shape[-2:]
     angle = torch.deg2rad(_uniform(images, -ranges.rotate, ranges.rotate))
     scale = 1 / _uniform(images, 1 - ranges.scale, 1 + ranges.scale)
@@ -203,7 +203,9 @@ def _blur(images: torch.Tensor, probability: float) -> torch.Tensor:
     from torchvision.transforms.v2.functional import gaussian_blur
 
     low, high = BLUR_SIGMA
-    sigma = float(torch.rand(())) * (high - low) + low  # of the CPU's generator: a GPU need not be waited for
+    sigma = (
+        float(torch.rand(())) * (high - low) + low
+    )  # from the CPU's generator, so that the GPU need not be waited for
     size = max(3, 2 * (min(images.shape[-2:]) // 20) + 1)
     chosen = (_uniform(images, 0, 1) < probability)[:, None, None, None]
     return torch.where(chosen, gaussian_blur(images, [size, size], [sigma, sigma]), images)

@@ -1,7 +1,7 @@
-"""How the samples of an epoch are cut: into steps, a step into the ranks' shards, a shard into parts, each one pass.
+"""How the samples of an epoch are divided: into steps, steps into the ranks' shards, shards into parts of one pass.
 
 At each level sizes differ by one at most. No part is a single sample, unless `batch_size` is 1 or there are too few
-samples for all ranks: batch normalisation has no variance of one.
+samples for all ranks: batch normalisation cannot take the variance of one.
 """
 
 from torch import nn
@@ -35,7 +35,7 @@ def smallest_part(n: int, batch_size: int, accumulate: int, world_size: int, ran
     for batch in {n // steps, -(-n // steps)}:
         size = part_size(batch, batch_size, accumulate, world_size)
         for shard in {batch // ranks, -(-batch // ranks)}:
-            shard = shard or min(2, batch)  # a rank without a sample takes part with two that do not count
+            shard = shard or min(2, batch)  # a rank without samples processes two that do not count
             found.append(shard // parts(shard, size))
     return min(found)
 

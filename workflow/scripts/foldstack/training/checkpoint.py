@@ -1,8 +1,8 @@
 """Checkpoints: save and resume a run after a crash, a time limit or a signal.
 
-A checkpoint is torch's own format behind 32 bytes of SHA-256, since torch does not notice damaged tensors. It lives in
+A checkpoint is 32 bytes of SHA-256, then torch's own format, since torch does not notice damaged tensors. It lives in
 a folder that Snakemake does not know (declared outputs of an unfinished job are deleted), named by everything that
-decides the run's result, so that a checkpoint of other code, data or settings is never picked up.
+decides the run's result, so that a checkpoint of other code, data or settings is never used.
 """
 
 import hashlib
@@ -65,7 +65,7 @@ class Checkpoint:
             if saved["key"] != self.key:
                 raise ValueError("it belongs to another run")
             return saved["state"]
-        except Exception as error:  # whatever is wrong with it, the run can start afresh
+        except Exception as error:  # whatever is wrong with it, the run can start from the beginning
             print(f"checkpoint {self.path} ignored ({error}) and removed")
             self.remove()
             return None
@@ -90,7 +90,7 @@ class Checkpoints(NamedTuple):
 
     Attributes:
         current: the run's own.
-        final: at the end of training, shared by runs with other `epochs`; None where learning rates depend on these.
+        final: at the end of training, shared by runs with other `epochs`; None where learning rates depend on `epochs`.
     """
 
     current: Checkpoint
@@ -112,7 +112,7 @@ def of_run(work, identity: dict) -> Checkpoints:
 class StopSignal:
     """Notes SIGTERM and SIGINT while the block runs; `number` is the signal's, or None.
 
-    Handlers can be set in the main thread only; elsewhere (in tests) signals keep their meaning.
+    Handlers can be set in the main thread only; in other threads (in tests) signals are not caught.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """torch.compile for the forward and backward passes of training steps.
 
-Only those: whatever is scored, predicted or exported goes through the network as it is. Its parameters keep their
-names, so a file of weights does not tell whether its run was compiled.
+Only those: whatever is scored, predicted or exported goes through the network that is not compiled. Its parameters
+keep their names, so a file of weights does not tell whether its run was compiled.
 """
 
 import os
@@ -18,12 +18,12 @@ BACKEND = "inductor"
 def compiled(classifier: Classifier) -> Callable[[torch.Tensor], torch.Tensor]:
     """`classifier.classify`, compiled when it is first called, once for batches of all sizes.
 
-    One form for all sizes, since another process, which goes on from a checkpoint, meets them in another order.
+    One version for all sizes, since a process that resumes from a checkpoint meets them in another order.
 
     Raises:
         FoldstackError: from the function, where the machine has no compiler or the network cannot be compiled.
     """
-    # Else each of the runs side by side would start a compiler process a core.
+    # Otherwise each of several parallel runs would start one compiler process per core.
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(torch.get_num_threads()))
     function = torch.compile(classifier.classify, backend=BACKEND)
 

@@ -1,6 +1,6 @@
 """One run on several GPUs: what its ranks share, on top of torch's DistributedDataParallel.
 
-A rank is a process with a GPU of its own; launcher.py starts them. Every rank walks through the same steps and takes
+A rank is a process with a GPU of its own; launcher.py starts them. Every rank goes through the same steps and takes
 its own part of each batch, of each evaluation and of each prediction; whatever decides something (losses, the inner
 evaluation, a request to stop) is the same number on all ranks. With one rank nothing here costs anything.
 """
@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from foldstack.models.network import Classifier
 
 T = TypeVar("T")
-# A rank that dies is noticed at once (launcher.py); this ends ranks that wait for one that lives and does nothing.
+# A rank that dies is noticed at once (launcher.py); this ends ranks that wait for one that is alive but stuck.
 TIMEOUT = datetime.timedelta(minutes=10)
 
 
@@ -51,12 +51,14 @@ class Group:
         if self.size == 1:
             return classifier.classify
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # newer names of an option that every version knows
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # the option has a newer name, but every version accepts this one
             # Not every architecture of timm uses all its parameters. Buffers: see `average_statistics`.
             return DistributedDataParallel(_Training(classifier), broadcast_buffers=False, find_unused_parameters=True)
 
     def sync_gradients(self, network, *, last: bool) -> contextlib.AbstractContextManager:
-        """A block with one pass forth and back; only the `last` of a step exchanges the gradients, which add up."""
+        """One forward and backward pass; only the `last` of a step exchanges the gradients, which add up until then."""
         return contextlib.nullcontext() if last or self.size == 1 else network.no_sync()
 
     def sum(self, value: torch.Tensor) -> torch.Tensor:
@@ -74,7 +76,7 @@ class Group:
         return self.sum(rows).numpy()
 
     def any_signal(self, number: int | None) -> int | None:
-        """The signal that any rank has received, so that all stop behind the same step."""
+        """The signal that any rank has received, so that all stop after the same step."""
         if self.size == 1:
             return number
         asked = torch.tensor(number or 0)
@@ -85,7 +87,7 @@ class Group:
     def average_statistics(self, classifier: Classifier) -> None:
         """Give all ranks the mean of their running statistics of batch normalisation, as if of the whole batch.
 
-        So all ranks hold the same buffers behind every step, and one of them can save for all.
+        So all ranks hold the same buffers after every step, and one of them can save for all.
         """
         if self.size == 1:
             return
@@ -101,7 +103,7 @@ class Group:
         self.any_signal(None)
 
     def main_first(self, read: Callable[[], T]) -> T:
-        """`read()` on every rank, the others behind rank 0, which removes what is damaged."""
+        """`read()` on every rank; rank 0 goes first, since it removes what is damaged."""
         if self.is_main:
             value = read()
         self.wait()
@@ -109,7 +111,7 @@ class Group:
 
 
 class _Training(nn.Module):
-    """The pass of training steps as a `forward`, which DistributedDataParallel wraps; evaluations go without it."""
+    """The pass of training steps as a `forward`, which DistributedDataParallel wraps; evaluations do not use it."""
 
     def __init__(self, classifier: Classifier):
         super().__init__()
@@ -121,10 +123,10 @@ class _Training(nn.Module):
 
 @contextlib.contextmanager
 def joined(rank: int, size: int, meeting: Path, device: str) -> Iterator[Group]:
-    """Be rank `rank` of `size` for the block: NCCL for tensors on GPUs, gloo for those of the CPU.
+    """Take part as rank `rank` of `size` during the block: NCCL for tensors on GPUs, gloo for those of the CPU.
 
     Args:
-        meeting: a file on this machine by which the ranks find each other, the same for all and of this run alone.
+        meeting: a file of this run by which the ranks find each other, the same for all of them.
         device: "cuda", where rank r takes the r-th visible GPU, or "cpu".
     """
     if device == "cuda":
@@ -133,11 +135,11 @@ def joined(rank: int, size: int, meeting: Path, device: str) -> Iterator[Group]:
     store = dist.FileStore(str(meeting), size)
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     yield Group(rank, size)
-    dist.destroy_process_group()  # not after an error, when it may wait for ranks that are gone
+    dist.destroy_process_group()  # not after an error, when it may wait for ranks that have ended
 
 
 def world_size(gpus: int | Literal["auto"]) -> int:
-    """Ranks of a run, behind `claim`: as many as the config's `gpus` says, on the CPU too, so that the machine does not
-    change what a run learns; for "auto", as many as it was given GPUs, at least one."""
+    """Number of ranks of a run, once its GPUs are claimed: the config's `gpus`, on the CPU too, so that the machine
+    does not change what a run learns; for "auto", the number of GPUs that it was given, at least one."""
     given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     return max(1, len(given) if gpus == "auto" else gpus)

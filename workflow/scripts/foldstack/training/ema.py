@@ -1,4 +1,4 @@
-"""A running mean of the weights, which is what is scored and kept (Polyak and Juditsky, 1992)."""
+"""A running mean of the weights, which is scored and stored instead of them (Polyak and Juditsky, 1992)."""
 
 import copy
 
@@ -26,7 +26,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after step `step`, counted from 1 over the whole run."""
+        """Update with the weights after step `step`, counted from 1 over the whole run."""
         torch._foreach_lerp_(self._means, self._live, 1 - min(self.decay, (1 + step) / (10 + step)))
         for mean, live in self._counts:
             mean.copy_(live)

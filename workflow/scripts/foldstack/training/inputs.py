@@ -23,7 +23,7 @@ def read_subsets(samples, folds, fold: int, selection: str) -> dict[str, Subset]
     ids = {"train": train, "selection": inner, "oof": held_out, "test": sorted(test)}
     unknown = sorted(set().union(train, inner, held_out) - set(table.index[table["split"] == "train"]))
     if unknown:
-        raise FoldstackError(f"{folds} names {unknown[0]!r}, which is no training sample of {samples}; run again.")
+        raise FoldstackError(f"{folds} names {unknown[0]!r}, which is not a training sample of {samples}; run again.")
     return {key: _subset(table.loc[list(value)]) for key, value in ids.items()}
 
 
@@ -34,7 +34,7 @@ def _subset(rows: pd.DataFrame) -> Subset:
 
 
 def open_pixels(path, device: str) -> Callable[[np.ndarray], torch.Tensor]:
-    """A function from rows (N,) int64 to their uint8 pixels on `device`; a small store is held there as a whole.
+    """A function from rows (N,) int64 to their uint8 pixels on `device`; a small data set is loaded there as a whole.
 
     Where pixels must be decoded, it has a function `prefetch` that takes the rows it will be asked for next.
     """

@@ -1,7 +1,7 @@
-"""Start the ranks of one run and stay until the last has ended; all of them end, whatever happens to one.
+"""Start the ranks of one run and wait until the last has ended; all of them end, whatever happens to one.
 
-The processes come from the layer beneath torchrun, torch.multiprocessing.start_processes. Of torchrun's agent nothing
-more is of use on one machine: there are no restarts (a run goes on from its checkpoint instead), no rendezvous between
+The processes are started by torch.multiprocessing.start_processes, which torchrun uses too. The rest of torchrun is of
+no use on one machine: no restarts are needed (a run resumes from its checkpoint instead), no rendezvous between
 machines, and its handling of signals would end ranks that still have a checkpoint to write.
 """
 
@@ -28,11 +28,11 @@ from foldstack.training.train import train_fold
 
 START_METHOD = "spawn"  # a process with CUDA or threads must not be forked
 LOOK_EVERY = 0.2  # seconds
-GRACE = 10.0  # seconds that the others have to notice that one of them is gone
+GRACE = 10.0  # seconds that the other ranks have to notice that one has ended
 
 
 def train_on(claimed: str, run: Run, files: RunFiles, place: Place) -> None:
-    """`train_fold` by as many ranks as the run asks for, here where that is one; they share its `threads`.
+    """`train_fold` by as many ranks as the run asks for, in this process where that is one; they share its `threads`.
 
     Args:
         claimed: "cuda" or "cpu", as `claim` says.
@@ -70,10 +70,10 @@ def train_on(claimed: str, run: Run, files: RunFiles, place: Place) -> None:
 
 
 def _work(rank: int, size: int, folder: str, device: str, run: Run, files: RunFiles, place: Place) -> None:
-    """The life of one rank. What ends it is left in a file; Python's own way out could wait for ranks that are gone."""
+    """Run one rank. Its result goes into a file; a normal exit of Python could wait for ranks that have ended."""
     report = run_reporter(place.progress) if rank == 0 else None
     result: dict = {}
-    # What all ranks would say, one says.
+    # Only one rank prints.
     quiet = contextlib.nullcontext() if rank == 0 else contextlib.redirect_stdout(open(os.devnull, "w"))  # noqa: SIM115
     try:
         with quiet, distributed.joined(rank, size, Path(folder) / "meeting", device) as group:
@@ -94,7 +94,7 @@ def _work(rank: int, size: int, folder: str, device: str, run: Run, files: RunFi
 
 
 def _watch(processes, stop: StopSignal) -> None:
-    """Hand signals on until all ranks have ended well, or one has not."""
+    """Pass signals on to the ranks until all have ended without error, or one has failed."""
     told = None
     while True:
         running = [process for process in processes if process.exitcode is None]
@@ -108,10 +108,10 @@ def _watch(processes, stop: StopSignal) -> None:
 
 
 def _end(processes) -> dict[int, int]:
-    """End what still runs: by itself, since a lost connection is an error, or by force.
+    """Wait for the ranks to end by themselves, since a lost connection is an error; then kill them.
 
     Returns:
-        Exit codes other than 0, by rank, of those that were not forced.
+        Exit codes other than 0, by rank, of those that were not killed.
     """
     died = {}
     until = time.monotonic() + GRACE
@@ -119,7 +119,7 @@ def _end(processes) -> dict[int, int]:
         process.join(max(0.0, until - time.monotonic()))
         if process.exitcode is None:
             _send(process, signal.SIGKILL)
-            process.join(GRACE)  # not for ever: a process may hang in the driver
+            process.join(GRACE)  # with a limit: a process may hang in the driver
         elif process.exitcode:
             died[rank] = process.exitcode
     return died
@@ -131,7 +131,7 @@ def _send(process, number: int) -> None:
 
 
 def _fail(run: Run, died: dict[int, int], results: list[dict]) -> None:
-    """Raise the first cause: a rank whose peer is gone fails too, and says something about a connection."""
+    """Raise the first cause: a rank whose peer has ended fails too, with an error about the connection."""
     for rank, code in died.items():
         if code < 0:
             raise FoldstackError(
@@ -158,7 +158,7 @@ def _result(folder: str, rank: int) -> dict:
 
 
 def torch_device(claimed: str) -> str:
-    """What torch trains on behind `claim`: "cuda", or "cpu" where none was claimed or the GPUs are stand-ins.
+    """Where torch trains, once GPUs are claimed: "cuda", or "cpu" if none was claimed or the GPUs are stand-ins.
 
     Raises:
         FoldstackError: a GPU was claimed, and torch cannot use it.
@@ -166,7 +166,7 @@ def torch_device(claimed: str) -> str:
     if claimed == "cpu" or torch.cuda.is_available():
         return claimed
     if inventory.FAKE in os.environ:
-        print("stand-in GPUs: trains on the CPU")
+        print("stand-in GPUs: training on the CPU")
         return "cpu"
     raise FoldstackError(
         f"torch {torch.__version__} cannot use the GPU {os.environ.get('CUDA_VISIBLE_DEVICES', '')!r} that this run "

@@ -1,4 +1,4 @@
-"""The training loop of one run: epochs of steps, an inner evaluation after each, a checkpoint now and then.
+"""The training loop of one run: epochs of steps, an inner evaluation after each, and checkpoints.
 
 Every random number depends on the position in the run alone (seeding.py), and everything else that the loop carries is
 in `State`; so a run that was stopped after any step ends with the same bytes as one that was not.
@@ -25,7 +25,7 @@ from foldstack.training.state import Data, State
 from foldstack.training.steps import Stepper
 
 REPORT_SECONDS = 0.5
-NORM_EVERY = 8  # steps; of tiny networks on the CPU a norm takes two hundredths of a step
+NORM_EVERY = 8  # steps; for tiny networks on the CPU a norm takes 2 % of a step
 
 
 class Diverged(FoldstackError):
@@ -39,8 +39,8 @@ class Loop:
         run: the run.
         classifier: with its statistics set, on the device that trains.
         data: what it learns from and chooses the epoch by.
-        checkpoints: of this very run.
-        stop: notes signals.
+        checkpoints: those of this run.
+        stop: records signals.
         group: the ranks that train this run together, each with a Loop of its own.
         report: receives progress, or None.
         events: folder of the run's TensorBoard files, or None.
@@ -76,7 +76,7 @@ class Loop:
             while self.state.epoch < self.config["epochs"] and not self._stops_early():
                 self._train_epoch()
                 self._end_epoch()
-        # Once for the predictions to come: from here on the classifier may hold the weights of an earlier epoch.
+        # Saved now, since from here on the classifier may hold the weights of an earlier epoch.
         if self.group.is_main:
             (self.final_checkpoint or self.checkpoint).save(self._snapshot())
         self.trained = True
@@ -93,13 +93,13 @@ class Loop:
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Logits (N, classes) float32 of stored pixels; raises Diverged where they are not finite."""
         scored = (self.classifier if self.trained else self.stepper.scored).eval()
-        # Several ranks cannot go on in halves, so they take no more than a training step does.
+        # Several ranks cannot halve their batches, so they take no more than a training step does.
         most = max(256 if self.group.size == 1 else 1, self.config["batch_size"])
         size = self.state.predict_batch or most
         logits, fitted = self.stepper.attempt(lambda size: self._logits(scored, rows, size), size)
         if fitted < size:
             self.state.predict_batch = fitted
-            print(f"memory ran out: predictions go on with {fitted} samples at a time instead of {size}")
+            print(f"memory ran out: predicting {fitted} samples at a time instead of {size}")
         if not np.isfinite(logits).all():
             self._diverge()
         return logits
@@ -162,7 +162,7 @@ class Loop:
         self._loss += loss
 
     def _end_epoch(self) -> None:
-        """Evaluate on the inner split, note the epoch, keep its weights where they are the ones to choose so far."""
+        """Evaluate on the inner split, record the epoch, keep its weights if they are the best so far."""
         state = self.state
         train_loss = float(self._loss) / len(self.data.train.ids)
         if not np.isfinite(train_loss):
@@ -200,7 +200,7 @@ class Loop:
             prefetch(rows)
 
     def _measured(self) -> dict:
-        """Figures of the epoch that has just ended, behind whose last step nothing is under way on the device."""
+        """Figures of the epoch that has just ended; the device has finished its last step."""
         seconds = max(time.monotonic() - self._epoch_started, 1e-9)
         total, count = self.stepper.norms.tolist()
         self.stepper.norms.zero_()
@@ -233,7 +233,7 @@ class Loop:
         return vars(self.state) | {"seconds": self.seconds()} | self.stepper.state_dict()
 
     def _plan(self) -> None:
-        """Steps and learning rates follow the number of ranks that the run began with, wherever it goes on."""
+        """Steps and learning rates follow the number of ranks that the run began with, not that it resumes with."""
         n, begun_on = len(self.data.train.ids), self.state.world_size
         batching.check_normalisation(str(self.run), self.classifier, n, self.config, begun_on, self.group.size)
         how = self.config["batch_size"], self.config["accumulate"], begun_on
@@ -241,15 +241,13 @@ class Loop:
         self.rates = self.config | {"lr": peak_rate(self.config, self.state.world_size)}
 
     def _resume(self) -> None:
-        """Go on from this run's checkpoint, or from the end of one that was asked for no more epochs than this one."""
+        """Resume from this run's checkpoint, or continue a finished run of the same settings with fewer epochs."""
         saved, final = self.group.main_first(
             lambda: (self.checkpoint.load(), self.final_checkpoint.load() if self.final_checkpoint else None)
         )
         if final is not None and final["epoch"] > self.config["epochs"]:
-            self.final_checkpoint, final = (
-                None,
-                None,
-            )  # of a longer run: of no use to this one, and not to be replaced by it
+            # Of a longer run: this run cannot use it, and must not replace it.
+            self.final_checkpoint = final = None
         continues = final is not None and (saved is None or final["epoch"] > saved["epoch"])
         saved = final if continues else saved
         if saved is None:
@@ -263,7 +261,7 @@ class Loop:
         else:
             print(f"resumed in epoch {epoch + 1} after {step} of {self.steps_per_epoch} steps")
         if self.state.world_size != self.group.size:
-            print(f"begun on {self.state.world_size} GPU(s): its batches and learning rates stay those")
+            print(f"begun on {self.state.world_size} GPU(s): batch sizes and learning rates stay the same")
 
     def _tell(self, report: Callable[..., None]) -> None:
         state = self.state

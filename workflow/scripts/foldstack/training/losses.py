@@ -109,13 +109,13 @@ def contrastive(logits: torch.Tensor, targets: torch.Tensor, *, label_smoothing:
     logits = logits.float()
     by_image = F.cross_entropy(logits, targets, label_smoothing=label_smoothing)
     present = targets.unique()
-    mine = (targets == present[:, None]).to(logits.dtype)
-    by_text = F.cross_entropy(logits.T[present], mine / mine.sum(dim=1, keepdim=True), label_smoothing=label_smoothing)
+    same = (targets == present[:, None]).to(logits.dtype)  # 1 where the image is of the class
+    by_text = F.cross_entropy(logits.T[present], same / same.sum(dim=1, keepdim=True), label_smoothing=label_smoothing)
     return (by_image + by_text) / 2
 
 
 def sigmoid(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """SigLIP's loss (arXiv:2303.15343): each image with each class's prompts is a question of its own."""
+    """SigLIP's loss (arXiv:2303.15343): each pair of an image and a class's prompts is a separate yes/no question."""
     logits = logits.float()  # a sum over many classes or captions
     signs = 2 * F.one_hot(targets, logits.shape[1]).to(logits.dtype) - 1
     return -F.logsigmoid(signs * logits).sum(dim=1).mean()

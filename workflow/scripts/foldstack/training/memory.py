@@ -1,4 +1,4 @@
-"""When memory runs out: the same work in halves, and a clear sentence where that does not help."""
+"""When memory runs out: repeat the work in smaller parts, and raise a clear error where that does not help."""
 
 import contextlib
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def in_halves(compute: Callable[[int], T], size: int, *, undo: Callable[[], None] | None = None) -> tuple[T, int]:
-    """`compute(size)`, with half the size for as long as memory runs out; returns the result and the size that fitted.
+    """`compute(size)`, halving the size as long as memory runs out; returns the result and the size that fitted.
 
     Args:
         compute: does the whole work in parts of at most `size` samples.
@@ -40,7 +40,7 @@ def in_halves(compute: Callable[[int], T], size: int, *, undo: Callable[[], None
             if size < first and "more than 1 value per channel" in str(error):
                 raise MemoryError(f"parts of {size} samples are too few for batch normalisation") from error
             raise
-        # Behind the `except`, where no traceback keeps the tensors of the failed attempt alive.
+        # After the `except`, where no traceback keeps the tensors of the failed attempt alive.
         size = -(-size // 2)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -49,7 +49,7 @@ def in_halves(compute: Callable[[int], T], size: int, *, undo: Callable[[], None
 
 
 def at_once(compute: Callable[[int], T], size: int, *, undo: Callable[[], None] | None = None) -> tuple[T, int]:
-    """`compute(size)` in the shape of `in_halves`: ranks that wait for each other cannot repeat a step alone."""
+    """`compute(size)` with the interface of `in_halves`: ranks that wait for each other cannot repeat a step alone."""
     return compute(size), size
 
 
@@ -65,7 +65,7 @@ def report_out_of_memory(name: str, world_size: int = 1):
         if world_size > 1:
             raise FoldstackError(
                 f"{name} does not fit into the memory of one of its {world_size} GPUs ({what}); lower batch_size, the "
-                "samples that each GPU takes in a step (with gpus: 1 it would be halved by itself)."
+                "samples that each GPU takes in a step (with gpus: 1, parts are halved automatically)."
             ) from error
         raise FoldstackError(
             f"{name} does not fit into memory, however small its micro-batches ({what}); "

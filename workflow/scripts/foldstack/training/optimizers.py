@@ -32,8 +32,8 @@ def build_optimizer(module: nn.Module, config: dict) -> torch.optim.Optimizer:
 
 
 def _groups(module: nn.Module, config: dict) -> list[dict]:
-    """Of those that are decayed and those that are not; and again where an architecture says that parts of it take
-    a share of the learning rate."""
+    """Groups of parameters with and without weight decay; more groups where an architecture trains some of its parts
+    with a share of the learning rate."""
     scales: dict[int, float] = getattr(getattr(module, "architecture", module), "lr_scales", dict)()
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     groups = []
@@ -66,8 +66,8 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def _eager(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
     """The same optimizer without the hooks for torch.compile.
 
-    Those hooks import torch._dynamo, which takes longer than many a run. Each is a wrapper made with functools.wraps,
-    so the method itself is at hand; where a version of torch has no wrapper, `unwrap` returns the method as it is.
+    Those hooks import torch._dynamo, which takes longer than many runs. Each is a wrapper made with functools.wraps,
+    so the method itself can be reached; where a version of torch has no wrapper, `unwrap` returns the method as it is.
     """
     names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
     methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}

@@ -1,4 +1,4 @@
-"""The files that a run leaves (docs/reference/files.md, "runs"): history, predictions, and what run.json says of it."""
+"""The files that a run writes (docs/reference/files.md, "runs"): history, predictions, and what run.json says of it."""
 
 import csv
 import datetime
@@ -59,7 +59,7 @@ def described(
     classifier: Classifier,
     read: Callable[[np.ndarray], torch.Tensor],
 ) -> dict:
-    """What run.json says of the run, its samples, its network and what training came to."""
+    """What run.json says about the run, its samples, its network and the result of training."""
     record = {
         "model": run.model,
         "seed": run.seed,
@@ -92,13 +92,13 @@ def times(started: datetime.datetime, seconds: float) -> dict:
 
 
 def scale(config: dict, world_size: int) -> dict:
-    """What the number of GPUs made of `batch_size` and `lr`."""
+    """The effective batch and peak learning rate that follow from the number of GPUs."""
     effective = config["batch_size"] * config["accumulate"] * world_size
     return {"world_size": world_size, "effective_batch": effective, "peak_lr": peak_rate(config, world_size)}
 
 
 def machine(device: str, threads: int, precision: torch.dtype) -> dict:
-    """Where the run trained, in which floats and with which versions, and what memory it took."""
+    """The device, number format and versions that the run was trained with, and the memory that it used."""
     return {
         "precision": str(precision).removeprefix("torch."),
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",

@@ -1,6 +1,6 @@
-"""Mixed precision by device (Micikevicius et al., arXiv:1710.03740): forward passes of training in shorter floats.
+"""Mixed precision by device (Micikevicius et al., arXiv:1710.03740): forward passes of training in 16-bit floats.
 
-Weights, optimizer and whatever is scored or exported stay in float32: only the steps of training are computed shorter.
+Weights, optimizer and whatever is scored or exported stay in float32.
 """
 
 import torch
@@ -43,6 +43,6 @@ class Precision:
         self.scaler.scale(loss).backward()
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:
-        """One step; float16 leaves it out where a gradient overflowed, and scales less from then on."""
+        """One step; float16 skips it where a gradient overflowed, and lowers the scale."""
         self.scaler.step(optimizer)
         self.scaler.update()

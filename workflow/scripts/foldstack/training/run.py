@@ -1,4 +1,4 @@
-"""A run: one model trained with one seed without one fold. What it is, what it reads, where it writes.
+"""A run: one model, trained with one seed on all folds but one. Its settings, inputs and outputs.
 
 Standard library only: a run that is reused starts neither torch nor pandas.
 """
@@ -52,7 +52,7 @@ class RunFiles:
 
     @classmethod
     def of_job(cls, snakemake, **more) -> "RunFiles":
-        """Those of a job's inputs that every run reads, and `more`."""
+        """The inputs of a job that every run reads, and `more`."""
         return cls(*(snakemake.input[key] for key in PREPARED), **more)
 
 
@@ -62,7 +62,7 @@ class Place:
 
     Attributes:
         outputs: by the names `weights`, `oof`, `test`, `history` and `run`.
-        work: folder of checkpoints and of what is kept of finished runs; what is in it is never an output.
+        work: folder of checkpoints and of what is kept of finished runs; it holds no outputs.
         progress: file of its latest figures, for the terminal, or None.
         events: folder of its TensorBoard files, or None.
     """
@@ -74,6 +74,6 @@ class Place:
 
     @classmethod
     def of_job(cls, snakemake) -> "Place":
-        """That of a job of the rules train_fold and train_student."""
+        """The place of a job of the rules train_fold and train_student."""
         outputs = {key: snakemake.output[key] for key in RUN_FILES}
         return cls(outputs, *(snakemake.params[key] for key in ("work", "progress", "events")))

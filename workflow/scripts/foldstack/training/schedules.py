@@ -9,7 +9,7 @@ from torch import nn
 
 from foldstack.training.optimizers import _eager
 
-# Schedules whose learning rates are the same whatever `epochs` is: runs can go on where a shorter one ended.
+# Schedules whose learning rates are the same whatever `epochs` is: a run can continue a shorter one.
 OPEN_ENDED = ("constant", "step", "multistep", "plateau")
 OF_TIMM = ("tanh", "poly", "multistep", "wsd", "rsqrt")
 IMPROVEMENT = 1e-4  # relative, as in torch's ReduceLROnPlateau
@@ -31,8 +31,8 @@ def learning_rate(config: dict, step: int, steps_per_epoch: int, inner_losses: S
 
     Linear warm-up over `warmup_epochs`, then `schedule`: constant; cosine, which would reach `min_lr` one step after
     the last; step, times `decay` every `step_epochs` epochs; plateau, times `decay` whenever the inner loss has not
-    improved for more than `plateau_patience` epochs (as torch's ReduceLROnPlateau); or one of timm's over the steps
-    that are left.
+    improved for more than `plateau_patience` epochs (as torch's ReduceLROnPlateau); or one of timm's over the
+    remaining steps.
 
     Args:
         step: 0-based, counted over the whole run.
@@ -50,7 +50,7 @@ def learning_rate(config: dict, step: int, steps_per_epoch: int, inner_losses: S
     if config["schedule"] == "plateau":
         return config["lr"] * config["decay"] ** plateaus(inner_losses, config["plateau_patience"])
     if config["schedule"] in OF_TIMM:
-        # One later, since timm's decays in the step before a milestone.
+        # One step later, since timm decays in the step before a milestone.
         milestones = tuple(max(1, round(epoch * steps_per_epoch - warmup)) + 1 for epoch in config["milestones"])
         keys = {key: config[key] for key in ("schedule", "lr", "min_lr", "decay")}
         rate = _rate_of_timm(milestones=milestones, steps=math.ceil(total - warmup), warmup=round(warmup), **keys)
@@ -60,7 +60,7 @@ def learning_rate(config: dict, step: int, steps_per_epoch: int, inner_losses: S
 
 @functools.lru_cache(maxsize=8)
 def _rate_of_timm(*, schedule, lr, min_lr, decay, milestones, steps, warmup):
-    """A function from the step behind the warm-up to timm's learning rate."""
+    """A function from the step after the warm-up to timm's learning rate."""
     import timm.scheduler
 
     stand_in = _eager(torch.optim.SGD)([nn.Parameter(torch.zeros(1))], lr=lr)

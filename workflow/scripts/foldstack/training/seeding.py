@@ -1,6 +1,6 @@
 """Random numbers by position: what is drawn depends on (seed, fold, position), not on what was drawn before.
 
-So a run that is resumed at any step goes on with the very numbers it would have had.
+So a run that is resumed at any step goes on with the same numbers as without the interruption.
 """
 
 import numpy as np

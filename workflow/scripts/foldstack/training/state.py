@@ -1,4 +1,4 @@
-"""What a run works on, and how far it is."""
+"""The data of a run, and its progress."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Subset:
     """Samples of one purpose: ids (N texts), rows in the stored pixels and labels (N,) int64.
 
     `soft_labels`, float32 (N, C), are what a student learns instead of the labels; see `student.py`. `captions` are
-    what a network learns that compares images with texts.
+    for a network that compares images with texts.
     """
 
     ids: list[str]
@@ -54,13 +54,15 @@ class Data:
 
 @dataclass
 class State:
-    """Where a run stands, apart from its parameters and its optimizer."""
+    """The progress of a run, apart from its parameters and its optimizer."""
 
     epoch: int = 0  # 0-based, current epoch
     step: int = 0  # steps of this epoch that are done
     loss_sum: float = 0.0  # over the samples seen in this epoch
     history: list[dict] = field(default_factory=list)  # a row of history.csv for each finished epoch
-    measured: list[dict] = field(default_factory=list)  # `time` and what else of these epochs is in no output
+    measured: list[dict] = field(
+        default_factory=list
+    )  # `time` and other figures of these epochs that go into no output
     selected_epoch: int = 0  # 1-based; 0 = none yet
     selected_weights: dict | None = None
     micro_batch: int | None = None  # samples at a time where a whole batch does not fit into memory

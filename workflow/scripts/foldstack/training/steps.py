@@ -1,4 +1,4 @@
-"""Optimizer steps of a run: a batch read, augmented, put through the network, and what follows from its gradients."""
+"""Optimizer steps of a run: read and augment a batch, compute its gradients, update the weights."""
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ class Stepper:
         self.norms = torch.zeros(2, dtype=torch.float64, device=self.device)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Into training mode; in the first `head_only_epochs` all but the head stays as it is, statistics included."""
+        """Set training mode; in the first `head_only_epochs` all but the head is frozen, statistics included."""
         self.classifier.train()
         if self.head is None:
             return
@@ -63,7 +63,7 @@ class Stepper:
         self.classifier.train(not frozen)
         self.head.train()
         last = set(map(id, self.head.parameters()))
-        for value in self.learnt:  # what an architecture keeps as it is stays so
+        for value in self.learnt:  # parameters that the architecture freezes stay frozen
             value.requires_grad_(not frozen or id(value) in last)
 
     def step(
@@ -113,7 +113,7 @@ class Stepper:
             self.average.classifier.load_state_dict(saved.pop("average"))
 
     def _measure(self) -> None:
-        """No number leaves the device here: the next step must not wait for it."""
+        """Add the gradients' norm to `norms` on the device, so that the next step need not wait for it."""
         gradients = [parameter.grad for parameter in self.classifier.parameters() if parameter.grad is not None]
         scale = self.precision.scaler.scale(torch.ones((), device=self.device))
         norm = (nn.utils.get_total_norm(gradients) / scale).double()
@@ -130,7 +130,7 @@ class Stepper:
         """
         seed_step(self.seed, self.fold, step, self.group.rank)
         own = self.group.shard(positions)
-        # A rank without a sample takes part with two that count nothing, since the others wait for its gradients.
+        # A rank without samples processes two with weight 0, since the others wait for its gradients.
         weight, own = (1, own) if len(own) else (0, positions[:2])
         images = augment(self.classifier.to_float(self.read(self.train.rows[own])), self.recipe)
         targets = self.targets[torch.from_numpy(own).to(self.device)]
@@ -147,7 +147,7 @@ class Stepper:
             with self.group.sync_gradients(self.network, last=i == parts - 1):
                 with self.precision.forward():
                     loss = self.loss(self.network(some, *captions), wanted)
-                # The exchange takes the mean over the ranks, hence times their number.
+                # The ranks' gradients are averaged, hence times their number.
                 self.precision.backward(loss * (weight * self.group.size * len(wanted) / len(positions)))
             total += loss.detach().double() * (weight * len(wanted))
         return total

@@ -1,4 +1,4 @@
-"""One run: train one model with one seed without one fold, then predict that fold and the test split once."""
+"""One run: train one model with one seed on all folds but one, then predict that fold and the test split once."""
 
 import datetime
 import os
@@ -117,7 +117,7 @@ def _network(run: Run, info: dict, pretrained: str | None) -> Classifier:
         classifier = Classifier(_spec(config, info))
     except (FoldstackError, MemoryError):
         raise
-    except Exception as error:  # a file of weights that is missing or broken shows in many ways
+    except Exception as error:  # a missing or broken file of weights raises many kinds of errors
         raise FoldstackError(
             f"{run}: the architecture {config['architecture']!r} cannot be built with the options "
             f"{config['options']} ({error}); change the options of this model."

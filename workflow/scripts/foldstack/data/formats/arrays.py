@@ -1,4 +1,4 @@
-"""Arrays of NumPy archives: loaded without pickle, and checked for what `npz` makes of them."""
+"""Arrays of NumPy archives: loaded without pickle, their shapes and types checked."""
 
 import zipfile
 import zlib

@@ -23,7 +23,7 @@ def read(
     """Samples of a table.
 
     Args:
-        path: with a header; its delimiter and encoding are read off it. `split` holds train, val (joins train) or test;
+        path: with a header; its delimiter and encoding are detected. `split` holds train, val (joins train) or test;
             empty cells of `group`, `caption` and `fold` are null.
         test_path: a second such file, all of whose rows are the test split; its ids get the prefix `test/`.
         given: `data.columns`: our names -> the table's; for `label` a list of names, one column a class.
@@ -100,7 +100,7 @@ def _cells(found: text_table.TextTable, used: dict, required: list[str], path: P
         cells = same_text(texts) if ours in ("group", "split", "fold") else texts
         cells = [cell if cell and cell.strip() else None for cell in cells]
         if ours in required and None in cells:
-            later = "; unlabelled images are labelled later: predict.path" if ours == "label" else ""
+            later = "; to label images that have no label, use predict.path" if ours == "label" else ""
             raise FoldstackError(
                 f"{path}, row {cells.index(None) + 1}: {ours!r} is empty; fill it in or remove the row{later}."
             )
@@ -139,7 +139,7 @@ def _one_hot(rows: list[list[str]], names: list[str], place: dict[str, int], pat
 
 
 def _describe(found: text_table.TextTable, cells: list[str], ids: list[str], path: Path, intake: Intake) -> None:
-    """Tell `intake` what was read off the table by itself."""
+    """Record in `intake` what was detected in the table."""
     if found.delimiter != "comma" or found.encoding != "utf-8":
         intake.facts.append(f"{path.name}: {found.delimiter}, {found.encoding}.")
     slashed = sum("\\" in cell and "\\" not in name for cell, name in zip(cells, ids, strict=True))
@@ -148,7 +148,7 @@ def _describe(found: text_table.TextTable, cells: list[str], ids: list[str], pat
 
 
 def _look_beside(files: list[Path], intake: Intake) -> None:
-    """Tell `intake` of images that lie beside those that are listed."""
+    """Record in `intake` images in the same folders that no row lists."""
     listed = {os.path.abspath(file) for file in files}
     beside = [
         entry.path
@@ -159,7 +159,7 @@ def _look_beside(files: list[Path], intake: Intake) -> None:
     ]
     if beside:
         first = min(os.path.basename(name) for name in beside)
-        intake.notes.append(f"{len(beside)} images lie beside those that are listed and are in no row ({first}).")
+        intake.notes.append(f"{len(beside)} images in the same folders are listed in no row ({first}).")
 
 
 def _fold(text: str | None, where: str) -> int | None:

@@ -26,7 +26,7 @@ def read_pairs(seed: int) -> Source:
     """Two classes, `left_larger` and `right_larger`: which of two digits is the larger?
 
     The images are shuffled into blocks of four; each ordered pair of unequal digits within a block is a sample, and the
-    block is its group, so that no image straddles a fold.
+    block is its group, so that no image is in two folds.
     """
     images, digits = _load()
     order = np.random.default_rng(seed).permutation(len(images))

@@ -31,12 +31,12 @@ def read(path: Path, test_path: Path | None = None, *, named: Collection[str] = 
     """Samples of `train/<class>/**` (+ `val`, which joins the training samples, + `test`), or of `<class>/**`.
 
     As TinyImageNet is downloaded: images of `val/` may be labelled by `val/val_annotations.txt` (lines of name, tab,
-    class), and a `test/` without class folders holds no samples: `predict.path` labels it later.
+    class), and a `test/` without class folders holds no samples: use `predict.path` for it.
 
     Args:
         path: the folder; it has the splits form if it holds a folder `train` that itself holds folders.
         test_path: a folder of class folders with the test split.
-        named: folders that are classes, whatever their names look like: the keys of `data.labels`.
+        named: folders that are always classes, whatever their names: the keys of `data.labels`.
 
     Returns:
         Source of files; a sample's id is its path below `path`, or `test/` plus its path below `test_path`.
@@ -79,7 +79,9 @@ def _of_splits(path: Path, splits: dict[str, Path], intake: Intake, named: froze
         elif name == "test" and not inside & classes and layout.is_unlabelled(folder, classes):
             count = len(unlabelled := [shown(file, path) for file in walk(folder, intake, path)])
             intake.pass_over(unlabelled, "without labels: predict.path is for them")
-            intake.notes.append(f"test/ holds {count} images without labels, no test split; predict.path labels them.")
+            intake.notes.append(
+                f"test/ holds {count} images without labels, so it is not a test split; use predict.path to label them."
+            )
             continue
         elif name != "train" and not inside & (classes | named) and (not inside or inside == {"images"}):
             raise layout.needs_labels(folder)
@@ -97,7 +99,7 @@ def _classes(folder: Path, root: Path, intake: Intake, named: frozenset, key: st
         raise layout.no_class_folders(folder, key)
     loose = [entry for entry in visible(folder) if entry.is_file() and is_image(entry)]
     if loose:
-        raise FoldstackError(f"{str(loose[0])!r} lies outside the class folders of {folder}; move it into one.")
+        raise FoldstackError(f"{str(loose[0])!r} is outside the class folders of {folder}; move it into one.")
     layout.check_classes(folder, directories, named)
     for entry in sorted(folder.iterdir()):
         if not_data(entry.name):
@@ -121,7 +123,7 @@ def _classes(folder: Path, root: Path, intake: Intake, named: frozenset, key: st
 
 
 def _annotated(folder: Path, annotations: Path, intake: Intake, root: Path) -> list[Found]:
-    """The images of a split whose labels stand in a file beside them: lines of name, tab, class."""
+    """The images of a split whose labels are in a file beside them: lines of name, tab, class."""
     labels = {}
     try:
         lines = annotations.read_text(encoding="utf-8-sig").splitlines()
@@ -138,13 +140,15 @@ def _annotated(folder: Path, annotations: Path, intake: Intake, root: Path) -> l
             found.append((labels.pop(file.name), file))
         else:
             intake.refused.append((shown(file, root), f"has no line in {annotations.name}"))
-    intake.refused += [(f"{folder.name}/{name}", f"is in {annotations.name}, but not there") for name in labels if name]
+    intake.refused += [
+        (f"{folder.name}/{name}", f"is in {annotations.name}, but does not exist") for name in labels if name
+    ]
     intake.facts.append(f"{len(found)} images of {folder.name}/ are labelled by {annotations.name}.")
     return found
 
 
 def _pass_over_beside(path: Path, splits: list[Path], intake: Intake) -> None:
-    """Tell `intake` of what lies beside train/, val/ and test/."""
+    """Record in `intake` what is beside train/, val/ and test/."""
     if splits == [path]:
         return
     for entry in sorted(path.iterdir()):

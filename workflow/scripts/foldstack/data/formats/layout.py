@@ -1,4 +1,4 @@
-"""What a folder's layout says, and where it could be read in two ways: nothing is guessed, one sentence refuses it."""
+"""What a folder's layout means; a layout that could be read in two ways is refused with one sentence, not guessed."""
 
 import re
 from collections import Counter
@@ -27,7 +27,7 @@ TABLE = "a table must say their labels (columns path, label and split, data.form
 
 
 def split_of(name: str) -> str | None:
-    """`train`, `val` or `test` where a folder's name reads as a part of a data set, such as `Testing` or `test1`."""
+    """`train`, `val` or `test` where a folder's name looks like a split, such as `Testing` or `test1`."""
     text = re.sub(r"[\W_]+", " ", name.casefold()).strip()
     text = re.sub(r"\s*\d+$", "", text)
     text = re.sub(r"\s*(set|data|dataset|images|imgs|split|samples)$", "", text)
@@ -38,10 +38,10 @@ def split_folders(path: Path, named: frozenset[str]) -> dict[str, Path]:
     """Folders that hold class folders, by the name of their split; `{"train": path}` where there are no splits.
 
     Args:
-        named: folders that the config's `data.labels` names, which are classes whatever they are called.
+        named: folders that the config's `data.labels` names, which are always classes.
 
     Raises:
-        FoldstackError: other folders beside train/, or folders that read as splits under other names.
+        FoldstackError: other folders beside train/, or folders that look like splits under other names.
     """
     folders = subfolders(path)
     names = [folder.name for folder in folders]
@@ -55,8 +55,8 @@ def split_folders(path: Path, named: frozenset[str]) -> dict[str, Path]:
         split = split_of(folder.name)
         if split is not None:
             raise FoldstackError(
-                f"{path} holds train/ with class folders and {folder.name!r}, which reads as its {split} split; rename "
-                f"it to {split}/" + (f", or set data.test_path: {folder}." if split == "test" else ".")
+                f"{path} holds train/ with class folders and {folder.name!r}, which looks like its {split} split; "
+                f"rename it to {split}/" + (f", or set data.test_path: {folder}." if split == "test" else ".")
             )
         if next(walk(folder), None) is not None:
             raise FoldstackError(
@@ -67,7 +67,7 @@ def split_folders(path: Path, named: frozenset[str]) -> dict[str, Path]:
 
 
 def check_classes(path: Path, folders: list[Path], named: frozenset[str]) -> None:
-    """Raise FoldstackError where class folders hold, one and all, what rather are the classes or splits."""
+    """Raise FoldstackError where all class folders hold the same folders, which may be the real classes or splits."""
     if {folder.name for folder in folders} <= named:
         return
     inside = [{entry.name for entry in subfolders(folder)} for folder in folders]
@@ -100,9 +100,9 @@ def no_class_folders(folder: Path, key: str) -> FoldstackError:
     if other:
         return FoldstackError(f"{seen}: {OTHER_FORMS[other]}.")
     if tables:
-        return FoldstackError(f"{seen}: if the labels stand there, set data.format: csv and data.path: {tables[0]}.")
+        return FoldstackError(f"{seen}: if the labels are there, set data.format: csv and data.path: {tables[0]}.")
     if any(map(is_image, files)):
-        return FoldstackError(f"{seen}: {TABLE}. Images without labels are labelled later: predict.path.")
+        return FoldstackError(f"{seen}: {TABLE}. To label images that have no labels, use predict.path.")
     return FoldstackError(f"{seen}; correct {key} or put the data there.")
 
 
@@ -111,7 +111,7 @@ def needs_labels(folder: Path) -> FoldstackError:
     images = list(walk(folder))
     beside = [entry for entry in visible(folder) if entry.suffix.lower() in TABLES]
     where = f" (are they in {beside[0].name}?)" if beside else ""
-    later = "; images without labels are labelled later: predict.path" if folder.name == "test" else ""
+    later = "; to label images that have no labels, use predict.path" if folder.name == "test" else ""
     return FoldstackError(
         f"{folder} holds {counted(images)} and no class folders: {TABLE}{where}, or set data.path: "
         f"{folder.parent / 'train'} to leave them out{later}."
@@ -148,7 +148,7 @@ def _refuse_splits(path: Path, folders: list[Path]) -> None:
         if train is not None:
             way = f"rename to train/, val/ and test/, or set data.path: {train}"
             way += f" and data.test_path: {test}" if test is not None else ""
-        what = "their names splits, no classes" if len(splits) > 1 else "its name a split, no class"
+        what = "their names splits, not classes" if len(splits) > 1 else "its name a split, not a class"
         raise FoldstackError(f"{path} holds {names}: by {what}; {way}{_or_classes(list(splits))}.")
     if len(splits) > 1:
         images = {folder: [entry for entry in visible(folder) if is_image(entry)] for folder in splits}

@@ -55,7 +55,7 @@ def read(path: Path, test_path: Path | None = None, *, task: str, given: dict | 
 
 
 def read_views(path: Path, *, task: str, given: dict | None = None) -> tuple[list[str], list[np.ndarray], Intake]:
-    """(ids, views, account) of an archive without labels, for prediction; ids are numbers where it holds none."""
+    """(ids, views, account) of an archive without labels, for prediction; without `id`, samples are numbered."""
     if not path.is_file():
         raise FoldstackError(f"predict.path: {str(path)!r} is not a file; give an .npz file.")
     intake = Intake("samples")
@@ -104,7 +104,7 @@ def _named(
         usual = next((name for name in columns.USUAL["y"] if name in names), "<its labels>")
         raise FoldstackError(
             f"{file} has no labels, only {names}; add the key 'y' with one label a sample or name it "
-            f"(data.columns: {{y: {usual}}}); samples without labels are labelled later: predict.path."
+            f"(data.columns: {{y: {usual}}}); to label samples that have no labels, use predict.path."
         )
     intake.columns |= found.used
     intake.unused = sorted({*intake.unused, *found.unused})
@@ -113,7 +113,7 @@ def _named(
 
 
 def _look_beside(path: Path, files: dict[str, Path], intake: Intake) -> None:
-    """Tell `intake` of archives in the folder that are not read; raise where one reads as a split of another name."""
+    """Record in `intake` archives in the folder that are not read; refuse one whose name looks like a split."""
     if not path.is_dir():
         return
     for other in sorted(path.glob("*.npz")):
@@ -122,16 +122,16 @@ def _look_beside(path: Path, files: dict[str, Path], intake: Intake) -> None:
         try:
             arrays = arrays_in(other)
         except FoldstackError:
-            intake.pass_over([other.name], "is not read, and cannot be")
+            intake.pass_over([other.name], "cannot be read")
             continue
         labelled, split = "y" in arrays, layout.split_of(other.stem)
         if labelled and split is not None and split not in files:
             way = f"rename it to {split}.npz" + (f", or set data.test_path: {other}" if split == "test" else "")
-            raise FoldstackError(f"{other} reads as the {split} split, but is not called {split}.npz; {way}.")
+            raise FoldstackError(f"{other} looks like the {split} split, but is not called {split}.npz; {way}.")
         count = max((len(values) for values in arrays.values() if values.ndim), default=0)
         kind = "with labels" if labelled else "without labels"
         intake.pass_over((f"{other.name}[{i}]" for i in range(count)), f"in {other.name}, which is not read")
-        way = "data.test_path would make it the test split" if labelled else "predict.path labels it"
+        way = "data.test_path would make it the test split" if labelled else "predict.path would label it"
         intake.notes.append(f"{other.name}, {count} samples {kind}, is not read; {way}.")
 
 

@@ -14,7 +14,7 @@ from foldstack.data.intake import Intake
 from foldstack.errors import FoldstackError
 
 SPLITS = {"train": "train", "val": "train", "test": "test"}  # as people divide their data -> as Foldstack does
-LEFT_BY_PROGRAMS = {  # thumbnails of a NAS, recycle bins, what unpacking and checks of a disk leave behind
+LEFT_BY_PROGRAMS = {  # thumbnails of a NAS, recycle bins, leftovers of unpacking and disk checks
     *("@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler"),
     *("__macosx", "lost+found", "system volume information"),
 }
@@ -31,7 +31,7 @@ class Source:
             and `caption` may be null; `source` says where the sample came from.
         items: N image files, or decoded views: uint8 (V, H, W, C) with one view for images and two for pairs.
         test_given: whether the data marks its own test split.
-        intake: the account of what was met; `intake.refused` holds what cannot even become a row.
+        intake: the account of what was found; `intake.refused` holds what cannot even become a row.
     """
 
     task: str
@@ -50,7 +50,7 @@ def table(**columns) -> pd.DataFrame:
 
 
 def check_id(sample_id: str, where: str) -> str:
-    """A sample id as it is stored: a relative POSIX path without tricks; raises FoldstackError naming `where`."""
+    """A sample id as stored: a relative POSIX path without `..`; raises FoldstackError naming `where`."""
     parts = sample_id.split("/")
     absolute = sample_id.startswith("/") or (
         len(sample_id) > 1 and sample_id[1] == ":" and sample_id[2:3] in ("/", "\\")
@@ -68,13 +68,13 @@ def is_image(file: Path) -> bool:
 
 
 def walk(folder: Path, intake: Intake | None = None, root: Path | None = None) -> Iterator[Path]:
-    """All image files below a folder, in the order of their names; `intake` is told of every other file.
+    """All image files below a folder, in the order of their names; every other file is recorded in `intake`.
 
-    Hidden files and folders, what programs leave behind, and files without an image's suffix are left out. Links are
+    Hidden files and folders, leftovers of programs, and files without an image's suffix are left out. Links are
     followed, except to a folder that contains the link.
 
     Args:
-        root: where the names that `intake` is told begin; by default `folder`.
+        root: names in `intake` are relative to it; by default `folder`.
     """
     intake, root = Intake() if intake is None else intake, root or folder
 
@@ -96,14 +96,14 @@ def walk(folder: Path, intake: Intake | None = None, root: Path | None = None) -
 
 
 def not_data(name: str) -> str:
-    """Why a file or folder of this name is no part of a data set; "" where it may be."""
+    """Why a file or folder of this name is not data; "" where it may be."""
     if name.startswith("."):
         return "hidden"
     return "left by a program" if name.casefold() in LEFT_BY_PROGRAMS else ""
 
 
 def pass_over_entry(entry: Path, intake: Intake, root: Path) -> None:
-    """Tell `intake` of a file that is no data, or of all files in such a folder."""
+    """Record in `intake` a file that is not data, or all files in such a folder."""
     why = not_data(entry.name)
     reason = why if why == "hidden" else f"in {entry.name}/, {why}"
     names = [entry]
@@ -114,12 +114,12 @@ def pass_over_entry(entry: Path, intake: Intake, root: Path) -> None:
 
 
 def pass_over_file(file: Path, intake: Intake, root: Path) -> None:
-    """Tell `intake` of a file without an image's suffix: refused where a person takes it for an image."""
+    """Record in `intake` a file without an image's suffix: as refused where it looks like an image."""
     reason = unread.reason(file)
     if reason is not None:
         intake.refused.append((shown(file, root), reason))
     else:
-        intake.pass_over([shown(file, root)], f"no image ({file.suffix.lower() or 'no suffix'})")
+        intake.pass_over([shown(file, root)], f"not an image ({file.suffix.lower() or 'no suffix'})")
 
 
 def shown(file: Path, root: Path) -> str:
@@ -129,7 +129,7 @@ def shown(file: Path, root: Path) -> str:
 
 
 def visible(folder: Path) -> list[Path]:
-    """What lies directly in a folder and may be data, by name."""
+    """Entries of a folder that may be data, by name."""
     return sorted(entry for entry in folder.iterdir() if not not_data(entry.name))
 
 
@@ -138,7 +138,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def storable(name: str) -> bool:
-    """Whether a file's name is text (it may be bytes that are no UTF-8)."""
+    """Whether a file's name is text (it may be bytes that are not UTF-8)."""
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -1,6 +1,6 @@
-"""A plain convolutional network that learns small photographs in few epochs, after the one of airbench.
+"""A plain convolutional network that learns small photographs in few epochs, after airbench.
 
-Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv:2404.00498: each stage pools right behind its first
+Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv:2404.00498: each stage pools right after its first
 convolution, where other networks still compute at full resolution; normalisation has shifts but no scales, convolutions
 start as near to the identity as they can, and the logits are scaled down. Its whitening layer, which depends on the
 images, is an ordinary convolution here.

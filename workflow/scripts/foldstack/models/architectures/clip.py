@@ -1,7 +1,7 @@
-"""An image tower that is trained to point where a text encoder points for the image's class, or for its caption.
+"""An image tower trained to give an image the direction that a text encoder gives its class, or its caption.
 
-Radford et al., "CLIP", arXiv:2103.00020; with a text encoder that stays as it is: Zhai et al., "LiT", arXiv:2111.07991.
-A frozen encoder is no part of the network: the prompts of the classes are embedded once, a constant matrix here. One
+Radford et al., "CLIP", arXiv:2103.00020; with a frozen text encoder: Zhai et al., "LiT", arXiv:2111.07991.
+A frozen encoder is not part of the network: the prompts of the classes are embedded once, a constant matrix here. One
 that is trained too is part of it until training ends, and then its vectors become that matrix (`finish`). So the stored
 network and the exported file need no tokenizer.
 """
@@ -65,19 +65,19 @@ def build(
     tensors = {"vectors": torch.eye(n_classes, text_features or n_classes)}
     if prompts:
         tensors = {name: torch.from_numpy(value) for name, value in read_prompts(prompts, n_classes).items()}
-    said = None
+    trained_prompts = None
     if encoder:
         # Takes seconds to import, and only those need it who train a text encoder.
         from foldstack.text.encoder import read_encoder, train_last
 
         reader = read_encoder(checked(encoder).removesuffix(".json"))
-        said = TrainedPrompts(reader, tensors)
+        trained_prompts = TrainedPrompts(reader, tensors)
         train_last(reader, train)
-    return PromptClassifier(image, tensors["vectors"], features, dropout, shift, said, text_lr)
+    return PromptClassifier(image, tensors["vectors"], features, dropout, shift, trained_prompts, text_lr)
 
 
 class TrainedPrompts(nn.Module):
-    """The class prompts' tokens with the encoder that turns them into vectors (C, D), anew in each step."""
+    """The class prompts' tokens with the encoder that turns them into vectors (C, D) again in each step."""
 
     ids: torch.Tensor
     mask: torch.Tensor
@@ -88,11 +88,11 @@ class TrainedPrompts(nn.Module):
         self.encoder = encoder
         for name in ("ids", "mask"):
             self.register_buffer(name, tensors[name], persistent=False)
-        mine = F.one_hot(tensors["owner"]).T.float()  # (C, P): which prompts are a class's
-        self.register_buffer("mine", mine, persistent=False)
+        prompts_of_class = F.one_hot(tensors["owner"]).T.float()  # (C, P): 1 where the prompt is the class's
+        self.register_buffer("prompts_of_class", prompts_of_class, persistent=False)
 
     def forward(self) -> torch.Tensor:
-        return F.normalize(self.mine @ self.encoder(self.ids, self.mask), dim=1)
+        return F.normalize(self.prompts_of_class @ self.encoder(self.ids, self.mask), dim=1)
 
 
 class PromptClassifier(nn.Module):
@@ -109,16 +109,17 @@ class PromptClassifier(nn.Module):
         features: int,
         dropout: float,
         shift: bool,
-        said: TrainedPrompts | None = None,
+        trained_prompts: TrainedPrompts | None = None,
         text_lr: float = 1.0,
     ):
         super().__init__()
         self.image, self.drop = image, nn.Dropout(dropout)
-        self.said, self.text_lr = said, text_lr
-        # Not to be taken over from another run's weights, which have no text encoder.
-        self.of_these_classes = ("vectors", "centre", *(f"said.{name}" for name in (said.state_dict() if said else ())))
+        self.trained_prompts, self.text_lr = trained_prompts, text_lr
+        # Not to be loaded from another run's weights, which have no text encoder.
+        own = trained_prompts.state_dict() if trained_prompts else ()
+        self.of_these_classes = ("vectors", "centre", *(f"trained_prompts.{name}" for name in own))
         self.register_buffer("vectors", vectors)
-        # Prompts of one template share most of their direction; what tells the classes apart is the rest.
+        # Prompts of one template share most of their direction; the classes differ only in the rest.
         self.register_buffer("centre", vectors.mean(dim=0))
         self.text = nn.Linear(vectors.shape[1], features, bias=False)
         self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
@@ -128,7 +129,7 @@ class PromptClassifier(nn.Module):
         if self.training:
             with (
                 torch.no_grad()
-            ):  # the parameter itself, which a limit of its exponential alone would leave stuck above
+            ):  # the parameter itself: a limit on its exponential would give it no gradient to return
                 self.scale.clamp_(max=HOTTEST)
         logits = self.scale.exp() * self.image_directions(images) @ self.text_directions(*captions).T
         return logits if self.shift is None else logits + self.shift
@@ -140,24 +141,28 @@ class PromptClassifier(nn.Module):
     def text_directions(self, *captions: torch.Tensor) -> torch.Tensor:
         """(M, features), each of length 1: of captions, or of the classes."""
         if captions:
-            vectors = captions[0] if self.said is None else self.said.encoder(*captions)
+            vectors = captions[0] if self.trained_prompts is None else self.trained_prompts.encoder(*captions)
         else:
-            vectors = self.vectors if self.said is None else self.said()
+            vectors = self.vectors if self.trained_prompts is None else self.trained_prompts()
         return F.normalize(self.text(F.normalize(vectors - self.centre, dim=1)), dim=1)
 
     def lr_scales(self) -> dict[int, float]:
         """{id of a parameter: its share of the learning rate}, for those that take another than the rest."""
-        return {} if self.said is None else {id(value): self.text_lr for value in self.said.parameters()}
+        return (
+            {}
+            if self.trained_prompts is None
+            else {id(value): self.text_lr for value in self.trained_prompts.parameters()}
+        )
 
     def captions(self, reference: str, device) -> Callable[[Sequence[str]], Captions]:
         """A function from sample ids to what `forward` takes of their captions; see `read_captions`."""
-        return read_captions(reference, self.said is not None, device)
+        return read_captions(reference, self.trained_prompts is not None, device)
 
     def finish(self, classifier, read: Callable, subsets: dict, size: int) -> dict:
-        """Training is over: what the encoder says of the classes stays, the encoder goes; returns `ranking.rank`."""
+        """At the end of training: store the vectors of the classes, drop the encoder; returns `ranking.rank`."""
         found = ranking.rank(classifier, read, subsets, size)
-        if self.said is not None:
+        if self.trained_prompts is not None:
             with torch.no_grad():
-                self.vectors.copy_(self.said())
-            self.said = None
+                self.vectors.copy_(self.trained_prompts())
+            self.trained_prompts = None
         return found

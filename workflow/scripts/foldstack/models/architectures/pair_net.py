@@ -1,8 +1,8 @@
 """Networks for pairs of images: one tower for both of them, a fusion of their features, a small head.
 
-Bromley et al., "Signature Verification using a Siamese Time Delay Neural Network", NIPS 1993. The towers stand in
-pairs/towers.py, the fusions in pairs/fusion.py and pairs/levels.py; every tower goes with every fusion. What else does
-not go together, pairs/options.py says.
+Bromley et al., "Signature Verification using a Siamese Time Delay Neural Network", NIPS 1993. The towers are in
+pairs/towers.py, the fusions in pairs/fusion.py and pairs/levels.py; every tower works with every fusion.
+pairs/options.py says which options exclude each other.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def build(
         attention: squeeze-and-excitation or CBAM in each residual block, or after each stage of `cnn`.
         pyramid: features of all stages, joined by a feature pyramid, instead of those of the last one.
         features: numbers that the tower gives for one image.
-        fusion: how the features of the two images meet.
+        fusion: how the features of the two images are combined.
         antisymmetric: p(a, b) = 1 - p(b, a) by construction, for two classes; `bradley_terry` and `levels` always are.
         levels: hidden, ordered levels of the fusion `levels`.
         dropout: share of each image's features that are dropped in training.

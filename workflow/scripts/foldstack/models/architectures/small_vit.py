@@ -29,7 +29,7 @@ def build(
     """Float (N, in_channels, H, W) of exactly `image_size` to logits (N, n_classes).
 
     Args:
-        halvings: convolutions of stride 2 in the stem; a token stands for 2**halvings x 2**halvings pixels.
+        halvings: convolutions of stride 2 in the stem; a token covers 2**halvings x 2**halvings pixels.
         width: features of a token, a multiple of `heads`.
         depth: number of transformer blocks.
         dropout: share dropped after attention and after each MLP in training.

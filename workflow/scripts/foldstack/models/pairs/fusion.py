@@ -68,7 +68,7 @@ class Residual(nn.Module):
 
 
 class BradleyTerry(nn.Module):
-    """The left image alone: the strength of each image is found without a look at the other."""
+    """Only the left image's features: the strength of each image does not depend on the other image."""
 
     def __init__(self, features: int):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Pairs of images that are compared by hidden, ordered levels, of which nobody says which image has which."""
+"""Compare pairs of images by hidden, ordered levels; no label says which image has which level."""
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ class LevelsPairNet(nn.Module):
         logit = log sum over i > j of p(i | a) p(j | b) w(i, j)  -  log sum over i < j of the same.
 
     Both sums change places when the images do, so p(a, b) = 1 - p(b, a) by construction. Against Bradley & Terry's one
-    strength an image (`bradley_terry`), an image may be "a 3 or an 8", and what it is shown with tells which: where
+    strength an image (`bradley_terry`), an image may be "a 3 or an 8", and the other image of the pair decides: where
     most pairs are neighbours, one beside a 4 is a 3. A latent class model (Lazarsfeld & Henry, "Latent Structure
     Analysis", 1968), whose class probabilities are a network's.
     """

@@ -1,4 +1,4 @@
-"""Options of pair_net that do not go together. Runs at Snakemake's parse time: standard library only."""
+"""Options of pair_net that exclude each other. Runs at Snakemake's parse time: standard library only."""
 
 SYMMETRIC = ("product", "cosine", "l2")  # fusions that do not know left from right
 OF_OWN_TOWERS = ("layers", "block", "width", "attention")
@@ -17,7 +17,7 @@ def options_problem(options: dict) -> str | None:
     if tower == "cnn" and "block" in options:
         return "the tower 'cnn' has no option 'block'"
     if tower in ("cnn", "resnet"):
-        return f"tower_options are for towers of timm, and {tower!r} is none" if inner else None
+        return f"tower_options are for towers of timm, and {tower!r} is not one" if inner else None
     for key in OF_OWN_TOWERS:
         if key in options:
             return f"the tower {tower!r} of timm has no option {key!r}; see its tower_options"

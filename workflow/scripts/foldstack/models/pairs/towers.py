@@ -45,7 +45,7 @@ def cnn_stages(in_channels: int, *, layers: tuple[int, ...], block: str, width: 
 
 
 def resnet_stages(in_channels: int, *, layers: tuple[int, ...], block: str, width: int, attention: str):
-    """Residual stages of timm's blocks behind a 3x3 stem without pooling; returns (modules, channels of each)."""
+    """Residual stages of timm's blocks after a 3x3 stem without pooling; returns (modules, channels of each)."""
     channels, kind = [width * 2**stage for stage in range(len(layers))], BLOCKS[block]
     named, infos = make_blocks(
         (kind,) * len(layers), tuple(channels), layers, width, output_stride=2**30, act_layer=nn.ReLU,
@@ -75,7 +75,7 @@ class Stages(nn.Sequential):
 
 
 class Permuted(nn.Module):
-    """A backbone that gives (N, H, W, C) maps, such as timm's Swin, with (N, C, H, W) ones."""
+    """Wraps a backbone with (N, H, W, C) maps, such as timm's Swin, to give (N, C, H, W) ones."""
 
     def __init__(self, backbone: nn.Module):
         super().__init__()

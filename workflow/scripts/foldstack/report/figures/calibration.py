@@ -13,7 +13,7 @@ def draw_calibration(metrics: dict, path) -> None:
     """Accuracy against confidence in bins, and below how many samples each bin holds; from metrics.json."""
     found, deployed = metrics["calibration"], metrics["deployed"]
     parts = {key: label for key, label in PARTS.items() if found[key]["before"]["bins"]}
-    title = f"Is the {deployed['kind']} “{deployed['name']}” as sure as it is right?"
+    title = f"Does the confidence of the {deployed['kind']} “{deployed['name']}” match its accuracy?"
     with style.drawing(path, title, max(460 * len(parts), 640), 560) as figure:
         grid = figure.subplots(2, len(parts), squeeze=False, height_ratios=[4, 1])
         for column, (key, label) in enumerate(parts.items()):
@@ -26,7 +26,7 @@ def draw_calibration(metrics: dict, path) -> None:
 
 
 def _draw_part(axes, found: dict, temperature: float) -> None:
-    axes.plot([0, 100], [0, 100], "--", color=style.MUTED, linewidth=0.9, label="as sure as right")
+    axes.plot([0, 100], [0, 100], "--", color=style.MUTED, linewidth=0.9, label="confidence equals accuracy")
     for state, (label, colour, marker) in LOOKS.items():
         bins = found[state]["bins"]
         values = ([100 * each[key] for each in bins] for key in ("confidence", "accuracy"))

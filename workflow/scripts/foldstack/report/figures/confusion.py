@@ -5,13 +5,13 @@ import numpy as np
 from foldstack.report.figures import style
 from foldstack.report.words import PARTS
 
-WRITTEN_CELLS = 12  # classes, up to which counts are written into the cells
+WRITTEN_CELLS = 12  # with up to this many classes, counts are written into the cells
 NAMED_CLASSES = 40
 LISTED = 8
 
 
 def mistakes(matrix: np.ndarray, classes: list[str], limit: int = LISTED) -> list[tuple[str, str, int, int]]:
-    """The most frequent mistakes, falling: (true class, predicted class, count, samples of the true class)."""
+    """The mistakes, most frequent first: (true class, predicted class, count, samples of the true class)."""
     matrix = np.asarray(matrix)
     wrong = matrix * (1 - np.eye(len(classes), dtype=matrix.dtype))
     order = np.argsort(-wrong, axis=None, kind="stable")[:limit]

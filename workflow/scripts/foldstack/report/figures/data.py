@@ -120,7 +120,7 @@ def _tile_size(pixels: Pixels, width: int, gap: int, height: int) -> tuple[int, 
 
 
 def tile(image: np.ndarray, height: int) -> np.ndarray:
-    """(H, W, C) or (2, H, W, C) uint8 to (height, width, 3); the two images of a pair stand side by side."""
+    """(H, W, C) or (2, H, W, C) uint8 to (height, width, 3); the two images of a pair are side by side."""
     if image.ndim == 4:
         first, second = (tile(view, height) for view in image)
         return np.concatenate([first, np.full((height, 1, 3), 255, np.uint8), second], axis=1)

@@ -1,4 +1,4 @@
-"""How the training samples are cut into folds, and how evenly each class is spread over them."""
+"""How the training samples are divided into folds, and how evenly each class is spread over them."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pandas as pd
 from foldstack.report.figures import style
 
 NAMED_CLASSES = 40
-WRITTEN_CELLS = 25  # classes, up to which the counts are written into the cells
+WRITTEN_CELLS = 25  # with up to this many classes, counts are written into the cells
 
 
 def run_sizes(folds: pd.DataFrame, n_splits: int, inner_splits: int) -> pd.DataFrame:

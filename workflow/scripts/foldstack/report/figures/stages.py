@@ -1,4 +1,4 @@
-"""A study stage by stage: what the stack of all models so far claims on its own rows, and what it is worth."""
+"""A study stage by stage: the stack of all models so far, on its own rows, out of fold and on the test split."""
 
 import pandas as pd
 
@@ -7,7 +7,7 @@ from foldstack.report.figures import style
 LINES = {"single_oof": ("best single model, out of fold", style.MUTED),
          "stack_oof": ("{method}, out of fold", style.BLUE),
          "stack_test": ("{method}, on the test split", style.PURPLE)}  # fmt: skip
-SHIFT = 0.06  # so that intervals stand side by side
+SHIFT = 0.06  # so that intervals do not overlap
 
 
 def draw_stages(table: pd.DataFrame, method: str, path) -> None:
@@ -15,7 +15,7 @@ def draw_stages(table: pd.DataFrame, method: str, path) -> None:
     with style.drawing(path, "What each stage brings", 980, 420) as figure:
         axes = figure.subplots()
         own = 100 * table["stack_own_rows"]
-        axes.plot(own, "D--", color=style.VERMILLION, markersize=5, label=f"{method}, on its own rows: no estimate")
+        axes.plot(own, "D--", color=style.VERMILLION, markersize=5, label=f"{method}, on its own rows: not an estimate")
         for number, (key, (label, colour)) in enumerate(LINES.items()):
             if table[key].notna().any():
                 value, low, high = (100 * table[f"{key}{end}"] for end in ("", "_low", "_high"))

@@ -118,7 +118,7 @@ def _draw_gantt(table: pd.DataFrame, rows: dict, heights: dict, lane: int, title
         axes.set_yticks(*zip(*ticks, strict=True))
         axes.tick_params(axis="y", length=0)
         axes.set(ylim=(top - 0.5, -0.8), xlim=(-0.005 * widest, widest))
-        idle = "in which runs were going on (idle time is cut out)"
+        idle = "with runs in progress (idle time is cut out)"
         axes.set_xlabel(f"{unit} {idle if len(spans) > 1 else 'since the first run started'}")
         axes.grid(axis="x")
         _legend(figure, table)

@@ -43,7 +43,7 @@ def _row(name: str, report: dict, which: str) -> dict:
 
 def draw_variants(table: pd.DataFrame, path) -> None:
     """One panel for size and for each speed: accuracy with its 95 % interval; what failed its gate is hollow."""
-    with style.drawing(path, "What smaller and quicker forms of the ensemble cost", 980, 400) as figure:
+    with style.drawing(path, "What smaller and faster forms of the ensemble cost", 980, 400) as figure:
         panels = figure.subplots(1, len(PANELS), sharey=True)
         rows = table[table["accuracy"].notna()] if "accuracy" in table else table.iloc[:0]
         for axes, (key, label) in zip(panels, PANELS.items(), strict=True):
