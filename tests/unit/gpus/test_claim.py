@@ -219,10 +219,10 @@ class FakeNvml:
         return 2
 
     def nvmlDeviceGetHandleByIndex(self, index):
-        return f"GPU{index}"
+        return f"gpu{index}"
 
     def nvmlDeviceGetMigMode(self, handle):
-        if handle == "card0":
+        if handle == "gpu0":
             raise self.NVMLError
         return 1, 1
 
@@ -235,7 +235,7 @@ class FakeNvml:
         return f"{handle}/{index}"
 
     def nvmlDeviceGetUUID(self, handle):
-        return {"card0": b"GPU-0", "card1/0": "MIG-1a", "card1/1": "MIG-1b"}[handle]
+        return {"gpu0": b"GPU-0", "gpu1/0": "MIG-1a", "gpu1/1": "MIG-1b"}[handle]
 
     def nvmlInit(self):
         pass
