@@ -26,7 +26,7 @@ class Row(NamedTuple):
 
     @property
     def name(self) -> str:
-        return re.sub(r"[(\\].*", "", self.pattern).strip()
+        return self.pattern.partition("(")[0].replace("\\", "").strip()
 
 
 SNAKEMAKE_NUMBERS = r"--cores \d+( --resources gpu=\d+)?"
