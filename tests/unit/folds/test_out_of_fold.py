@@ -92,7 +92,7 @@ def test_a_sample_not_predicted_exactly_once_is_refused(tmp_path, spoil):
     made = experiment(tmp_path)
     path = made.runs[1] / "oof.parquet"
     tables.write_predictions(spoil(tables.read_predictions(path, CLASSES), made), path, CLASSES)
-    with pytest.raises(FoldstackError, match="fold 1 has . missing or unexpected"):
+    with pytest.raises(FoldstackError, match=r"fold 1 has . missing or unexpected"):
         collect(made)
 
 
