@@ -33,7 +33,7 @@ else:
     pillow_heif.register_heif_opener()
     HEIF = ("HEIF",)
 
-# The constants up to `class Model` are those of the workflow (foldstack/data/decode.py and formats/source.py).
+# What comes before `class Model` matches the workflow (foldstack/data/decode.py and formats/source.py).
 FORMATS = (
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICO", "IM", "JPEG", "JPEG2000", "MSP", "PCX", "PNG", "PPM", "PSD"),
     *("QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM"),

@@ -98,7 +98,7 @@ def test_a_second_snakemake_is_refused_and_another_experiment_is_not(made):
         assert first.stdout.readline()
         text = snakemake(made)
         assert f"Another snakemake (process {first.pid} on" in text
-        assert "wait until it has ended or stop it" in text
+        assert "wait until it ends, stop it" in text
         assert not (made.folder / "results/tiny/data").exists()
         made.config["experiment"] = "other"
         made.run("results/other/folds/folds.json")

@@ -58,7 +58,7 @@ def test_four_gpu_jobs_have_four_gpus_and_the_fifth_waits(undisturbed):
         assert len(running) <= GPUS
         assert len({gpus[run] for run in running}) == len(running), f"one GPU for two jobs: {running} {gpus}"
         full += len(running) == GPUS and any(state == "PENDING" for _, state in states)
-    assert all("trains on the CPU" in log_of(undisturbed, run).read_text() for run in gpus), (
+    assert all("training on the CPU" in log_of(undisturbed, run).read_text() for run in gpus), (
         "placeholders compute nothing"
     )
     assert full, f"never four running and a fifth waiting: {undisturbed.seen}"

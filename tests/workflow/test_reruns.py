@@ -118,7 +118,7 @@ TABLE = {
         set(),
     ),
     "a word in the lock": (
-        lambda p: p.edit(f"{LIBRARY}/jobs/lock.py", "wait until it has ended or stop it", "wait for its end"),
+        lambda p: p.edit(f"{LIBRARY}/jobs/lock.py", "wait until it ends, stop it", "wait for its end"),
         set(),
     ),
     "how GPUs are leased": (

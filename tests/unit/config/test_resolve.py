@@ -164,8 +164,11 @@ MISTAKES = {
     "folder for a file": (small(predict={"format": "csv", "path": "."}), "is not a file, which predict.format 'csv'"),
     "path with NUL": (small(data={"format": "npz", "path": "a\0b"}), "does not exist"),
     "path that is too long": (small(data={"format": "npz", "path": "x" * 5000}), "does not exist"),
-    "model name that is not text": (small(models={1: {"architecture": "small_cnn"}}), "the key 1 in models is no text"),
-    "key that is not text": (small(training={2: 1, "a": 1}), "the key 2 in training is no text"),
+    "model name that is not text": (
+        small(models={1: {"architecture": "small_cnn"}}),
+        "the key 1 in models is not text",
+    ),
+    "key that is not text": (small(training={2: 1, "a": 1}), "the key 2 in training is not text"),
     "not a number": (small(training={"lr": float("nan")}), "training.lr is nan; give a finite number"),
     "infinite text": (small(training={"lr": "inf"}), "training.lr is 'inf'; give a number"),
     "huge seed": (small(folds={"seed": 10**30}), "folds.seed: 10000"),

@@ -46,7 +46,7 @@ def test_a_trained_encoder_is_refused(tmp_path, fetched_encoder, paths):
     net = network.load_classifier(paths[0])
     net.spec["options"] = net.spec["options"] | {"encoder": "x@0"}
     network.save_classifier(net, paths[1])
-    with pytest.raises(FoldstackError, match=r"was trained with the images and is not kept"):
+    with pytest.raises(FoldstackError, match=r"was trained with the images and is not stored"):
         dual.export_dual(paths, fetched_encoder, tmp_path / "dual", 1e-5)
 
 

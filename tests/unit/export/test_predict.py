@@ -290,8 +290,8 @@ def test_the_file_of_another_model_is_refused(original, tool, tmp_path, monkeypa
     (tmp_path / "x.onnx").write_bytes(b"nothing")
     with pytest.raises(FoldstackError, match="cannot be opened"):
         Ensemble(tmp_path / "x.onnx")
-    assert "no ensemble" in command(tool, monkeypatch, tmp_path / "x.onnx", tmp_path)
-    assert "no ensemble" in command(tool, monkeypatch, original.onnx["cnn"], tmp_path)
+    assert "not a Foldstack ensemble" in command(tool, monkeypatch, tmp_path / "x.onnx", tmp_path)
+    assert "not a Foldstack ensemble" in command(tool, monkeypatch, original.onnx["cnn"], tmp_path)
 
 
 def test_predict_needs_no_torch_and_the_command_nothing_of_foldstack():
