@@ -8,6 +8,11 @@ import yaml
 from project import TINY, Project
 
 
+def pytest_collection_modifyitems(items):
+    """Training before the other unit tests: once torch.export has run in a process, autograd refuses to be forked."""
+    items.sort(key=lambda item: "unit" in item.path.parts and "training" not in item.path.parts)
+
+
 @pytest.fixture
 def project(tmp_path):
     """Makes a Project with a config of one's own."""

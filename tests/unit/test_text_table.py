@@ -64,7 +64,7 @@ def test_the_delimiter_is_that_under_which_the_wanted_columns_are_there(tmp_path
         (b"", "has no header"),
         (b"\n\n", "has no header"),
         (b"path,label\n\xff\xfe,a\n", "save it in UTF-8"),
-        (b"PK\x03\x04" + bytes(100), "is a workbook"),
+        (b"PK\x03\x04" + bytes(100), "is a spreadsheet workbook"),
         (b'path,label\n"a,b\n', "not a CSV file"),
         (b"path,label\na,b\na,b,c\n", "row 2 has 3 cells, the header 2"),
         (b"path\n" + b"x" * 200_000, "not a CSV file"),

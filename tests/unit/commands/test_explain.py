@@ -130,7 +130,7 @@ def test_a_finished_experiment_and_a_change_of_it_are_explained(copy_of_finished
     assert explain.main(["--configfile", "config.yaml"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"assign_folds +folds\.seed 0 → 1", lines[1].strip())
-    assert "What follows from the folds is known once they are assigned" in " ".join(lines)
+    assert "Whether more runs are needed is known once the folds are assigned" in " ".join(lines)
 
 
 def test_only_what_follows_needs_no_cause():

@@ -46,7 +46,7 @@ def test_members_are_known_by_their_names_not_their_places(tmp_path):
 def test_files_that_are_not_one_a_member_are_refused(tmp_path, wrong):
     made = experiment(tmp_path)
     oof_paths, test_paths = write_members(made)
-    with pytest.raises(FoldstackError, match="not one each of the members"):
+    with pytest.raises(FoldstackError, match="not exactly one for each member"):
         read_members(oof_paths, wrong(test_paths), MEMBERS, made.samples, CLASSES)
 
 

@@ -88,10 +88,10 @@ def look(name: str) -> str:
 
     The case of a single letter counts: in handwriting data, `a` and `A` are two classes.
     """
-    text = unicodedata.normalize("NFKC", name)
-    text = text if len(text) == 1 else unicodedata.normalize("NFKC", text.casefold())
+    text = unicodedata.normalize("NFKC", clean(name))
     text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
     text = re.sub(r"\s+", " ", text).strip()
+    text = text if len(text) == 1 else unicodedata.normalize("NFKC", text.casefold())
     if re.fullmatch(r"[+-]?\d+(\.0*)?", text) and text.isascii():
         return str(int(text.partition(".")[0]))
     return text.translate(LOOKALIKES)
