@@ -9,6 +9,7 @@ import pandas as pd
 from foldstack import tables
 from foldstack.config import resolve
 from foldstack.reruns.code_digest import Code
+from foldstack.runs import RUN_FILES
 from foldstack.training.run import Place, Run, RunFiles
 from foldstack.training.train import train_fold
 
@@ -23,13 +24,7 @@ SETTINGS = {
 CONFIG = resolve.training_slice(resolve.resolve({"experiment": "tiny", "models": {"tiny": SETTINGS}}), "tiny")
 CONFIG |= {"gpus": 0, "threads": 1}
 CODE = Code("0123", ["train_fold.py@0123"])
-OUTPUTS = {
-    "weights": "weights.safetensors",
-    "oof": "oof.parquet",
-    "test": "test.parquet",
-    "history": "history.csv",
-    "run": "run.json",
-}
+OUTPUTS = RUN_FILES
 SAME_BYTES = ("weights", "oof", "test", "history")  # run.json holds times
 CLASSES = ["dark", "light"]
 N_TRAIN, N_TEST, N_SPLITS, INNER_SPLITS = 96, 12, 3, 4

@@ -22,7 +22,7 @@ from foldstack.data.pixels import content_hash, open_pixels
 from foldstack.data.store import decoded, encoded, geometry, keeps_encoded, write_encoded, write_pixels
 from foldstack.data.testsplit import check_given, cut
 from foldstack.errors import FoldstackError
-from foldstack.files import atomic, write_json
+from foldstack.files import atomic, write_csv, write_json
 from foldstack.tables import write_duplicates, write_samples
 from foldstack.text_table import nearby
 
@@ -78,7 +78,7 @@ def prepare(config: dict, *, samples, pixels, dataset, quarantine, pairs, intake
         summary = _summary(frame, classes, source.task, wanted, len(left_out), repeated)
         write_samples(frame, samples)
         write_duplicates(found, pairs)
-        write_quarantine(left_out, quarantine)
+        write_csv(quarantine, left_out)
     split_from = "cut off here" if config["test_fraction"] else "left out (data.test_fraction: 0)"
     split_from = "marked in the data" if source.test_given else split_from
     accounted = _account(met, frame, left_out, summary, split_from)
@@ -122,12 +122,6 @@ def class_order(rows: pd.DataFrame) -> list[str]:
             "predict.path."
         )
     return names
-
-
-def write_quarantine(left_out: pd.DataFrame, path) -> None:
-    """Write the columns `source` and `reason` as CSV."""
-    with atomic(path) as temporary:
-        left_out.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def _sorted(source: Source) -> tuple[pd.DataFrame, list]:

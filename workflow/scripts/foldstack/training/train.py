@@ -9,6 +9,7 @@ import torch
 from foldstack import probabilities, tables
 from foldstack.errors import FoldstackError
 from foldstack.files import read_json, write_json
+from foldstack.folds.digest import check_folds
 from foldstack.models.initial_weights import load_pretrained
 from foldstack.models.network import Classifier, save_classifier
 from foldstack.reruns import finished_runs
@@ -53,10 +54,7 @@ def train_fold(
     threads = max(1, config["threads"] // group.size)
     _set_up_torch(device, threads, config["deterministic"])
     info, summary = read_json(files.dataset), read_json(files.folds_summary)
-    if summary["data_digest"] != info["digest"]:
-        raise FoldstackError(
-            f"{files.folds_summary} was made from other data than {files.dataset}; run the same command again."
-        )
+    check_folds(summary, info)
     _check_swap(run, info)
     subsets = _subsets(run, files, info)
     identity = finished_runs.identity(run, data=info["digest"], folds=summary["digest"])
