@@ -5,7 +5,9 @@ OUTPUTS  export/variants/{variant}.onnx (0 bytes where it failed its gate), {var
 """
 
 KINDS = [*CONFIG["variants"]["kinds"], *(["student"] if STUDENT else [])]
-ARCHITECTURE_OF = {"student": STUDENT["architecture"]} if STUDENT else {}  # the other variants have no other architecture
+ARCHITECTURE_OF = (
+    {"student": STUDENT["architecture"]} if STUDENT else {}
+)  # the other variants have no other architecture
 
 
 rule variants:
