@@ -33,7 +33,7 @@ def made(project):
         for i in range(24):
             pixels = random.integers(0, 120, (8, 8, 3), dtype=np.uint8) + np.uint8(100 * (label == "cat"))
             Image.fromarray(pixels).save(made.folder / "pictures" / label / f"{i}.png")
-    training = made.folder / "workflow" / "scripts" / "foldstack" / "training" / "run.py"
+    training = made.folder / "workflow" / "scripts" / "foldstack" / "training" / "train.py"
     text = training.read_text()
     assert "import os\n" in text
     assert "    started =" in text
