@@ -7,9 +7,9 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-FAIL = """    if model == "weak" and os.path.exists("fail"):
+FAIL = """    if run.model == "weak" and os.path.exists("fail"):
         raise FoldstackError("Model weak was told to fail.")
-    if model == "weak" and os.path.exists("kill"):
+    if run.model == "weak" and os.path.exists("kill"):
         os.kill(os.getpid(), 9)
     started ="""
 
