@@ -9,7 +9,7 @@ QUARANTINES = {"mutated image bytes", "folders of odd images and names, whole da
 
 @pytest.mark.parametrize("kind", fuzz.KINDS)
 def test_broken_inputs_are_read_refused_or_quarantined(kind, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # the fingerprints' cache
+    monkeypatch.chdir(tmp_path)  # the cache of reruns.sources
     counts, crashes = fuzz.fuzz(kind, SHORT.get(kind, 150), tmp_path)
     assert not crashes, crashes[0]
     assert counts["accepted"] + counts["quarantined"]

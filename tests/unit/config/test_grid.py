@@ -1,4 +1,4 @@
-"""foldstack.grid through foldstack.config: the models that lists of values become, their names, and each mistake."""
+"""foldstack.config.grid, through the config: the models that lists of values become, their names, and each mistake."""
 
 import json
 import re

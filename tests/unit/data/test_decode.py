@@ -224,7 +224,17 @@ def test_pages_are_counted_or_become_channels():
 
 def test_pages_that_are_broken_do_not_spoil_the_first():
     pages = [Image.fromarray(page) for page in noise(3, 8, 8)]
-    content = bytearray(encoded(pages[0], "GIF", save_all=True, append_images=pages[1:]))
-    whole = decode(bytes(content), GREY)
-    content[-40:] = b"\xff" * 40
-    assert np.array_equal(decode(bytes(content), GREY), whole)
+    content = encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    cut = content[:-113]  # within the tags of the third page
+    with pytest.raises((SyntaxError, UserWarning)), Image.open(io.BytesIO(cut)) as image:
+        image.n_frames  # noqa: B018  # counting them reads the tags
+    assert np.array_equal(decode(cut, GREY, Seen()), decode(content, GREY))
+
+
+def test_only_who_asks_pays_for_a_second_look(monkeypatch):
+    content, opened, once = encoded(Image.fromarray(noise(8, 8))), [], module._open
+    monkeypatch.setattr(module, "_open", lambda source: opened.append(1) or once(source))
+    decode(content, GREY)
+    assert len(opened) == 1  # this is how stored images are read, in every epoch
+    decode(content, GREY, Seen())
+    assert len(opened) == 3

@@ -1,4 +1,4 @@
-"""foldstack.contribution and foldstack.variance: drop-one, budgets, seeds and folds apart, what a seed would buy."""
+"""foldstack.evaluation.contribution and .variance: drop-one, budgets, seeds and folds apart, what a seed would buy."""
 
 import itertools
 

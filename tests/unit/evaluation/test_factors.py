@@ -1,4 +1,4 @@
-"""foldstack.factors: effects of a grid's factors, against plain arithmetic and a plain bootstrap."""
+"""foldstack.evaluation.factors: effects of a grid's factors, against plain arithmetic and a plain bootstrap."""
 
 import numpy as np
 import pytest

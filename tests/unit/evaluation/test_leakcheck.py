@@ -1,4 +1,4 @@
-"""foldstack.permutation: what the shuffle keeps, chance against brute force, and planted leaks that it must see."""
+"""foldstack.evaluation.leakcheck: what the shuffle keeps, chance against brute force, planted leaks that are seen."""
 
 import numpy as np
 import pandas as pd

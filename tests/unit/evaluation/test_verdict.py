@@ -1,4 +1,4 @@
-"""foldstack.verdict: the words follow the intervals."""
+"""foldstack.evaluation.verdict: the words follow the intervals."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""foldstack.predict, rule predict_new and predict.py: the one file gives what the pipeline gave for the same images."""
+"""foldstack.export.predict, rule predict_new, predict.py: the one file gives what the pipeline gave for the same."""
 
 import csv
 import importlib.util

@@ -1,4 +1,4 @@
-"""foldstack.lock: one snakemake at a time on the same results, and nothing left behind by `kill -9`."""
+"""foldstack.jobs.lock: one snakemake at a time on the same results, and nothing left behind by `kill -9`."""
 
 import os
 import signal

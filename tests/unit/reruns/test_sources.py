@@ -1,4 +1,4 @@
-"""foldstack.data.fingerprint: content decides, not times."""
+"""foldstack.reruns.sources: content decides, not times."""
 
 import errno
 import os
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from data_config import DATA
 
+from foldstack.data import unread
 from foldstack.errors import FoldstackError
 from foldstack.reruns import sources
 
@@ -72,6 +73,11 @@ def test_odd_file_names(folder):
     before = digest(folder)
     (folder / "cat" / "a 'b' \"c\"\n ü.png").write_bytes(b"x")
     assert digest(folder) != before
+
+
+def test_a_new_reader_of_heic_counts_for_every_suffix_that_needs_it():
+    """Written twice, since the room `reruns` lies below `data` and may not import it."""
+    assert set(sources.HEIF) == unread.HEIF
 
 
 def test_built_in_data_has_no_files():

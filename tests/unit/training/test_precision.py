@@ -1,4 +1,4 @@
-"""foldstack.precision: which floats a run trains in; mixed precision learns, resumes exactly, and scores in float32."""
+"""foldstack.training.precision: which floats a run trains in; mixed learns, resumes exactly, scores in float32."""
 
 import json
 import types

@@ -101,17 +101,15 @@ def find_file(folder: Path, cell: str, suffix: str | None) -> tuple[str, Path]:
     """
     text = cell.strip()
     slashes = text.replace("\\", "/")
-    forms = (unicodedata.normalize(form, slashes) for form in ("NFC", "NFD"))
-    for name in dict.fromkeys((cell, text, slashes, *forms)):
-        file = folder / (name if not suffix or name.lower().endswith(suffix.lower()) else f"{name}{suffix}")
-        if "\0" not in name and os.path.lexists(file):
-            break
-    else:
-        name = slashes
-        file = folder / (name if not suffix or name.lower().endswith(suffix.lower()) else f"{name}{suffix}")
-    absolute = os.path.abspath(folder)
-    if os.path.isabs(name) and os.path.normpath(name).startswith(absolute + os.sep):
-        name = os.path.relpath(name, absolute)
+
+    def file_of(name: str) -> Path:
+        return folder / (name if not suffix or name.lower().endswith(suffix.lower()) else f"{name}{suffix}")
+
+    forms = dict.fromkeys((cell, text, slashes, *(unicodedata.normalize(form, slashes) for form in ("NFC", "NFD"))))
+    name = next((form for form in forms if "\0" not in form and os.path.lexists(file_of(form))), slashes)
+    file = file_of(name)
+    if os.path.isabs(name) and os.path.normpath(name).startswith(os.path.abspath(folder) + os.sep):
+        name = os.path.relpath(name, folder)
     return name, file
 
 

@@ -103,21 +103,21 @@ def decode(source: Path | bytes, geometry: Geometry, seen: Seen | None = None) -
     """One image to uint8 (H, W, C); raises UndecodableError, and nothing else, for whatever bytes.
 
     Args:
-        seen: filled with what else the file holds.
+        seen: filled with what else the file holds; None where images are read to train, which takes no second look.
     """
-    seen = Seen() if seen is None else seen
+    held = Seen() if seen is None else seen
     with _refusing():
         content = source if isinstance(source, bytes) else bytes_of(source)
         with _open(content) as image:
             several = image.format in STACKS | ANIMATIONS
             if geometry.pages == "rgb":
-                read = _pages_as_channels(image, geometry, seen)
+                read = _pages_as_channels(image, geometry, held)
             else:
-                _look_at_bits(image, geometry, seen)
+                _look_at_bits(image, geometry, held)
                 ImageOps.exif_transpose(image, in_place=True)
-                read = _to_mode(image, geometry, seen)
+                read = _to_mode(image, geometry, held)
             pixels = _to_array(_fit(read, geometry))
-        if several:
+        if several and seen is not None:
             _count_images(content, seen)
         return pixels
 

@@ -12,6 +12,8 @@ import pandas as pd
 
 from foldstack.data.decode import Seen
 
+SUSPICIOUSLY_DARK = 2**14  # 16-bit images all below it lose 2 of 8 bits: likely 8 to 14 bits in a 16-bit file
+
 
 @dataclass
 class Intake:
@@ -61,7 +63,7 @@ def look_at(seen: dict[int, Seen], names: Sequence[str], pages: str | None, bits
     if count:
         notes.append(f"{count} files are animations ({name}): the first frame is read.")
     deep = [held.top for held in seen.values() if held.top is not None]
-    if deep and bits == 16 and max(deep) < 16384:
+    if deep and bits == 16 and max(deep) < SUSPICIOUSLY_DARK:
         needed = next(bits for bits in (8, 10, 12, 14) if max(deep) < 2**bits)
         notes.append(
             f"All {len(deep)} images of 16 bits stay at or below {max(deep)} of 65535, so at most "

@@ -14,7 +14,7 @@ from torch import nn
 
 from foldstack.errors import FoldstackError
 from foldstack.export import agreement
-from foldstack.export.model import MAX_BYTES, OPSET, strip
+from foldstack.export.model import MAX_BYTES, to_proto
 from foldstack.export.session import session_of
 from foldstack.files import atomic, read_json, write_json
 from foldstack.models.network import Classifier, load_classifier
@@ -107,15 +107,7 @@ def _export(half: nn.Module, example: dict, free: dict, folder: Path, tolerance:
             f"{path.stem}: this half cannot be traced for export ({str(error).splitlines()[0]}); take another tower or "
             "text encoder."
         ) from error
-    proto = torch.onnx.export(  # type: ignore[union-attr]  # None of the exporter before this one only
-        program,
-        input_names=list(example),
-        output_names=["features"],
-        opset_version=OPSET,
-        external_data=False,
-        verbose=False,
-    ).model_proto
-    strip(proto)
+    proto = to_proto(program, list(example), ["features"])
     with atomic(path) as temporary:
         temporary.write_bytes(proto.SerializeToString(deterministic=True))
     session, worst = session_of(str(path)), 0.0

@@ -125,26 +125,28 @@ def _to_onnx(ensemble: FoldEnsemble, shape: tuple[int, ...], name: str) -> onnx.
             f"Model {name!r} cannot be traced for export with a free batch size ({str(error).splitlines()[0]}); "
             "its forward must not depend on the batch size or on values of the input."
         ) from error
-    proto = torch.onnx.export(  # type: ignore[union-attr]  # None of the exporter before this one only
-        program,
-        input_names=["image"],
-        output_names=list(OUTPUTS),
-        opset_version=OPSET,
-        external_data=False,
-        verbose=False,
-    ).model_proto
-    strip(proto)
+    proto = to_proto(program, ["image"], list(OUTPUTS))
     _name_batch(proto, name)
     return proto
 
 
-def strip(proto: onnx.ModelProto) -> None:
-    """Remove stack traces, which contain paths of this machine, and value_info, which breaks later tools."""
+def to_proto(program: torch.export.ExportedProgram, inputs: list[str], outputs: list[str]) -> onnx.ModelProto:
+    """A traced program as ONNX, without stack traces, which contain paths of this machine, and without value_info,
+    which breaks later tools."""
+    proto = torch.onnx.export(  # type: ignore[union-attr]  # None of the exporter before this one only
+        program,
+        input_names=inputs,
+        output_names=outputs,
+        opset_version=OPSET,
+        external_data=False,
+        verbose=False,
+    ).model_proto
     graph = proto.graph
     del graph.value_info[:]
     for item in (proto, graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *proto.functions):
         item.doc_string = ""
         del item.metadata_props[:]
+    return proto
 
 
 def _name_batch(proto: onnx.ModelProto, name: str) -> None:

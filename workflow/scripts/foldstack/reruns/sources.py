@@ -14,6 +14,7 @@ from pathlib import Path
 
 from foldstack import text_table
 from foldstack.errors import FoldstackError
+from foldstack.files import sha256_of
 
 HEIF = (".heic", ".heics", ".heif", ".heifs", ".hif")  # read only where pillow-heif is installed
 CACHE_FOLDER = Path(".snakemake") / "foldstack"
@@ -80,7 +81,7 @@ def _files(root: Path, section: dict, name: str) -> list[Path]:
     place = table.header.index(found.used["path"])  # type: ignore[arg-type]  # the schema: only `label` may be a list
     folder = Path(section["images"]) if section["images"] else root.parent
     cells = sorted({row[place] for row in table.rows} - {""})
-    listed = sorted({text_table.find_file(folder, cell, section["suffix"])[1] for cell in cells})
+    listed = sorted({text_table.find_file(folder, cell, section["suffix"])[1] for cell in cells}, key=str)
     images = [path for path in listed if "\0" not in str(path) and os.path.isfile(path)]
     if listed and not images:
         near = text_table.nearby(listed[0], name)
@@ -106,8 +107,7 @@ def _walk(folder: Path, seen: set[Path]):
 def content(path: Path) -> str:
     """SHA-256 of a file, or why it cannot be read."""
     try:
-        with open(path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         return f"unreadable: {error.strerror}"  # prepare_data quarantines it and says why
 
