@@ -101,16 +101,17 @@ def find_file(folder: Path, cell: str, suffix: str | None) -> tuple[str, Path]:
     """
     text = cell.strip()
     slashes = text.replace("\\", "/")
-
-    def file_of(name: str) -> Path:
-        return folder / (name if not suffix or name.lower().endswith(suffix.lower()) else f"{name}{suffix}")
-
     forms = dict.fromkeys((cell, text, slashes, *(unicodedata.normalize(form, slashes) for form in ("NFC", "NFD"))))
-    name = next((form for form in forms if "\0" not in form and os.path.lexists(file_of(form))), slashes)
-    file = file_of(name)
+    files = {form: folder / with_suffix(form, suffix) for form in forms}
+    name = next((form for form, file in files.items() if "\0" not in form and os.path.lexists(file)), slashes)
+    file = files[name]
     if os.path.isabs(name) and os.path.normpath(name).startswith(os.path.abspath(folder) + os.sep):
         name = os.path.relpath(name, folder)
     return name, file
+
+
+def with_suffix(name: str, suffix: str | None) -> str:
+    return name if not suffix or name.lower().endswith(suffix.lower()) else name + suffix
 
 
 def nearby(file: Path, key: str) -> str:

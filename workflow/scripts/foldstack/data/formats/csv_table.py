@@ -82,7 +82,7 @@ def _read(
     ids, files = _files(frame["path"], path, images or path.parent, suffix)
     _describe(found, frame["path"].tolist(), ids, path, intake)
     frame["path"] = ids
-    frame["source"] = [name if not suffix or name.lower().endswith(suffix.lower()) else name + suffix for name in ids]
+    frame["source"] = [text_table.with_suffix(name, suffix) for name in ids]
     if "fold" in frame:
         frame["fold"] = [_fold(text, f"{path}, row {i}") for i, text in enumerate(frame["fold"], 1)]
     return frame, files
