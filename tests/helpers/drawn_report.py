@@ -96,6 +96,7 @@ def texts(svg):
 def size(path):
     """Width and height in CSS pixels."""
     if path.suffix == ".png":
-        return Image.open(path).size
+        with Image.open(path) as image:
+            return image.size
     root = ET.parse(path).getroot()
     return tuple(float(root.get(key).removesuffix("pt")) * 96 / 72 for key in ("width", "height"))

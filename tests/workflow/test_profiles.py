@@ -40,7 +40,8 @@ def test_a_run_asks_slurm_for_its_gpu_memory_and_time_from_a_machine_without_gpu
         env={"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
     )
     assert done.returncode == 1, done.stdout + done.stderr
-    asked = {line.split("--comment ")[1].split()[0]: line for line in (programs / "asked.txt").open()}
+    lines = (programs / "asked.txt").read_text().splitlines()
+    asked = {line.split("--comment ")[1].split()[0]: line for line in lines}
     assert set(asked) == {f"rule_train_fold_wildcards_{model}_0_0" for model in ("cnn", "vit")}
     for words in asked.values():
         assert " --gpus=1 " in words
