@@ -40,7 +40,7 @@ ARCHITECTURE, LR = "small_cnn", 0.003
 SCORES = {"accuracy": ".4f", "log_loss": ".4f"}
 MARGIN = 3  # px of border that geometry may move into view
 DATA = {"samples": "samples.parquet", "pixels": "pixels.npy", "dataset": "dataset.json"}
-OUTPUTS = {"weights": "weights.safetensors", "oof": "oof.parquet", "test": "test.parquet"}
+OUTPUTS = {"weights": "weights.safetensors", "oof": "oof.arrow", "test": "test.arrow"}
 OUTPUTS |= {"history": "history.csv", "run": "run.json"}
 
 
@@ -76,7 +76,7 @@ class Digits:
         run = Run(ARCHITECTURE, seed, 2, self.config, Code("", []))
         train_fold(run, RunFiles(**self.paths), Place(outputs, folder / "work"), device="cpu")
         classes = self.dataset["classes"]
-        return tables.logits(tables.read_predictions(outputs["test"], classes), classes)
+        return tables.logits(tables.read_predictions(outputs["test"], classes))
 
     def plain(self, seed: int) -> np.ndarray:
         """Logits of the test samples, by a loop as in torch's tutorials."""

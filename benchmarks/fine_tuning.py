@@ -56,7 +56,7 @@ default is the data's, with weights to start from as without.
 
 This is one small network with batch normalisation on small photographs; networks trained on ImageNet were not measured.
 """
-OUTPUTS = {"weights": "weights.safetensors", "oof": "oof.parquet", "test": "test.parquet"}
+OUTPUTS = {"weights": "weights.safetensors", "oof": "oof.arrow", "test": "test.arrow"}
 OUTPUTS |= {"history": "history.csv", "run": "run.json"}
 
 
@@ -117,7 +117,7 @@ class Half:
             finally:
                 sys.stdout = terminal
         predicted = tables.read_predictions(outputs["test"], self.classes).set_index("sample_id")
-        found = tables.logits(predicted, self.classes).argmax(axis=1)
+        found = tables.logits(predicted).argmax(axis=1)
         return float((found == self.labels[predicted.index].to_numpy()).mean()), outputs["weights"]
 
 

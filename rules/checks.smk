@@ -129,8 +129,8 @@ use rule collect_oof as check_collect_oof with:
     input:
         **prepared_inputs("duplicates"),
         runs=expand("<member>/fold{fold}/run.json", fold=FOLDS),
-        oof=expand("<member>/fold{fold}/oof.parquet", fold=FOLDS),
-        test=expand("<member>/fold{fold}/test.parquet", fold=FOLDS),
+        oof=expand("<member>/fold{fold}/oof.arrow", fold=FOLDS),
+        test=expand("<member>/fold{fold}/test.arrow", fold=FOLDS),
         samples="<results>/data/samples.parquet",
         dataset="<results>/data/dataset.json",
         folds="<results>/folds/folds.parquet",
@@ -159,7 +159,7 @@ rule check_chance:
         oof=member_files("oof", "<results>/leakcheck"),
         test=member_files("test", "<results>/leakcheck"),
         stack="<results>/leakcheck/stack/stack.json",
-        stack_oof="<results>/leakcheck/stack/oof.parquet",
+        stack_oof="<results>/leakcheck/stack/oof.arrow",
         samples="<results>/leakcheck/data/samples.parquet",
         dataset="<results>/leakcheck/data/dataset.json",
     output:
@@ -178,8 +178,8 @@ rule score_nested:
     input:
         **prepared_inputs("samples", "dataset", "folds"),
         stack="<results>/stack/stack.json",
-        stack_oof="<results>/stack/oof.parquet",
-        stack_test=expand("<results>/{check}/stack/test.parquet", check=NESTED),
+        stack_oof="<results>/stack/oof.arrow",
+        stack_test=expand("<results>/{check}/stack/test.arrow", check=NESTED),
     output:
         scores="<results>/nested/nested.json",
         summary="<results>/nested/summary.txt",
@@ -198,7 +198,7 @@ rule score_repeated:
     input:
         **prepared_inputs("samples", "dataset", "folds_summary"),
         stack="<results>/stack/stack.json",
-        stack_oof=["<results>/stack/oof.parquet", *expand("<results>/{check}/stack/oof.parquet", check=DRAWS)],
+        stack_oof=["<results>/stack/oof.arrow", *expand("<results>/{check}/stack/oof.arrow", check=DRAWS)],
         other_folds=expand("<results>/{check}/folds/folds.json", check=DRAWS),
     output:
         scores="<results>/repeated/repeated.json",

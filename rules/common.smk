@@ -127,7 +127,7 @@ def run_files(name, models=None, results="<results>"):
 
 def member_files(stage, results="<results>"):
     """One table per (model, seed)."""
-    return [f"{results}/{stage}/{model}/seed{seed}.parquet" for model, seeds in MEMBERS.items() for seed in seeds]
+    return [f"{results}/{stage}/{model}/seed{seed}.arrow" for model, seeds in MEMBERS.items() for seed in seeds]
 
 
 def run_places(results, run):

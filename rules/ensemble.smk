@@ -1,8 +1,8 @@
 """Out-of-fold predictions of each (model, seed), and the LightGBM stacker and its baselines that combine them.
 
 INPUTS   the runs, data/*, folds/*
-OUTPUTS  oof/{model}/seed{seed}.parquet, test/{model}/seed{seed}.parquet;
-         stack/stacker.txt, stack/oof.parquet, stack/test.parquet, stack/stack.json
+OUTPUTS  oof/{model}/seed{seed}.arrow, test/{model}/seed{seed}.arrow;
+         stack/stacker.txt, stack/oof.arrow, stack/test.arrow, stack/stack.json
 """
 
 
@@ -11,11 +11,11 @@ rule collect_oof:
     input:
         **prepared_inputs("samples", "dataset", "duplicates", "folds", "folds_summary"),
         runs=expand("<member>/fold{fold}/run.json", fold=FOLDS),
-        oof=expand("<member>/fold{fold}/oof.parquet", fold=FOLDS),
-        test=expand("<member>/fold{fold}/test.parquet", fold=FOLDS),
+        oof=expand("<member>/fold{fold}/oof.arrow", fold=FOLDS),
+        test=expand("<member>/fold{fold}/test.arrow", fold=FOLDS),
     output:
-        oof="<results>/oof/{model}/seed{seed}.parquet",
-        test="<results>/test/{model}/seed{seed}.parquet",
+        oof="<results>/oof/{model}/seed{seed}.arrow",
+        test="<results>/test/{model}/seed{seed}.arrow",
     log:
         "<results>/logs/collect_oof/{model}/seed{seed}.log",
     params:
@@ -33,8 +33,8 @@ rule fit_stacker:
         test=member_files("test"),
     output:
         stacker="<results>/stack/stacker.txt",
-        oof="<results>/stack/oof.parquet",
-        test="<results>/stack/test.parquet",
+        oof="<results>/stack/oof.arrow",
+        test="<results>/stack/test.arrow",
         stack="<results>/stack/stack.json",
     log:
         "<results>/logs/fit_stacker.log",

@@ -11,8 +11,8 @@ rule evaluate:
         **prepared_inputs("samples", "dataset", "duplicates", "folds", "folds_summary"),
         oof=member_files("oof"),
         test=member_files("test"),
-        stack_oof="<results>/stack/oof.parquet",
-        stack_test="<results>/stack/test.parquet",
+        stack_oof="<results>/stack/oof.arrow",
+        stack_test="<results>/stack/test.arrow",
         stack="<results>/stack/stack.json",
         runs=run_files("run.json"),
     output:
@@ -98,8 +98,8 @@ rule tabulate_retrieval:
     input:
         **prepared_inputs("samples", "dataset"),
         runs=run_files("run.json", CAPTIONED) if CAPTIONED else [],
-        oof=run_files("oof.parquet", CAPTIONED) if CAPTIONED else [],
-        test=run_files("test.parquet", CAPTIONED) if CAPTIONED else [],
+        oof=run_files("oof.arrow", CAPTIONED) if CAPTIONED else [],
+        test=run_files("test.arrow", CAPTIONED) if CAPTIONED else [],
     output:
         table="<results>/evaluation/retrieval.csv",
     log:

@@ -40,8 +40,8 @@ rule verify_export:
         onnx="<results>/export/models/{model}.onnx",
         weights=lambda wildcards: run_files("weights.safetensors", [wildcards.model]),
         runs=lambda wildcards: run_files("run.json", [wildcards.model]),
-        oof=lambda wildcards: run_files("oof.parquet", [wildcards.model]),
-        test=lambda wildcards: run_files("test.parquet", [wildcards.model]),
+        oof=lambda wildcards: run_files("oof.arrow", [wildcards.model]),
+        test=lambda wildcards: run_files("test.arrow", [wildcards.model]),
     output:
         parity="<results>/export/parity/{model}.json",
     log:
@@ -89,7 +89,7 @@ rule verify_ensemble:
         test=member_files("test"),
         stacker="<results>/stack/stacker.txt",
         stack="<results>/stack/stack.json",
-        stack_test="<results>/stack/test.parquet",
+        stack_test="<results>/stack/test.arrow",
     output:
         parity="<results>/export/parity.json",
     log:

@@ -116,7 +116,7 @@ rule render_report:
         oof=member_files("oof"),
         test=member_files("test"),
         stack="<results>/stack/stack.json",
-        stack_oof="<results>/stack/oof.parquet",
+        stack_oof="<results>/stack/oof.arrow",
         runs=run_files("run.json"),
         factors="<results>/evaluation/factors.csv" if CONFIG["grid"] else [],
         retrieval="<results>/evaluation/retrieval.csv" if CAPTIONED else [],

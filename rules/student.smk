@@ -1,6 +1,6 @@
 """The distilled student of `variants.student`: one network for each fold, and one on all samples, which is deployed.
 
-INPUTS   stack/oof.parquet, stack/stack.json, data/*, folds/*
+INPUTS   stack/oof.arrow, stack/stack.json, data/*, folds/*
 OUTPUTS  student/fold{fold}/: as a run's; the last fold, `n_splits`, holds nothing out
 """
 
@@ -13,11 +13,11 @@ rule train_student:
     input:
         **prepared_inputs("samples", "pixels", "dataset", "folds", "folds_summary"),
         stack="<results>/stack/stack.json",
-        stack_oof="<results>/stack/oof.parquet",
+        stack_oof="<results>/stack/oof.arrow",
     output:
         weights="<run>/weights.safetensors",
-        oof="<run>/oof.parquet",
-        test="<run>/test.parquet",
+        oof="<run>/oof.arrow",
+        test="<run>/test.arrow",
         history="<run>/history.csv",
         run="<run>/run.json",
     log:

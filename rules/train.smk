@@ -2,7 +2,7 @@
 
 INPUTS   data/*, folds/*; a file of weights or timm's hub, for models with `pretrained`
 OUTPUTS  pretrained/{model}.safetensors, {model}.json
-         models/{model}/seed{seed}/fold{fold}/: weights.safetensors, oof.parquet, test.parquet, history.csv, run.json
+         models/{model}/seed{seed}/fold{fold}/: weights.safetensors, oof.arrow, test.arrow, history.csv, run.json
 """
 
 from foldstack.models import pretrained
@@ -46,8 +46,8 @@ rule train_fold:
         pretrained=lambda wildcards: PRETRAINED_OF.get(wildcards.model, []),
     output:
         weights="<run>/weights.safetensors",
-        oof="<run>/oof.parquet",
-        test="<run>/test.parquet",
+        oof="<run>/oof.arrow",
+        test="<run>/test.arrow",
         history="<run>/history.csv",
         run="<run>/run.json",
     log:

@@ -59,7 +59,7 @@ rule verify_variant:
         onnx="<results>/export/ensemble.onnx",
         candidate="<results>/work/variants/{variant}.onnx",
         stack="<results>/stack/stack.json",
-        stack_oof="<results>/stack/oof.parquet",
+        stack_oof="<results>/stack/oof.arrow",
         students=lambda wildcards: expand(
             "<results>/student/fold{fold}/run.json", fold=FOLDS if wildcards.variant == "student" else []
         ),

@@ -11,7 +11,7 @@ from foldstack.errors import FoldstackError
 from gpu import runs
 from gpu.check import Attempt
 
-COMPARED = ("weights.safetensors", "oof.parquet", "test.parquet", "history.csv")
+COMPARED = ("weights.safetensors", "oof.arrow", "test.arrow", "history.csv")
 # In the check's copy of the workflow; 20 s there would make a long check of it.
 BETWEEN_CHECKPOINTS = ("training/checkpoint.py", "SECONDS_BETWEEN = 20.0")
 MODEL = {"architecture": "small_resnet", "image_size": 32, "batch_size": 64, "precision": "bfloat16", "epochs": 300}

@@ -79,11 +79,11 @@ def oof_accuracy(project: Project, model: str, folds: int = 2) -> float:
     samples = tables.read_samples(project.results / "data" / "samples.parquet").set_index("sample_id")
     classes = files.read_json(project.results / "data" / "dataset.json")["classes"]
     frames = [
-        tables.read_predictions((project.results / of_model(model, fold)).with_name("oof.parquet"), classes)
+        tables.read_predictions((project.results / of_model(model, fold)).with_name("oof.arrow"), classes)
         for fold in range(folds)
     ]
     found = pd.concat(frames).set_index("sample_id")
-    labels = tables.probabilities(found, classes).argmax(axis=1)
+    labels = tables.probabilities(found).argmax(axis=1)
     return float((labels == samples.loc[found.index, "label"].to_numpy()).mean())
 
 

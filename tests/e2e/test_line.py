@@ -15,7 +15,7 @@ def test_a_second_invocation_runs_nothing(finished):
 
 
 def test_prediction_of_the_test_images_equals_the_pipelines_own(finished, copy_of_finished):
-    """The exported files alone give a test image the probabilities of stack/test.parquet."""
+    """The exported files alone give a test image the probabilities of stack/test.arrow."""
     samples = tables.read_samples(finished.results / "data" / "samples.parquet")
     test = samples[samples["split"] == "test"]
     pixels = np.load(finished.results / "data" / "pixels.npy", allow_pickle=False)[test["row"]]
@@ -24,11 +24,11 @@ def test_prediction_of_the_test_images_equals_the_pipelines_own(finished, copy_o
     assert copy_of_finished.planned("predict") == {"predict_new", "predict"}
     copy_of_finished.run("predict")
     classes = json.loads((finished.results / "data" / "dataset.json").read_text())["classes"]
-    stacked = tables.read_predictions(finished.results / "stack" / "test.parquet", classes, ("method", "sample_id"))
-    stacked = stacked[stacked["method"] == "lightgbm"].set_index("sample_id")
+    stacked = tables.read_predictions(finished.results / "stack" / "test.arrow", classes, ("method", "sample_id"))
+    stacked = stacked[stacked["method"] == "lightgbm"]
     predicted = pd.read_csv(copy_of_finished.results / "predictions" / "predictions.csv").set_index("sample_id")
     columns = [f"prob_{name}" for name in classes]
-    np.testing.assert_allclose(predicted.loc[stacked.index, columns], stacked[columns], atol=1e-5)
+    np.testing.assert_allclose(predicted.loc[stacked["sample_id"], columns], tables.probabilities(stacked), atol=1e-5)
     assert len(predicted) == 359
 
 
@@ -44,11 +44,11 @@ def test_one_failing_run_stops_no_other_and_is_named_at_the_end(project):
     config = json.loads(json.dumps(TINY)) | {"experiment": "failing"}
     config["models"]["vit"] |= {"lr": 10.0, "optimizer": "sgd", "weight_decay": 1.0, "warmup_epochs": 0, "epochs": 9}
     made = project(config)
-    wanted = [f"results/failing/oof/{model}/seed0.parquet" for model in ("cnn", "vit")]
+    wanted = [f"results/failing/oof/{model}/seed0.arrow" for model in ("cnn", "vit")]
     done = made.run(*wanted, check=False)
     assert done.returncode != 0
     assert "train_fold model vit seed 0 fold" in done.stderr
     assert "diverged in epoch" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    assert (made.results / "oof" / "cnn" / "seed0.parquet").exists(), "the other model went on"
+    assert (made.results / "oof" / "cnn" / "seed0.arrow").exists(), "the other model went on"
     assert not (made.results / "models" / "vit" / "seed0" / "fold0" / "run.json").exists()

@@ -3,7 +3,6 @@
 import json
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from project import LIBRARY, stacker_scored_on_its_own_rows
 
@@ -22,7 +21,7 @@ def training_on_the_scored_fold(project):
 
 def folds_mixed_up(project):
     runs = project.results / "models" / "cnn" / "seed0"
-    for name in ("oof.parquet", "test.parquet"):
+    for name in ("oof.arrow", "test.arrow"):
         one, other = (runs / f"fold{fold}" / name for fold in (0, 1))
         first, second = one.read_bytes(), other.read_bytes()
         one.write_bytes(second)
@@ -40,29 +39,29 @@ def oversampling_before_the_split(project):
 
 def oof_of_another_data_version(project):
     """The same ids and folds, but another digest of the data: only the table's own record can tell."""
-    path = project.results / "oof" / "cnn" / "seed0.parquet"
+    path = project.results / "oof" / "cnn" / "seed0.arrow"
     made_from = tables.read_proof(path) | {"data_digest": "0" * 64}
-    table = pq.read_table(path)
-    pq.write_table(table.replace_schema_metadata({tables.PROOF: json.dumps(made_from).encode()}), path)
+    classes = json.loads((project.results / "data" / "dataset.json").read_text())["classes"]
+    tables.write_predictions(tables.read_predictions(path, classes), path, classes, proof=made_from)
 
 
 def oof_of_other_folds(project):
-    path = project.results / "oof" / "cnn" / "seed0.parquet"
+    path = project.results / "oof" / "cnn" / "seed0.arrow"
     made_from = tables.read_proof(path) | {"folds_digest": "0" * 64}
-    table = pq.read_table(path)
-    pq.write_table(table.replace_schema_metadata({tables.PROOF: json.dumps(made_from).encode()}), path)
+    classes = json.loads((project.results / "data" / "dataset.json").read_text())["classes"]
+    tables.write_predictions(tables.read_predictions(path, classes), path, classes, proof=made_from)
 
 
-CNN = "results/tiny/oof/cnn/seed0.parquet"
+CNN = "results/tiny/oof/cnn/seed0.arrow"
 SCORES = "results/tiny/evaluation/summary.txt"
 PLANTED = {
     early_stopping_on_the_scored_fold: (CNN, "selection_ids is not the digest of what fold 0 allows"),
     training_on_the_scored_fold: (CNN, "train_ids is not the digest of what fold 0 allows"),
-    folds_mixed_up: (CNN, "oof.parquet of fold 0 has 1438 missing or unexpected samples"),
+    folds_mixed_up: (CNN, "oof.arrow of fold 0 has 1438 missing or unexpected samples"),
     stacker_scored_on_its_own_rows: (SCORES, "the stack may be scored on its own rows"),
     oversampling_before_the_split: ("results/tiny/folds/folds.json", "samples.parquet was changed after dataset.json"),
-    oof_of_another_data_version: (SCORES, "oof/cnn/seed0.parquet was made from other data than the current ones"),
-    oof_of_other_folds: (SCORES, "oof/cnn/seed0.parquet was made from other folds than the current ones"),
+    oof_of_another_data_version: (SCORES, "oof/cnn/seed0.arrow was made from other data than the current ones"),
+    oof_of_other_folds: (SCORES, "oof/cnn/seed0.arrow was made from other folds than the current ones"),
 }
 
 

@@ -23,10 +23,10 @@ def run_all(root, **options):
     }
     for model, seed in KEYS:
         runs = [folder / "run.json" for folder in made.runs if folder.parts[-3:-1] == (model, f"seed{seed}")]
-        outputs = {part: root / part / model / f"seed{seed}.parquet" for part in ("oof", "test")}
+        outputs = {part: root / part / model / f"seed{seed}.arrow" for part in ("oof", "test")}
         wildcards = {"model": model, "seed": str(seed)}
         run_script(collect_oof.main, root, "collect_oof", {"runs": runs[::-1], **shared}, outputs, wildcards)
-    members = {part: [str(root / part / m / f"seed{s}.parquet") for m, s in KEYS] for part in ("oof", "test")}
+    members = {part: [str(root / part / m / f"seed{s}.arrow") for m, s in KEYS] for part in ("oof", "test")}
     stack = {key: root / "stack" / name for key, name in STACK_FILES.items()}
     config = {"stack": STACK, "members": MEMBERS}
     run_script(fit_stacker.main, root, "fit_stacker", members | shared, stack, config=config)
@@ -38,7 +38,7 @@ def run_all(root, **options):
     return made
 
 
-STACK_FILES = {"stacker": "stacker.txt", "oof": "oof.parquet", "test": "test.parquet", "stack": "stack.json"}
+STACK_FILES = {"stacker": "stacker.txt", "oof": "oof.arrow", "test": "test.arrow", "stack": "stack.json"}
 EVALUATION_FILES = {"leaderboard": "leaderboard.csv", "metrics": "metrics.json", "summary": "summary.txt"}
 
 

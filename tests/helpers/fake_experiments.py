@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from foldstack import tables
+from foldstack.probabilities import log_probabilities
 
 CLASSES = ["cat", "dog", "owl"]
 
@@ -26,10 +27,12 @@ def write_experiment(folder, skill, *, n=300, start=0, classes=CLASSES, models=(
     values = np.full((n, len(classes)), 0.1)
     values[np.arange(n), chosen] += 1 - 0.1 * len(classes)
     blocks = [
-        tables.predictions(samples["sample_id"], table, classes=classes, method=np.full(n, method, object), fold=labels)
+        tables.predictions(
+            samples["sample_id"], log_probabilities(table), method=np.full(n, method, object), fold=labels
+        )
         for method, table in (("mean", np.full(values.shape, 1 / len(classes))), ("lightgbm", values))
     ]
-    tables.write_predictions(pd.concat(blocks), folder / "stack/oof.parquet", classes, keys=("method", "sample_id"))
+    tables.write_predictions(pd.concat(blocks), folder / "stack/oof.arrow", classes, keys=("method", "sample_id"))
     dump = {
         "data/dataset.json": {"task": "images", "classes": classes, "image_size": [8, 8], "channels": 1, "digest": "d"},
         "folds/folds.json": {"strategy": "plain", "n_splits": 2, "inner_splits": 5, "seed": 0, "digest": "f"},

@@ -5,6 +5,7 @@ import numpy as np
 from foldstack import tables
 from foldstack.ensemble import members
 from foldstack.ensemble.stacking import METHODS
+from foldstack.probabilities import log_probabilities
 
 
 def by_method(labels, n_classes, seed, methods=METHODS) -> dict[str, np.ndarray]:
@@ -18,8 +19,8 @@ def by_method(labels, n_classes, seed, methods=METHODS) -> dict[str, np.ndarray]
 
 
 def write_methods(path, ids, labels, classes, seed) -> dict[str, np.ndarray]:
-    """The same as a table like stack/test.parquet; returns it as {method: (N, C)}."""
+    """The same as a table like stack/test.arrow; returns it as {method: (N, C)}."""
     found = by_method(labels, len(classes), seed)
-    frame = members.methods_table(found, ids, classes)
+    frame = members.methods_table({name: log_probabilities(values) for name, values in found.items()}, ids)
     tables.write_predictions(frame, path, classes, keys=("method", "sample_id"))
     return found

@@ -116,13 +116,13 @@ def experiment(root, size=(12, 12), **data):
     collected = []
     for model, seeds in MEMBERS.items():
         for seed in seeds:
-            files = {kind: root / kind / model / f"seed{seed}.parquet" for kind in ("oof", "test")}
+            files = {kind: root / kind / model / f"seed{seed}.arrow" for kind in ("oof", "test")}
             runs = [path for path in paths.runs[model] if f"seed{seed}/" in path]
             where = {"model": model, "seed": seed}
             run_script(collect_oof.main, root, "collect_oof", given | {"runs": runs}, files, where)
             collected.append(files)
     inputs = given | {kind: [str(files[kind]) for files in collected] for kind in ("oof", "test")}
-    for name in ("stacker.txt", "stack.json", "oof.parquet", "test.parquet"):
+    for name in ("stacker.txt", "stack.json", "oof.arrow", "test.arrow"):
         setattr(paths, "stack_" + name.split(".")[0], root / "stack" / name)
     out = {"stacker": paths.stack_stacker, "stack": paths.stack_stack}
     out |= {"oof": paths.stack_oof, "test": paths.stack_test}
@@ -164,9 +164,8 @@ def run(paths, model, seed, fold, folder=None):
     for name, ids in (("oof", held_out), ("test", sorted(samples.index[samples["split"] == "test"]))):
         with torch.inference_mode():
             logits = network(torch.from_numpy(pixels[samples.loc[ids, "row"].to_numpy()]))
-        values = logits.double().softmax(-1).numpy()
-        frame = tables.predictions(ids, values, logits.numpy(), classes=CLASSES)
-        tables.write_predictions(frame, folder / f"{name}.parquet", CLASSES)
+        frame = tables.predictions(ids, logits.numpy())
+        tables.write_predictions(frame, folder / f"{name}.arrow", CLASSES)
     ids = {"train_ids": train, "selection_ids": aside, "predicted_ids": held_out}
     record = {"model": model, "seed": seed, "fold": fold, "status": "completed", "device": "cpu"}
     record |= {

@@ -101,8 +101,8 @@ def _run(root, samples, folds, summary, model, seed, fold, selection, strength):
     test_ids = samples.loc[samples["split"] == "test", "sample_id"]
     for name, ids in (("oof", held_out), ("test", test_ids)):
         values = noisy_probabilities(labels.loc[ids].to_numpy(), len(CLASSES), strength, rng)
-        frame = tables.predictions(ids, values, np.log(values), classes=CLASSES)
-        tables.write_predictions(frame, folder / f"{name}.parquet", CLASSES)
+        frame = tables.predictions(ids, np.log(values))
+        tables.write_predictions(frame, folder / f"{name}.arrow", CLASSES)
     record = {
         "model": model,
         "seed": seed,

@@ -65,7 +65,7 @@ def test_train_fold(results, classes):
     assert any(entry.startswith("foldstack/models/architectures/small_cnn.py@") for entry in record["code"])
     assert {"torch", "python"} <= set(record["versions"])
     folds = tables.read_folds(results / "folds" / "folds.parquet")
-    oof = tables.read_predictions(results / RUN / "oof.parquet", classes)
+    oof = tables.read_predictions(results / RUN / "oof.arrow", classes)
     assert set(oof["sample_id"]) == set(folds.loc[folds["fold"] == 1, "sample_id"])
     assert (results / RUN / "weights.safetensors").stat().st_size > 1000
     assert not list((results / "work").rglob("*.pt")), "checkpoints of finished runs are removed"
@@ -77,17 +77,17 @@ def test_plot_curves_and_timings(results):
 
 
 def test_collect_oof(results, classes):
-    oof = tables.read_predictions(results / "oof" / "cnn" / "seed0.parquet", classes)
+    oof = tables.read_predictions(results / "oof" / "cnn" / "seed0.arrow", classes)
     assert len(oof) == 1438
     assert oof["sample_id"].is_monotonic_increasing
-    test = tables.read_predictions(results / "test" / "cnn" / "seed0.parquet", classes, keys=("sample_id", "fold"))
+    test = tables.read_predictions(results / "test" / "cnn" / "seed0.arrow", classes, keys=("sample_id", "fold"))
     assert test["fold"].value_counts().to_dict() == {0: 359, 1: 359}
 
 
 def test_fit_stacker(results, classes):
     keys = ("method", "sample_id")
-    oof = tables.read_predictions(results / "stack" / "oof.parquet", classes, keys=keys)
-    test = tables.read_predictions(results / "stack" / "test.parquet", classes, keys=keys)
+    oof = tables.read_predictions(results / "stack" / "oof.arrow", classes, keys=keys)
+    test = tables.read_predictions(results / "stack" / "test.arrow", classes, keys=keys)
     methods = {"best_single", "mean", "greedy", "logistic", "lightgbm"}
     assert oof["method"].value_counts().to_dict() == dict.fromkeys(methods, 1438)
     assert test["method"].value_counts().to_dict() == dict.fromkeys(methods, 359)
@@ -150,11 +150,11 @@ def test_export_ensemble_and_verify_ensemble(results, classes):
     rows = np.load(results / "data" / "pixels.npy", allow_pickle=False)
     samples = tables.read_samples(results / "data" / "samples.parquet")
     test = samples[samples["split"] == "test"].set_index("sample_id")["row"]
-    stacked = tables.read_predictions(results / "stack" / "test.parquet", classes, keys=("method", "sample_id"))
+    stacked = tables.read_predictions(results / "stack" / "test.arrow", classes, keys=("method", "sample_id"))
     stacked = stacked[stacked["method"] == "lightgbm"].set_index("sample_id").loc[test.index]
     names = ["probabilities", "label", "class_name"]
     probabilities, labels, class_names = session.run(names, {"image": rows[test.to_numpy()]})
-    expected = tables.probabilities(stacked, classes)
+    expected = tables.probabilities(stacked)
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
     assert (labels == expected.argmax(axis=1)).all()
     assert list(class_names) == [classes[label] for label in labels]

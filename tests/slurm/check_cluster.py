@@ -132,7 +132,7 @@ def folder_of(project: Project, run: tuple) -> Path:
 
 
 def files_of(project: Project, run: tuple) -> dict[str, bytes]:
-    names = ("weights.safetensors", "oof.parquet", "test.parquet", "history.csv")
+    names = ("weights.safetensors", "oof.arrow", "test.arrow", "history.csv")
     return {name: (folder_of(project, run) / name).read_bytes() for name in names}
 
 

@@ -1,7 +1,7 @@
 """Does the exported file need nothing but onnxruntime, numpy and Pillow? (`make verify-alone RESULTS=results/digits`)
 
 A new virtual environment gets these three and what they need, in the versions of envs/requirements.txt. In an empty
-folder with predict.py and the file, the test split is labelled, and compared with the pipeline's stack/test.parquet.
+folder with predict.py and the file, the test split is labelled, and compared with the pipeline's stack/test.arrow.
 `--onnxruntime 1.21.0` does it with the oldest runtime that the file names.
 """
 
@@ -61,13 +61,13 @@ def compare(results: Path, written: Path, tolerance: float) -> bool:
     """Print how far the two are apart; returns whether they agree."""
     stack = read_json(results / "stack" / "stack.json")
     found = pd.read_csv(written, dtype={"sample_id": str, "label": str}).set_index("sample_id")
-    expected = tables.soft_labels(results / "stack" / "test.parquet", stack["method"], found.index, stack["classes"])
+    expected = tables.soft_labels(results / "stack" / "test.arrow", stack["method"], found.index, stack["classes"])
     values = found[[f"prob_{name}" for name in stack["classes"]]].to_numpy()
     difference = np.abs(values - expected).max(axis=1)
     flips = int((values.argmax(axis=1) != expected.argmax(axis=1)).sum())
     moved = int((difference > tolerance).sum())
     print(
-        f"{len(found)} test samples against stack/test.parquet: largest difference {difference.max():.2g}, "
+        f"{len(found)} test samples against stack/test.arrow: largest difference {difference.max():.2g}, "
         f"{moved} beyond {tolerance:g}, {flips} other labels"
     )
     return moved <= max(1, SHARE * len(found)) and flips <= moved

@@ -25,7 +25,7 @@ from project import ROOT, Project
 
 RULES = [*["train_fold"] * 5, "prepare_data", "assign_folds", "collect_oof", "fit_stacker", "evaluate", "export_model",
          "verify_export", "export_ensemble", "verify_ensemble", "predict_new", "plot_curves", "plot_data"]  # fmt: skip
-COMPARED = ["data/*.parquet", "data/pixels.npy", "folds/*", "oof/**/*.parquet", "test/**/*.parquet", "stack/*",
+COMPARED = ["data/*.parquet", "data/pixels.npy", "folds/*", "oof/**/*.arrow", "test/**/*.arrow", "stack/*",
             "evaluation/metrics.json", "evaluation/leaderboard.csv", "evaluation/summary.txt",
             "models/**/weights.safetensors", "models/**/history.csv", "export/models/*.onnx", "export/ensemble.onnx",
             "predictions/*.csv"]  # fmt: skip

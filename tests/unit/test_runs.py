@@ -25,4 +25,4 @@ def test_records_of_one_model_or_of_all_are_found_in_order(tmp_path):
     (tmp_path / "models" / "a" / "seed0" / "fold1" / "other.json").touch()
     assert runs.run_records(tmp_path) == [folder / "run.json" for folder in wanted]
     assert runs.run_records(tmp_path, "b") == [folder / "run.json" for folder in wanted[2:]]
-    assert runs.beside(wanted[0] / "run.json", "oof") == wanted[0] / "oof.parquet"
+    assert runs.beside(wanted[0] / "run.json", "oof") == wanted[0] / "oof.arrow"

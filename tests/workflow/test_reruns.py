@@ -168,14 +168,14 @@ def test_going_back_to_an_earlier_config_trains_nothing(copy_of_finished, finish
 
 
 def oof_bytes(project) -> bytes:
-    return (project.results / "oof" / "cnn" / "seed0.parquet").read_bytes()
+    return (project.results / "oof" / "cnn" / "seed0.arrow").read_bytes()
 
 
 @pytest.mark.parametrize("target", [(), ("predict",)], ids=["all", "predict"])
 def test_what_a_killed_job_took_along_is_missed(copy_of_finished, target):
     """Snakemake removes a job's outputs before the job starts; what was made from the earlier ones is still there."""
     lost = {
-        "oof/cnn/seed0.parquet": "collect_oof cnn 0",
+        "oof/cnn/seed0.arrow": "collect_oof cnn 0",
         "stack/stack.json": "fit_stacker",
         "evaluation/metrics.json": "evaluate",
         "export/models/cnn.onnx": "export_model cnn",

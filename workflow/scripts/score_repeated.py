@@ -5,6 +5,7 @@ from foldstack.ensemble.members import read_methods
 from foldstack.evaluation import repeated, resplit
 from foldstack.files import read_json, write_json, write_text
 from foldstack.jobs.job import job
+from foldstack.probabilities import softmax
 
 
 def main(snakemake):
@@ -14,7 +15,10 @@ def main(snakemake):
         resplit.refuse_equal_folds(
             [read_json(path)["digest"] for path in (snakemake.input.folds_summary, *snakemake.input.other_folds)]
         )
-        draws = [read_methods(path, labels.index, classes) for path in snakemake.input.stack_oof]
+        draws = [
+            {method: softmax(logits) for method, logits in read_methods(path, labels.index, classes).items()}
+            for path in snakemake.input.stack_oof
+        ]
         deployed = read_json(snakemake.input.stack)["method"]
         scores = repeated.repeated_scores(labels.to_numpy(), draws)
         summary = repeated.repeated_summary(scores, deployed, len(draws))

@@ -14,7 +14,7 @@ def main(snakemake):
         config = json.loads(snakemake.params.config)
         classes, samples = read_json(snakemake.input.dataset)["classes"], tables.read_samples(snakemake.input.samples)
         members = read_stacked(snakemake.input, config["members"], read_json(snakemake.input.stack), samples, classes)
-        oof = dict(zip(members.models, members.seed_averaged_oof(), strict=True))
+        oof = dict(zip(members.models, members.seed_averaged_oof()[:], strict=True))
         table = factors.effects(config["layout"], oof, members.labels, config["evaluation"])
         write_csv(snakemake.output.table, table)
 

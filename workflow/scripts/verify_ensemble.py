@@ -11,6 +11,7 @@ from foldstack.ensemble.members import read_methods, read_stacked
 from foldstack.export.agreement import choose_samples
 from foldstack.files import read_json, write_json
 from foldstack.jobs.job import job
+from foldstack.probabilities import softmax
 
 
 def main(snakemake):
@@ -29,9 +30,9 @@ def main(snakemake):
         pixels = open_pixels(snakemake.input.pixels)[chosen["row"].to_numpy()]
         members = read_stacked(snakemake.input, config["members"], stack, samples, dataset["classes"])
         if (chosen["split"] == "test").all():
-            ensemble = read_methods(snakemake.input.stack_test, members.test_ids, dataset["classes"])[stack["method"]]
+            stored = read_methods(snakemake.input.stack_test, members.test_ids, dataset["classes"])[stack["method"]]
             rows = np.searchsorted(members.test_ids.astype(str), chosen["sample_id"].to_numpy(str))
-            pipeline = members.seed_averaged_test()[:, :, rows], ensemble[rows]
+            pipeline: tuple = members.seed_averaged_test()[:, :, rows], softmax(stored[rows])
         else:
             rows = np.searchsorted(members.sample_ids.astype(str), chosen["sample_id"].to_numpy(str))
             pipeline = ensemble_gate.by_fold(members.seed_averaged_oof()[:, rows], members.folds[rows]), None

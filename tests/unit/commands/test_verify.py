@@ -31,7 +31,7 @@ def test_the_test_split_scores_what_the_pipeline_scored(exported):
     stored = tables.read_predictions(exported.stack_test, fake_nets.CLASSES, keys=("method", "sample_id"))
     stored = stored[stored["method"] == "lightgbm"].set_index("sample_id").sort_index()
     samples = tables.read_samples(exported.samples).set_index("sample_id")
-    hits = tables.probabilities(stored, fake_nets.CLASSES).argmax(axis=1) == samples.loc[stored.index, "label"]
+    hits = tables.probabilities(stored).argmax(axis=1) == samples.loc[stored.index, "label"]
     shown = next(line for line in lines if line.split()[0].lower() == "accuracy").split()
     assert float(shown[1]) == pytest.approx(hits.mean(), abs=5e-5)
     assert float(shown[2]) <= hits.mean() <= float(shown[4])

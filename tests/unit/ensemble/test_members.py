@@ -14,8 +14,8 @@ def write_members(made):
     for model, seeds in MEMBERS.items():
         for seed in seeds:
             joined, test = collect(made, model, seed)
-            oof_paths.append(made.root / "oof" / model / f"seed{seed}.parquet")
-            test_paths.append(made.root / "test" / model / f"seed{seed}.parquet")
+            oof_paths.append(made.root / "oof" / model / f"seed{seed}.arrow")
+            test_paths.append(made.root / "test" / model / f"seed{seed}.arrow")
             tables.write_predictions(joined, oof_paths[-1], CLASSES)
             tables.write_predictions(test, test_paths[-1], CLASSES, keys=("fold", "sample_id"))
     return oof_paths, test_paths
@@ -24,7 +24,7 @@ def write_members(made):
 def test_members_are_seed_averaged_and_joined_by_id(tmp_path):
     made = experiment(tmp_path)
     members = read_members(*write_members(made), MEMBERS, made.samples, CLASSES)
-    by_seed = [tables.probabilities(collect(made, "small", seed)[0], CLASSES) for seed in (0, 1)]
+    by_seed = [tables.probabilities(collect(made, "small", seed)[0]) for seed in (0, 1)]
     assert members.models == ["small", "wide"]
     assert np.allclose(members.seed_averaged_oof()[0], np.mean(by_seed, axis=0), atol=1e-6)
     assert members.seed_averaged_test().shape == (2, 3, 30, 3)

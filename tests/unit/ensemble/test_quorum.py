@@ -77,7 +77,7 @@ def oof_files(tmp_path, empty, seeds):
     files = []
     for model, own in seeds.items():
         for seed in own:
-            path = tmp_path / model / f"seed{seed}.parquet"
+            path = tmp_path / model / f"seed{seed}.arrow"
             path.parent.mkdir(exist_ok=True)
             path.write_text("" if (model, seed) in empty else "x")
             files.append(path)

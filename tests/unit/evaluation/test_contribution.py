@@ -9,6 +9,7 @@ from fake_runs import EVALUATION, STACK, noisy_probabilities
 from foldstack.ensemble import blending, stacking
 from foldstack.ensemble.members import Members
 from foldstack.evaluation import contribution, metrics, variance
+from foldstack.probabilities import softmax
 
 CLASSES = ["a", "b", "c"]
 
@@ -18,7 +19,7 @@ def members_of(strengths, n=300, n_classes=3, seeds=2, seed=0):
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(n) % n_classes)
     keys = [(f"m{i}", s) for i in range(len(strengths)) for s in range(seeds)]
-    oof = {key: noisy_probabilities(labels, n_classes, strengths[int(key[0][1:])], rng) for key in keys}
+    oof = {key: np.log(noisy_probabilities(labels, n_classes, strengths[int(key[0][1:])], rng)) for key in keys}
     return Members(
         seeds={f"m{i}": list(range(seeds)) for i in range(len(strengths))},
         classes=CLASSES[:n_classes],
@@ -42,7 +43,7 @@ def test_drop_one_equals_the_blend_of_the_others():
     members = members_of([2.0, 1.5, 0.0])
     stack_oof, spec = stacked(members)
     found = contribution.drop_one(members, stack_oof, spec, EVALUATION)
-    values = members.seed_averaged_oof()
+    values = members.seed_averaged_oof()[:]
     for i, model in enumerate(members.models):
         rest = np.delete(values, i, axis=0)
         without, whole = (metrics.scores(members.labels, each.mean(axis=0)) for each in (rest, values))
@@ -99,14 +100,19 @@ def test_seeds_and_folds_are_told_apart():
     right = np.ones((2, 100), bool)
     for seed, fold, wrong in [(0, 0, 10), (1, 0, 15), (1, 1, 5), (1, 2, 5), (1, 3, 5)]:
         right[seed, np.flatnonzero(folds == fold)[:wrong]] = False
-    oof = {("m", s): np.where(right[s][:, None], [0.9, 0.1], [0.1, 0.9]) for s in (0, 1)}
+    oof = {("m", s): np.log(np.where(right[s][:, None], [0.9, 0.1], [0.1, 0.9])) for s in (0, 1)}
     none = np.zeros((4, 0, 2))
     members = Members(
         {"m": [0, 1]}, ["a", "b"], np.arange(100).astype(str), folds, labels, np.arange(0), labels[:0], oof,
         {("m", 0): none, ("m", 1): none},
     )  # fmt: skip
     runs = [
-        {"model": "m", "seed": s, "fold": k, "oof": metrics.core_scores(labels[folds == k], oof["m", s][folds == k])}
+        {
+            "model": "m",
+            "seed": s,
+            "fold": k,
+            "oof": metrics.core_scores(labels[folds == k], softmax(oof["m", s][folds == k])),
+        }
         for s in (0, 1)
         for k in range(4)
     ]
@@ -119,7 +125,7 @@ def test_seeds_and_folds_are_told_apart():
 def test_the_brier_score_of_a_further_seed_is_foretold():
     """Of 40 seeds every pair foretells the third; on average that is what the third gives, since a + b / n is exact."""
     members = members_of([1.0], n=200, seeds=40)
-    each = np.stack(list(members.oof.values()))
+    each = softmax(np.stack(list(members.oof.values())))
 
     def brier(values):
         return metrics.scores(members.labels, values)["brier"]

@@ -46,8 +46,8 @@ def test_the_stack_files_keep_their_contract(made):
         made.summary["data_digest"],
         made.summary["digest"],
     )
-    oof = tables.read_predictions(made.root / "stack/oof.parquet", CLASSES, keys=("method", "sample_id"))
-    test = tables.read_predictions(made.root / "stack/test.parquet", CLASSES, keys=("method", "sample_id"))
+    oof = tables.read_predictions(made.root / "stack/oof.arrow", CLASSES, keys=("method", "sample_id"))
+    test = tables.read_predictions(made.root / "stack/test.arrow", CLASSES, keys=("method", "sample_id"))
     assert oof.groupby("method").size().to_dict() == dict.fromkeys(METHODS, 120)
     assert test.groupby("method").size().to_dict() == dict.fromkeys(METHODS, 30)
     assert list(oof.columns[:3]) == ["method", "sample_id", "fold"]
@@ -57,17 +57,18 @@ def test_the_leaderboard_scores_what_the_files_hold(made):
     board = pd.read_csv(made.root / "evaluation/leaderboard.csv")
     assert board["kind"].tolist() == ["model"] * 2 + ["seed"] * 3 + ["blend"] * 3 + ["stack"] * 2
     frames = [
-        tables.read_predictions(made.root / f"test/small/seed{s}.parquet", CLASSES, ("fold", "sample_id"))
-        for s in (0, 1)
+        tables.read_predictions(made.root / f"test/small/seed{s}.arrow", CLASSES, ("fold", "sample_id")) for s in (0, 1)
     ]
-    mean = pd.concat(frames).groupby("sample_id")[[f"prob_{name}" for name in CLASSES]].mean()
+    mean = (
+        pd.concat([pd.DataFrame(tables.probabilities(f), index=f["sample_id"]) for f in frames]).groupby(level=0).mean()
+    )
     expected = metrics.scores(labels_of(made, "test").loc[mean.index].to_numpy(), exact(mean.to_numpy()))
     row = board.iloc[0]
     assert {name: row[f"test_{name}"] for name in metrics.METRICS} == pytest.approx(expected, abs=1e-5, nan_ok=True)
     assert (row["name"], row["parameters"], row["flops"]) == ("small", 5000, 2_500_000)
-    stack = tables.read_predictions(made.root / "stack/oof.parquet", CLASSES, ("method", "sample_id"))
+    stack = tables.read_predictions(made.root / "stack/oof.arrow", CLASSES, ("method", "sample_id"))
     stack = stack[stack["method"] == "lightgbm"]
-    hits = tables.probabilities(stack, CLASSES).argmax(axis=1) == labels_of(made, "train").loc[stack["sample_id"]]
+    hits = tables.probabilities(stack).argmax(axis=1) == labels_of(made, "train").loc[stack["sample_id"]]
     row = board.iloc[-1]
     assert row["oof_accuracy"] == pytest.approx(hits.mean(), abs=1e-6)
     assert row["oof_accuracy_low"] <= row["oof_accuracy"] <= row["oof_accuracy_high"]
@@ -77,9 +78,9 @@ def test_each_run_is_scored_on_its_own_fold(made):
     figures = figures_of(made)
     assert len(figures["runs"]) == 9
     run = next(r for r in figures["runs"] if (r["model"], r["seed"], r["fold"]) == ("small", 1, 2))
-    frame = tables.read_predictions(made.root / "models/small/seed1/fold2/oof.parquet", CLASSES)
+    frame = tables.read_predictions(made.root / "models/small/seed1/fold2/oof.arrow", CLASSES)
     labels = labels_of(made, "train").loc[frame["sample_id"]].to_numpy()
-    expected = metrics.core_scores(labels, exact(tables.probabilities(frame, CLASSES)))
+    expected = metrics.core_scores(labels, exact(tables.probabilities(frame)))
     assert run["oof"] == pytest.approx(expected, abs=1e-5)
     assert "seconds" not in run
 
@@ -135,7 +136,7 @@ def test_folds_that_changed_since_are_refused(made, tmp_path, capfd):
     moved = made.folds.assign(fold=np.roll(made.folds["fold"], 1))
     tables.write_folds(moved, tmp_path / "folds.parquet")
     root = made.root
-    inputs = {part: [str(root / part / m / f"seed{s}.parquet") for m, s in KEYS] for part in ("oof", "test")}
+    inputs = {part: [str(root / part / m / f"seed{s}.arrow") for m, s in KEYS] for part in ("oof", "test")}
     inputs |= {
         "samples": root / "data/samples.parquet",
         "dataset": root / "data/dataset.json",
@@ -153,7 +154,7 @@ def test_folds_that_changed_since_are_refused(made, tmp_path, capfd):
 
 def test_a_missing_run_is_refused(made):
     records = [json.loads((folder / "run.json").read_text()) for folder in made.runs]
-    paths = [[made.root / part / m / f"seed{s}.parquet" for m, s in KEYS] for part in ("oof", "test")]
+    paths = [[made.root / part / m / f"seed{s}.arrow" for m, s in KEYS] for part in ("oof", "test")]
     members = read_members(*paths, MEMBERS, made.samples, CLASSES)
     with pytest.raises(FoldstackError, match="wide with seed 0, fold 2"):
         evaluation.run_figures(members, records[:-1])

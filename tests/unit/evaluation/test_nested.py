@@ -32,17 +32,17 @@ def test_each_fold_is_scored_by_the_table_that_was_made_without_it(tmp_path):
     made = fake_runs.experiment(tmp_path / "experiment")
     labels = resplit.training_labels(made.samples)
     fold_of = made.folds.set_index("sample_id")["fold"].loc[labels.index]
-    oof = write_methods(tmp_path / "oof.parquet", labels.index, labels, fake_runs.CLASSES, seed=0)
+    oof = write_methods(tmp_path / "oof.arrow", labels.index, labels, fake_runs.CLASSES, seed=0)
     write_json(tmp_path / "stack.json", {"method": "lightgbm"})
     parts = []
     for fold in range(3):
         own = labels[fold_of == fold]
-        parts.append(write_methods(tmp_path / f"test{fold}.parquet", own.index, own, fake_runs.CLASSES, seed=10 + fold))
+        parts.append(write_methods(tmp_path / f"test{fold}.arrow", own.index, own, fake_runs.CLASSES, seed=10 + fold))
     given = {"samples": made.root / "data/samples.parquet", "dataset": made.root / "data/dataset.json"}
     given |= {"folds": made.root / "folds/folds.parquet", "stack": tmp_path / "stack.json"}
     given |= {
-        "stack_oof": tmp_path / "oof.parquet",
-        "stack_test": [tmp_path / f"test{fold}.parquet" for fold in range(3)],
+        "stack_oof": tmp_path / "oof.arrow",
+        "stack_test": [tmp_path / f"test{fold}.arrow" for fold in range(3)],
     }
     out = {"scores": tmp_path / "scores.json", "summary": tmp_path / "summary.txt"}
     fake_runs.run_script(score_nested.main, tmp_path, "score_nested", given, out, config={"bootstrap": 50, "seed": 0})

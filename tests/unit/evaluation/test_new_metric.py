@@ -24,10 +24,10 @@ def made(tmp_path_factory):
 
 def test_it_is_in_leaderboard_csv_and_in_metrics_json_with_its_interval(made):
     row = pd.read_csv(made.root / "evaluation/leaderboard.csv").iloc[-1]
-    table = tables.read_predictions(made.root / "stack/oof.parquet", CLASSES, ("method", "sample_id"))
+    table = tables.read_predictions(made.root / "stack/oof.arrow", CLASSES, ("method", "sample_id"))
     table = table[table["method"] == row["name"]]
     labels = made.samples.set_index("sample_id")["label"].loc[table["sample_id"]].to_numpy()
-    truth = tables.probabilities(table, CLASSES)[np.arange(len(labels)), labels]
+    truth = tables.probabilities(table)[np.arange(len(labels)), labels]
     assert row["oof_made_up"] == pytest.approx(truth.mean(), abs=1e-5)
     figures = json.loads((made.root / "evaluation/metrics.json").read_text())
     entry = figures["stack"]["lightgbm"]["oof"]

@@ -23,7 +23,7 @@ def test_repeated_scores_hold_each_draw():
 def test_the_tables_of_all_draws_are_read(tmp_path):
     made = fake_runs.experiment(tmp_path / "experiment")
     labels = resplit.training_labels(made.samples)
-    draws = [tmp_path / f"draw{number}.parquet" for number in range(2)]
+    draws = [tmp_path / f"draw{number}.arrow" for number in range(2)]
     tables = [write_methods(path, labels.index, labels, fake_runs.CLASSES, seed) for seed, path in enumerate(draws)]
     write_json(tmp_path / "stack.json", {"method": "lightgbm"})
     write_json(tmp_path / "folds.json", {"digest": "another draw"})

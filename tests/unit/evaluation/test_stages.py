@@ -27,9 +27,9 @@ def made(n=400, n_test=150) -> Members:
         labels=labels,
         test_ids=np.arange(n_test).astype(str),
         test_labels=test_labels,
-        oof={(model, 0): noisy_probabilities(labels, 3, by, rng) for model, by in STRENGTHS.items()},
+        oof={(model, 0): np.log(noisy_probabilities(labels, 3, by, rng)) for model, by in STRENGTHS.items()},
         test={
-            (model, 0): np.stack([noisy_probabilities(test_labels, 3, by, rng) for _ in range(4)])
+            (model, 0): np.log([noisy_probabilities(test_labels, 3, by, rng) for _ in range(4)])
             for model, by in STRENGTHS.items()
         },
     )
@@ -40,7 +40,7 @@ def test_a_stage_holds_all_models_so_far_and_is_scored_as_the_ensemble_is():
     first, last = stages.stage_table(STAGES, members, CONFIG).to_dict("records")
     assert (first["models"], first["added"], first["best_single"]) == (2, "b a", "b")
     assert (last["models"], last["added"], last["best_single"]) == (3, "c", "c")
-    oof, fixed = members.seed_averaged_oof(), (members.models, members.classes, STACK)
+    oof, fixed = members.seed_averaged_oof()[:], (members.models, members.classes, STACK)
     spec, booster = stacking.fit_stack(oof, members.labels, *fixed)
     tables = {
         "own_rows": (stacking.predict_stack("lightgbm", spec, oof, booster), members.labels),

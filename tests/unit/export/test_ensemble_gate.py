@@ -32,7 +32,7 @@ def verify(original, root, onnx_path, config=CONFIG, **changes):
     inputs = fake_nets.inputs_of_ensemble(original) | {"onnx": onnx_path, "stack_test": original.stack_test}
     inputs |= {"samples": original.samples, "pixels": original.pixels, "folds": original.folds}
     for kind in ("oof", "test"):
-        inputs[kind] = [str(path) for path in sorted((original.root / kind).glob("*/*.parquet"))]
+        inputs[kind] = [str(path) for path in sorted((original.root / kind).glob("*/*.arrow"))]
     report = root / "parity.json"
     run_script(verify_ensemble.main, root, "verify_ensemble", inputs | changes, {"parity": report}, config=config)
     return read_json(report)
@@ -109,7 +109,7 @@ def test_two_exports_have_the_same_bytes_in_any_order_of_files_and_no_local_path
     )
     content = original.ensemble.read_bytes()
     assert (tmp_path / "again.onnx").read_bytes() == content
-    for name in (str(original.root), str(ensemble.__file__), "site-packages", ".parquet"):
+    for name in (str(original.root), str(ensemble.__file__), "site-packages", ".parquet", ".arrow"):
         assert name.encode() not in content
 
 
@@ -190,8 +190,8 @@ def test_another_golden_sample_fails(broken):
 
 def test_predictions_of_another_pipeline_fail(original, tmp_path, capfd):
     shutil.copytree(original.root / "test", tmp_path / "test")
-    shutil.copy(tmp_path / "test" / "cnn" / "seed3.parquet", tmp_path / "test" / "cnn" / "seed0.parquet")
-    tables = [str(path) for path in sorted((tmp_path / "test").glob("*/*.parquet"))]
+    shutil.copy(tmp_path / "test" / "cnn" / "seed3.arrow", tmp_path / "test" / "cnn" / "seed0.arrow")
+    tables = [str(path) for path in sorted((tmp_path / "test").glob("*/*.arrow"))]
     with pytest.raises(SystemExit):
         verify(original, tmp_path, original.ensemble, test=tables)
     assert "the pipeline's own predictions" in capfd.readouterr().err
@@ -205,7 +205,7 @@ def test_without_a_test_split_each_network_is_held_against_its_own_fold(tmp_path
     assert report["samples"] == 72
     assert report["pipeline"]["part"] == "oof"
     assert 0 < report["pipeline"]["members_max_abs_difference"] <= 1e-5
-    shutil.copy(whole / "oof" / "cnn" / "seed3.parquet", whole / "oof" / "cnn" / "seed0.parquet")
+    shutil.copy(whole / "oof" / "cnn" / "seed3.arrow", whole / "oof" / "cnn" / "seed0.arrow")
     with pytest.raises(SystemExit):
         verify(made, tmp_path, made.ensemble)
     assert "the pipeline's own predictions" in capfd.readouterr().err

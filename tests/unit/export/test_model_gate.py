@@ -43,7 +43,7 @@ class Built:
         self.chosen, self.pixels, self.onnx = chosen, pixels, onnx_path
 
     def pipeline(self):
-        files = [(seed, fold, weights.parent / "test.parquet") for seed, fold, weights in self.runs]
+        files = [(seed, fold, weights.parent / "test.arrow") for seed, fold, weights in self.runs]
         return model_gate.read_pipeline(files, self.chosen["sample_id"].tolist(), fake_nets.CLASSES)
 
     def verify(self):
@@ -118,8 +118,8 @@ def test_black_and_white_images_are_compared_too(built, monkeypatch):
 def test_predictions_of_other_weights_fail_against_the_pipeline(built):
     for seed, fold, weights in built.runs:
         if (seed, fold) == (3, 1):
-            other = weights.parents[2] / "seed0" / "fold0" / "test.parquet"
-            shutil.copy(other, weights.parent / "test.parquet")
+            other = weights.parents[2] / "seed0" / "fold0" / "test.arrow"
+            shutil.copy(other, weights.parent / "test.arrow")
     with pytest.raises(FoldstackError, match="the pipeline's own predictions"):
         model_gate.check(built.onnx, built.runs, built.pixels, pipeline=built.pipeline())
     with pytest.raises(SystemExit):
@@ -128,7 +128,7 @@ def test_predictions_of_other_weights_fail_against_the_pipeline(built):
 
 def test_the_pipeline_is_joined_by_id_not_by_position(built):
     expected = built.pipeline()
-    path = built.runs[0][2].parent / "test.parquet"
+    path = built.runs[0][2].parent / "test.arrow"
     frame = tables.read_predictions(path, fake_nets.CLASSES)
     tables.write_predictions(frame.sample(frac=1, random_state=0), path, fake_nets.CLASSES)
     np.testing.assert_array_equal(built.pipeline(), expected)
@@ -175,10 +175,9 @@ def test_without_a_test_split_each_network_is_held_against_its_own_fold(untested
 
 def test_without_a_test_split_predictions_of_other_weights_fail(untested, capfd):
     """Of one fold's run of one seed only."""
-    path = untested.runs[0][2].parent / "oof.parquet"
+    path = untested.runs[0][2].parent / "oof.arrow"
     frame = tables.read_predictions(path, fake_nets.CLASSES)
-    names = [name for name in frame if name.startswith(("prob_", "logit_"))]
-    frame[names] = frame[names].sample(frac=1, random_state=0).to_numpy()
+    frame["sample_id"] = frame["sample_id"].sample(frac=1, random_state=0).to_numpy()
     tables.write_predictions(frame, path, fake_nets.CLASSES)
     with pytest.raises(SystemExit):
         untested.verify()
@@ -186,7 +185,7 @@ def test_without_a_test_split_predictions_of_other_weights_fail(untested, capfd)
 
 
 def test_a_training_sample_that_no_fold_predicted_is_refused(untested):
-    files = [(seed, fold, weights.parent / "oof.parquet") for seed, fold, weights in untested.runs]
+    files = [(seed, fold, weights.parent / "oof.arrow") for seed, fold, weights in untested.runs]
     name = tables.read_predictions(files[0][2], fake_nets.CLASSES)["sample_id"].iloc[0]
     assert np.isfinite(model_gate.read_out_of_fold(files, [name], fake_nets.CLASSES)).sum() == 3
     with pytest.raises(FoldstackError, match="Training sample 'x' is not predicted by the runs of one fold"):

@@ -66,10 +66,10 @@ def command(tool, monkeypatch, *arguments):
 
 
 def pipeline(original, method="lightgbm"):
-    """Rows of stack/test.parquet by sample id, without the split's folder."""
+    """Rows of stack/test.arrow by sample id, without the split's folder."""
     frame = tables.read_predictions(original.stack_test, fake_nets.CLASSES, keys=("method", "sample_id"))
-    frame = frame[frame["method"] == method].drop(columns="method")
-    return frame.set_index(frame["sample_id"].str.removeprefix("test/"))[COLUMNS[3:]]
+    frame = frame[frame["method"] == method]
+    return pd.DataFrame(tables.probabilities(frame), frame["sample_id"].str.removeprefix("test/"), COLUMNS[3:])
 
 
 def test_a_folder_of_the_test_images_gets_the_pipelines_predictions(original, tmp_path):

@@ -1,7 +1,6 @@
 """foldstack.export.student: what a student learns, and from which samples (its export: test_variants.py)."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import training_inputs
 
@@ -10,6 +9,7 @@ from foldstack.ensemble.members import methods_table
 from foldstack.errors import FoldstackError
 from foldstack.files import read_json
 from foldstack.folds.split import split_ids
+from foldstack.probabilities import log_probabilities
 
 EVERYTHING = training_inputs.N_SPLITS
 
@@ -24,9 +24,10 @@ def inputs(tmp_path_factory):
     opposite = np.where(np.arange(2) == train["label"].to_numpy()[:, None], 0.02, 0.98)
     frames = {method: opposite if method == "mean" else opposite[:, ::-1] for method in ("mean", "lightgbm")}
     classes, folds = training_inputs.CLASSES, np.zeros(len(train), np.int64)
-    table = methods_table(frames, train["sample_id"].to_numpy(), classes, folds)
-    tables.write_predictions(table, root / "oof.parquet", classes, ("method", "sample_id"))
-    return given | {"soft_labels": (root / "oof.parquet", "mean")}
+    logits = {name: log_probabilities(values) for name, values in frames.items()}
+    table = methods_table(logits, train["sample_id"].to_numpy(), folds)
+    tables.write_predictions(table, root / "oof.arrow", classes, ("method", "sample_id"))
+    return given | {"soft_labels": (root / "oof.arrow", "mean")}
 
 
 def test_a_student_learns_what_the_stack_said_from_every_sample_when_no_fold_is_held_out(inputs, tmp_path):
@@ -36,10 +37,10 @@ def test_a_student_learns_what_the_stack_said_from_every_sample_when_no_fold_is_
     folds, samples = tables.read_folds(inputs["folds"]), tables.read_samples(inputs["samples"])
     assert record["train_ids"] == tables.ids_digest(sorted(folds["sample_id"]))
     assert (record["n_train"], record["n_predicted"], record["predicted_ids"]) == (training_inputs.N_TRAIN, 0, None)
-    assert len(pd.read_parquet(out["oof"])) == 0
+    assert len(tables.read_predictions(out["oof"], training_inputs.CLASSES)) == 0
     test = tables.read_predictions(out["test"], training_inputs.CLASSES).set_index("sample_id")
     labels = samples.set_index("sample_id").loc[test.index, "label"].to_numpy()
-    assert np.mean(tables.probabilities(test, training_inputs.CLASSES).argmax(axis=1) != labels) > 0.7
+    assert np.mean(tables.probabilities(test).argmax(axis=1) != labels) > 0.7
 
 
 def test_one_fold_more_than_there_are_holds_nothing_out_but_no_further_one(inputs):

@@ -39,7 +39,7 @@ def make(original, root, kind, more=(), **settings):
     inputs = fake_nets.inputs_of_ensemble(original) | {"onnx": original.ensemble, "pixels": original.pixels}
     inputs |= {"samples": original.samples}
     for name in ("oof", "test"):
-        inputs[name] = [str(path) for path in sorted((original.root / name).glob("*/*.parquet"))]
+        inputs[name] = [str(path) for path in sorted((original.root / name).glob("*/*.arrow"))]
     inputs |= {"student": []} | dict(more)
     own = {"budget": "parameters", "share": None} | settings
     config = {"variants": own, "stack": STACK, "members": fake_nets.MEMBERS}
@@ -217,10 +217,10 @@ def test_the_student_is_served_like_the_ensemble_and_says_what_it_costs(original
     shapes = {value.name for value in onnx.load(written).graph.output}
     assert shapes == {value.name for value in onnx.load(original.ensemble).graph.output}
     samples, pixels = tables.read_samples(original.samples), np.load(original.pixels)
-    test = tables.read_predictions(original.root / "student" / "fold2" / "test.parquet", fake_nets.CLASSES)
+    test = tables.read_predictions(original.root / "student" / "fold2" / "test.arrow", fake_nets.CLASSES)
     rows = samples.set_index("sample_id").loc[test["sample_id"], "row"]
     found = run_ensemble(session, pixels[rows])["probabilities"]
-    np.testing.assert_allclose(found, tables.probabilities(test, fake_nets.CLASSES), atol=1e-5)
+    np.testing.assert_allclose(found, tables.probabilities(test), atol=1e-5)
 
 
 def test_without_a_test_split_the_students_own_folds_are_scored(original, students, tmp_path):

@@ -90,7 +90,7 @@ def test_a_build_with_a_duplicate_across_folds_fails(made, capfd):
     shared = {key: root / "data" / f"{key}.parquet" for key in ("samples", "duplicates")}
     shared |= {"dataset": root / "data" / "dataset.json", "folds": root / "folds" / "folds.parquet"}
     shared |= {"folds_summary": root / "folds" / "folds.json", "runs": [run / "run.json" for run in made.runs[:3]]}
-    outputs = {key: root / key / "small" / "seed0.parquet" for key in ("oof", "test")}
+    outputs = {key: root / key / "small" / "seed0.arrow" for key in ("oof", "test")}
     with pytest.raises(SystemExit):
         run_script(collect_oof.main, root, "collect_oof", shared, outputs, {"model": "small", "seed": 0})
     assert "belong together" in capfd.readouterr().err
@@ -120,10 +120,8 @@ def test_a_run_of_all_samples_predicts_none(made):
 def member(made):
     """A table of the stage oof with its proof."""
     rows = made.folds.sort_values("sample_id")
-    frame = tables.predictions(
-        rows["sample_id"], np.full((len(rows), 3), 1 / 3), classes=CLASSES, fold=rows["fold"].to_numpy()
-    )
-    path = made.root / "oof" / "small" / "seed0.parquet"
+    frame = tables.predictions(rows["sample_id"], np.zeros((len(rows), 3)), fold=rows["fold"].to_numpy())
+    path = made.root / "oof" / "small" / "seed0.arrow"
     records = [json.loads((run / "run.json").read_text()) for run in made.runs[:3]]
 
     def write(change=lambda made_from: made_from):
@@ -181,7 +179,7 @@ def test_a_table_of_something_else_is_refused(made, member, change, words):
 def test_a_stack_on_other_tables_or_on_its_own_rows_is_refused(made, member):
     dataset, ids = read_json(made.root / "data" / "dataset.json"), made.folds["sample_id"]
     others = {str(fold): ids[made.folds["fold"] != fold] for fold in range(3)}
-    oof, path = member(), made.root / "stack" / "oof.parquet"
+    oof, path = member(), made.root / "stack" / "oof.arrow"
     frame = tables.read_predictions(oof, CLASSES)
 
     def check_stack(fitted_on):
@@ -196,6 +194,6 @@ def test_a_stack_on_other_tables_or_on_its_own_rows_is_refused(made, member):
     with pytest.raises(FoldstackError, match="does not say"):
         check_stack({"0": others["0"]})
     check_stack(others)
-    frame.iloc[::-1].to_parquet(oof)
+    tables.write_predictions(frame.iloc[::-1], oof, CLASSES)
     with pytest.raises(FoldstackError, match="other tables than those in the folder oof"):
         proof.check_stack(path, [oof], dataset, made.folds, made.summary)

@@ -80,7 +80,7 @@ def test_a_run_fits_its_temperature_on_the_inner_split_and_uses_it_everywhere(in
     value = json.loads(fitted["run"].read_text())["temperature"]
     assert json.loads(plain["run"].read_text())["temperature"] is None
     for key in ("oof", "test"):
-        before, after = (tables.logits(tables.read_predictions(run[key], CLASSES), CLASSES) for run in (plain, fitted))
+        before, after = (tables.logits(tables.read_predictions(run[key], CLASSES)) for run in (plain, fitted))
         np.testing.assert_allclose(after, before / value, rtol=1e-5)
     folds, samples = tables.read_folds(inputs["folds"]), tables.read_samples(inputs["samples"]).set_index("sample_id")
     inner = samples.loc[sorted(folds.loc[(folds["fold"] != 1) & (folds["inner"] == 1 % INNER_SPLITS), "sample_id"])]
@@ -102,7 +102,7 @@ def test_views_are_part_of_every_prediction_of_a_run(inputs, tmp_path):
     with torch.inference_mode():
         images = network.to_float(torch.from_numpy(np.load(inputs["pixels"])[rows]))
         expected = (network.classify(images) + network.classify(images.flip(-1))) / 2
-    np.testing.assert_allclose(tables.logits(oof, CLASSES), expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(tables.logits(oof), expected.numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize(

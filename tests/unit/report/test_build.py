@@ -21,6 +21,7 @@ from foldstack.errors import FoldstackError
 from foldstack.evaluation import factors, retrieval, stages
 from foldstack.evaluation.metrics import METRICS
 from foldstack.files import read_json
+from foldstack.probabilities import log_probabilities
 from foldstack.report import build, mistakes, pictures, text
 from foldstack.report.figures import calibration, confusion
 from foldstack.report.leaderboard import read_leaderboard
@@ -155,7 +156,7 @@ def test_the_account_of_the_data_is_shown_and_escaped(tmp_path):
 def fake_members(train, classes, models=tuple(fake_report.MODELS)):
     rng = np.random.default_rng(3)
     labels = train["label"].to_numpy()
-    oof = {(model, 0): fake_report._probabilities(rng, labels, 0.8, classes) for model in models}
+    oof = {(model, 0): log_probabilities(fake_report._probabilities(rng, labels, 0.8, classes)) for model in models}
     return Members(
         seeds={model: [0] for model in models}, classes=list(classes), sample_ids=train["sample_id"].to_numpy(),
         folds=np.arange(len(train)) % 3, labels=labels,

@@ -161,7 +161,7 @@ def test_keeping_again_replaces_the_entry_and_what_a_killed_process_left(kept):
     part = finished_runs.shelf(work) / f"{finished_runs.digest(identity)[:16]}.part"
     part.mkdir()
     (part / "rubbish").touch()
-    (finished_runs.shelf(work) / finished_runs.digest(identity)[:16] / "oof.parquet").unlink()
+    (finished_runs.shelf(work) / finished_runs.digest(identity)[:16] / "oof.arrow").unlink()
     finished_runs.keep(work, identity, outputs)
     assert [path.name for path in finished_runs.shelf(work).iterdir()] == [finished_runs.digest(identity)[:16]]
     assert finished_runs.restore(work, identity, outputs) is not None
@@ -203,10 +203,10 @@ def test_going_back_to_an_earlier_config_does_not_train(start, tmp_path, monkeyp
 def test_a_damaged_entry_is_trained_again(start, tmp_path):
     outputs, _ = start(epochs=1)
     first = contents(outputs)
-    kept = next((tmp_path / "run" / "work" / "finished").glob("*/oof.parquet"))
+    kept = next((tmp_path / "run" / "work" / "finished").glob("*/oof.arrow"))
     kept.write_bytes(b"x" + kept.read_bytes()[1:])
     outputs, log = start(epochs=1)
-    assert "oof.parquet is not what was kept" in log
+    assert "oof.arrow is not what was kept" in log
     assert "reused" not in log
     again = contents(outputs)
     assert {key: again[key] for key in again if key != "run"} == {key: first[key] for key in first if key != "run"}

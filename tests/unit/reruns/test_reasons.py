@@ -57,8 +57,8 @@ CAPTURED = {
     ),
     "follows from models/cnn, models/vit, oof/cnn, stack and 1 more": (
         "Input files updated by another job: results/tiny/models/vit/seed0/fold0/run.json, "
-        "results/tiny/models/cnn/seed0/fold0/run.json, results/tiny/stack/test.parquet, "
-        "results/tiny/stack/stack.json, results/tiny/oof/cnn/seed0.parquet, results/tiny/test/cnn/seed0.parquet",
+        "results/tiny/models/cnn/seed0/fold0/run.json, results/tiny/stack/test.arrow, "
+        "results/tiny/stack/stack.json, results/tiny/oof/cnn/seed0.arrow, results/tiny/test/cnn/seed0.arrow",
         "evaluate",
         {},
     ),
@@ -102,8 +102,8 @@ CAPTURED = {
     ),
     "images changed": (params(["6070d5a9ad6a"], ["5e5bbb2c57eb"]), "prepare_data", {}),
     "asked for, or was interrupted": ("Forced execution", "evaluate", {}),
-    "changed on disk: results/tiny/oof/cnn/seed0.parquet": (
-        "Updated input files: results/tiny/oof/cnn/seed0.parquet",
+    "changed on disk: results/tiny/oof/cnn/seed0.arrow": (
+        "Updated input files: results/tiny/oof/cnn/seed0.arrow",
         "fit_stacker",
         {},
     ),

@@ -44,7 +44,7 @@ def test_a_run_learns_from_captions_and_predicts_classes(tmp_path, captioned, fe
     assert history["train_loss"][-1] < 0.9 * history["train_loss"][0]
     oof, test = (tables.read_predictions(outputs[key], CLASSES) for key in ("oof", "test"))
     labels = tables.read_samples(captioned["samples"]).set_index("sample_id")["label"]
-    hits = tables.probabilities(oof, CLASSES).argmax(axis=1) == labels[oof["sample_id"]].to_numpy()
+    hits = tables.probabilities(oof).argmax(axis=1) == labels[oof["sample_id"]].to_numpy()
     assert hits.mean() > 0.8
     assert oof["rank_text"].between(1, 3).all()
     assert test["rank_image"].between(1, len(test)).all()

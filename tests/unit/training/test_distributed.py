@@ -87,7 +87,7 @@ def agree(one, other, optimizer="sgd"):
     for key in ("oof", "test"):
         pair = [tables.read_predictions(outputs[key], CLASSES) for outputs in (one, other)]
         assert list(pair[0]["sample_id"]) == list(pair[1]["sample_id"])
-        np.testing.assert_allclose(*(tables.logits(table, CLASSES) for table in pair), rtol=0, atol=tolerance)
+        np.testing.assert_allclose(*(tables.logits(table) for table in pair), rtol=0, atol=tolerance)
     assert record_of(one)["selected_epoch"] == record_of(other)["selected_epoch"]
 
 
@@ -202,7 +202,7 @@ def test_stopped_and_gone_on_with_the_same_bytes(inputs, tmp_path, monkeypatch, 
             train_on(2, inputs, tmp_path / "run", batch_size=8)
     assert stopped.value.code == 128 + number
     assert signal.getsignal(number) is before
-    assert not list((tmp_path / "run").glob("*.parquet"))
+    assert not list((tmp_path / "run").glob("*.arrow"))
     assert len(list(tmp_path.rglob("checkpoint.pt"))) == 1
     capfd.readouterr()
     resumed = train_on(2, inputs, tmp_path / "run", batch_size=8)
@@ -235,7 +235,7 @@ def test_a_killed_rank_ends_all_within_seconds(inputs, tmp_path, monkeypatch, ev
         with pytest.raises(FoldstackError, match=rf"^{NAME}: the process of GPU {rank} .*signal 9 .SIGKILL.*others"):
             train_on(2, inputs, tmp_path / "run", batch_size=8)
         assert time.monotonic() - started < launcher.GRACE
-    assert not list((tmp_path / "run").glob("*.parquet"))
+    assert not list((tmp_path / "run").glob("*.arrow"))
     assert read_bytes(train_on(2, inputs, tmp_path / "run", batch_size=8)) == read_bytes(reference)
 
 
@@ -284,7 +284,7 @@ def test_out_of_memory_on_one_rank_names_batch_size(inputs, tmp_path, monkeypatc
     with pytest.raises(FoldstackError, match=rf"^{NAME} does not fit into .* 2 GPUs .*1\.00 GiB.*lower batch_size"):
         train_on(2, inputs, tmp_path)
     assert os.getpid() == parent
-    assert not list(tmp_path.glob("*.parquet"))
+    assert not list(tmp_path.glob("*.arrow"))
 
 
 def test_a_diverged_run_is_the_error_that_it_is_on_one_gpu(inputs, tmp_path):

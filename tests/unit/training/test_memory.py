@@ -120,7 +120,7 @@ def test_predictions_in_halves(inputs, tmp_path, gpu_of, capsys):
     assert capsys.readouterr().out.count("predicting 4 samples at a time") == 1
     assert sum(size > 7 for size in tried) <= 6
     for key in ("oof", "test"):
-        logits = [tables.logits(tables.read_predictions(files[key], CLASSES), CLASSES) for files in (whole, outputs)]
+        logits = [tables.logits(tables.read_predictions(files[key], CLASSES)) for files in (whole, outputs)]
         np.testing.assert_allclose(*logits, atol=1e-4)
 
 

@@ -1,15 +1,31 @@
 """Softmax, log-loss and temperature of class probabilities, in double precision."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 TINY = np.finfo(np.float64).eps
+LEAST = float(np.finfo(np.float32).tiny)
+BLOCK_CELLS = 8_000_000  # 64 MB of float64
 LOWEST, HIGHEST = 0.05, 20.0  # temperatures
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """(N, C) float64, each row with the sum 1."""
-    values = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return values / values.sum(axis=1, keepdims=True)
+    """float64 of the same shape; over the last axis, which is the classes, with the sum 1."""
+    values = np.asarray(logits, np.float64)
+    values = np.exp(values - values.max(axis=-1, keepdims=True))
+    return values / values.sum(axis=-1, keepdims=True)
+
+
+def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    """float32 logits whose softmax are these probabilities, none of which is taken for less than LEAST."""
+    return np.log(np.maximum(probabilities, LEAST)).astype(np.float32)
+
+
+def blocks(n_rows: int, row_cells: int) -> Iterator[slice]:
+    """Consecutive rows, BLOCK_CELLS numbers at a time: large tables are worked through block by block."""
+    size = max(1, BLOCK_CELLS // max(1, row_cells))
+    return (slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size))
 
 
 def normalised(probabilities: np.ndarray) -> np.ndarray:

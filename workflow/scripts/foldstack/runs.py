@@ -8,8 +8,8 @@ from pathlib import Path
 RUN_RULE = "train_fold"
 RUN_FILES = {
     "weights": "weights.safetensors",
-    "oof": "oof.parquet",
-    "test": "test.parquet",
+    "oof": "oof.arrow",
+    "test": "test.arrow",
     "history": "history.csv",
     "run": "run.json",
 }  # the outputs of rule train_fold, by name

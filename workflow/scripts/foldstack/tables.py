@@ -1,6 +1,7 @@
 """Tables passed between stages: each has a fixed schema, checked when written and when read.
 
-docs/reference/files.md says what each column means. Parquet files hold no timestamps, so equal frames give equal bytes.
+docs/reference/files.md says what each column means. Prediction tables are Arrow files, which can be mapped into memory;
+the others are Parquet. Neither holds a timestamp, so equal frames give equal bytes.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from foldstack.errors import FoldstackError
 from foldstack.files import atomic
+from foldstack.probabilities import blocks, softmax
 
 SAMPLES = {
     "sample_id": pa.string(),
@@ -37,7 +39,15 @@ DUPLICATES = {
     "second_view": pa.int64(),
     "distance": pa.float64(),
 }
-PROOF = b"foldstack"  # key in a Parquet file's metadata
+PREDICTIONS = {  # whichever of them a prediction table has, before its logits
+    "method": pa.string(),
+    "sample_id": pa.string(),
+    "fold": pa.int64(),
+    "rank_text": pa.int32(),
+    "rank_image": pa.int32(),
+}
+LOGITS = "logits"
+CLASSES, PROOF = b"classes", b"foldstack"  # keys in the metadata of a prediction table
 MAY_BE_NULL = {"group", "caption"}
 
 
@@ -68,22 +78,36 @@ def read_duplicates(path) -> pd.DataFrame:
     return _read(path, DUPLICATES, keys=("first", "second"))
 
 
-def predictions(sample_ids, probabilities, logits=None, *, classes: Sequence[str], **extra) -> pd.DataFrame:
+def predictions(sample_ids, logits, **extra) -> pd.DataFrame:
     """A prediction table.
 
     Args:
         sample_ids: N texts.
-        probabilities: (N, C) array, rows sum to 1; stored as float32.
-        logits: (N, C) array or None.
-        classes: C names, in the order of dataset.json.
+        logits: (N, C), classes in the order of dataset.json; stored as float32, in one column of arrays.
         extra: further columns by name, such as `fold` or `method`; they come before the predictions.
     """
-    columns = {"sample_id": np.asarray(sample_ids, dtype=object), **extra}
-    frame = pd.DataFrame(columns)
-    blocks = [frame, _block("prob", probabilities, classes)]
-    if logits is not None:
-        blocks.append(_block("logit", logits, classes))
-    return pd.concat(blocks, axis=1)
+    values = np.ascontiguousarray(logits, np.float32)
+    if values.ndim != 2 or len(values) != len(sample_ids):
+        raise ValueError(f"logits have the shape {values.shape}, expected ({len(sample_ids)}, C)")
+    column = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+    columns = {
+        "sample_id": np.asarray(sample_ids, dtype=object),
+        **extra,
+        LOGITS: pd.arrays.ArrowExtensionArray(column),
+    }
+    return pd.DataFrame(columns)
+
+
+def logits(frame: pd.DataFrame) -> np.ndarray:
+    """(N, C) float32 of a prediction table; a view of the file where the rows are as they were read."""
+    column = frame[LOGITS].array.__arrow_array__()
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return array.flatten().to_numpy().reshape(len(frame), array.type.list_size)
+
+
+def probabilities(frame: pd.DataFrame) -> np.ndarray:
+    """(N, C) float64 of a prediction table: the softmax of its logits."""
+    return softmax(logits(frame))
 
 
 def write_predictions(
@@ -93,38 +117,43 @@ def write_predictions(
 
     `proof` says what the table was made from (`folds.proof`); it goes into the file's metadata.
     """
-    _check_probabilities(frame, path, classes)
-    _write(frame, path, _prediction_schema(frame, keys, classes), keys, proof=proof)
+    _check_logits(frame, path, len(classes))
+    _check_keys(frame, path, keys)
+    kinds = {name: kind for name, kind in PREDICTIONS.items() if name in frame.columns}
+    schema = pa.schema([*kinds.items(), (LOGITS, pa.list_(pa.float32(), len(classes)))])
+    if set(schema.names) != set(frame.columns):
+        raise FoldstackError(f"{path}: the columns are {list(frame.columns)}, but the contract has {schema.names}.")
+    metadata = {CLASSES: json.dumps(list(classes)), PROOF: json.dumps(proof, sort_keys=True)}
+    table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
+    table = table.replace_schema_metadata(metadata)
+    with atomic(path) as temporary, pa.ipc.new_file(temporary, table.schema) as writer:
+        writer.write_table(table)
 
 
 def read_proof(path) -> dict:
     """What a prediction table says that it was made from; raises FoldstackError where it says nothing."""
-    try:
-        return json.loads(pq.read_schema(path).metadata[PROOF])
-    except (OSError, pa.ArrowInvalid, TypeError, KeyError, ValueError) as error:
-        raise FoldstackError(f"{path} does not say what it was made from; delete it and run again.") from error
+    proof = json.loads(_mapped(path).schema.metadata.get(PROOF, b"null"))
+    if proof is None:
+        raise FoldstackError(f"{path} does not say what it was made from; delete it and run again.")
+    return proof
 
 
 def read_predictions(path, classes: Sequence[str], keys=("sample_id",)) -> pd.DataFrame:
-    """Read a prediction table and check keys, classes and probabilities; raises FoldstackError."""
-    frame = _read(path, None, keys)
-    found = [name.removeprefix("prob_") for name in frame.columns if name.startswith("prob_")]
+    """Read a prediction table and check keys, classes and logits; raises FoldstackError.
+
+    The logits stay in the file, which is mapped into memory, until they are asked for.
+    """
+    table = _mapped(path)
+    found = json.loads(table.schema.metadata[CLASSES])
     if found != list(classes):
         raise FoldstackError(
             f"{path} holds the classes {found}, but the data set has {list(classes)}; delete it and run again."
         )
-    _check_probabilities(frame, path, classes)
+    column = pd.arrays.ArrowExtensionArray(table.column(LOGITS))
+    frame = table.drop_columns([LOGITS]).to_pandas().assign(**{LOGITS: column})
+    _check_keys(frame, path, keys)
+    _check_logits(frame, path, len(classes))
     return frame
-
-
-def probabilities(frame: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
-    """(N, C) float32, columns in the order of `classes`."""
-    return frame[[f"prob_{name}" for name in classes]].to_numpy(np.float32)
-
-
-def logits(frame: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
-    """(N, C) float32, columns in the order of `classes`."""
-    return frame[[f"logit_{name}" for name in classes]].to_numpy(np.float32)
 
 
 def ids_digest(ids: Iterable[str]) -> str:
@@ -133,32 +162,30 @@ def ids_digest(ids: Iterable[str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _block(prefix: str, values, classes: Sequence[str]) -> pd.DataFrame:
-    values = np.asarray(values, dtype=np.float32)
-    if values.ndim != 2 or values.shape[1] != len(classes):
-        raise ValueError(f"{prefix} has shape {values.shape}, expected (N, {len(classes)})")
-    return pd.DataFrame(values, columns=[f"{prefix}_{name}" for name in classes])
+def _mapped(path) -> pa.Table:
+    """A prediction table without a copy of it in memory."""
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        if CLASSES in (table.schema.metadata or {}):
+            return table
+        reason = "it is no table of predictions"
+    except (OSError, pa.ArrowInvalid) as error:
+        reason = str(error)
+    raise FoldstackError(f"{path} cannot be read ({reason}); delete it and run the same command again.")
 
 
-def _check_probabilities(frame: pd.DataFrame, path, classes: Sequence[str]) -> None:
-    values = probabilities(frame, classes)
-    wrong = ~np.isfinite(values).all(axis=1) | (np.abs(values.sum(axis=1) - 1) > 1e-4) | (values < 0).any(axis=1)
-    if wrong.any():
-        row = frame["sample_id"].iloc[int(np.flatnonzero(wrong)[0])]
-        raise FoldstackError(f"{path}: the probabilities of sample {row!r} are not finite numbers that sum to 1.")
+def _check_logits(frame: pd.DataFrame, path, n_classes: int) -> None:
+    values = logits(frame)
+    if values.shape[1] != n_classes:
+        raise FoldstackError(f"{path}: there are {values.shape[1]} logits a sample, but {n_classes} classes.")
+    for rows in blocks(len(values), n_classes):
+        wrong = ~np.isfinite(values[rows]).all(axis=1)
+        if wrong.any():
+            row = frame["sample_id"].iloc[rows.start + int(wrong.argmax())]
+            raise FoldstackError(f"{path}: the logits of sample {row!r} are not finite numbers.")
 
 
-def _prediction_schema(frame: pd.DataFrame, keys, classes: Sequence[str]) -> dict:
-    schema = {"method": pa.string(), "sample_id": pa.string(), "fold": pa.int64()}
-    schema |= {"rank_text": pa.int32(), "rank_image": pa.int32()}
-    schema = {name: kind for name, kind in schema.items() if name in frame.columns}
-    for prefix in ("prob", "logit"):
-        if f"{prefix}_{classes[0]}" in frame.columns:
-            schema |= {f"{prefix}_{name}": pa.float32() for name in classes}
-    return schema
-
-
-def _write(frame: pd.DataFrame, path, schema: dict, keys, nullable=frozenset(), proof: dict | None = None) -> None:
+def _write(frame: pd.DataFrame, path, schema: dict, keys, nullable=frozenset()) -> None:
     missing, unknown = set(schema) - set(frame.columns), set(frame.columns) - set(schema)
     if missing or unknown:
         raise FoldstackError(f"{path}: columns missing: {sorted(missing)}, not in the contract: {sorted(unknown)}.")
@@ -166,9 +193,8 @@ def _write(frame: pd.DataFrame, path, schema: dict, keys, nullable=frozenset(), 
     _check_nulls(frame, path, set(schema) - set(nullable))
     arrow_schema = pa.schema(list(schema.items()))
     table = pa.Table.from_pandas(frame[list(schema)], schema=arrow_schema, preserve_index=False)
-    metadata = None if proof is None else {PROOF: json.dumps(proof, sort_keys=True).encode()}
     with atomic(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
+        pq.write_table(table.replace_schema_metadata(None), temporary, compression="zstd")
 
 
 def soft_labels(path, method: str, sample_ids: Sequence[str], classes: Sequence[str]) -> np.ndarray:
@@ -178,7 +204,7 @@ def soft_labels(path, method: str, sample_ids: Sequence[str], classes: Sequence[
     missing = sorted(set(sample_ids) - set(rows.index))
     if missing:
         raise FoldstackError(f"{path} has no prediction by {method} for {missing[0]!r}; delete it and run again.")
-    return probabilities(rows.loc[list(sample_ids)], classes).copy()
+    return probabilities(rows.loc[list(sample_ids)]).astype(np.float32)
 
 
 def _read(path, schema: dict | None, keys, nullable=frozenset()) -> pd.DataFrame:

@@ -9,9 +9,9 @@ import pandas as pd
 
 from foldstack import tables
 from foldstack.ensemble import quorum
-from foldstack.ensemble.stacking import METHODS
+from foldstack.ensemble.stacking import METHODS, OPTIONAL
 from foldstack.errors import FoldstackError
-from foldstack.probabilities import normalised
+from foldstack.probabilities import softmax
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Members:
         labels: (N,) int64 class indices of the training samples, which are sorted by `sample_id`.
         sample_ids, folds: (N,) of the training samples.
         test_ids, test_labels: (T,) of the test samples, sorted by `sample_id`.
-        oof: {(model, seed): (N, C) float64}.
-        test: {(model, seed): (n_splits, T, C) float64}: one prediction from each fold's network.
+        oof: {(model, seed): (N, C) float32 logits}, in the files until they are asked for.
+        test: {(model, seed): (n_splits, T, C) float32 logits}: one prediction from each fold's network.
     """
 
     seeds: dict[str, list[int]]
@@ -42,16 +42,48 @@ class Members:
     def models(self) -> list[str]:
         return list(self.seeds)
 
-    def seed_averaged_oof(self) -> np.ndarray:
-        """(M, N, C) float64: the mean over each model's seeds."""
-        return np.stack([self._mean(self.oof, model) for model in self.models])
+    def seed_averaged_oof(self) -> "SeedAveraged":
+        """(M, N, C)."""
+        return SeedAveraged([[self.oof[model, seed] for seed in self.seeds[model]] for model in self.models])
 
-    def seed_averaged_test(self) -> np.ndarray:
-        """(M, n_splits, T, C) float64: the mean over each model's seeds, one fold at a time."""
-        return np.stack([self._mean(self.test, model) for model in self.models])
+    def seed_averaged_test(self) -> "SeedAveraged":
+        """(M, n_splits, T, C), one fold at a time."""
+        return SeedAveraged([[self.test[model, seed] for seed in self.seeds[model]] for model in self.models])
 
-    def _mean(self, tables_of: dict, model: str) -> np.ndarray:
-        return np.mean([tables_of[model, seed] for seed in self.seeds[model]], axis=0)
+
+class SeedAveraged:
+    """Probabilities of M models, each the mean over its seeds, made only for the models and rows that are asked for.
+
+    To be read like a float64 array (M, ...): `x[0]`, `x[:, rows]`, `x[[0, 2], rows]`, where `rows` are a slice or
+    positions. All of it at once may not fit into memory: go through it by `probabilities.blocks`.
+
+    Args:
+        logits: for each model those of its seeds, all (..., C) float32.
+    """
+
+    def __init__(self, logits: list[list[np.ndarray]]):
+        self.logits = logits
+        self.shape = (len(logits), *logits[0][0].shape)
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def __getitem__(self, key) -> np.ndarray:
+        models, *rest = key if isinstance(key, tuple) else (key,)
+        if isinstance(models, (int, np.integer)):
+            return self._mean(int(models), tuple(rest))
+        chosen = np.arange(len(self))[models]
+        return np.stack([self._mean(model, tuple(rest)) for model in chosen])
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+    def _mean(self, model: int, rest: tuple) -> np.ndarray:
+        seeds = self.logits[model]
+        total = softmax(seeds[0][rest])
+        for logits in seeds[1:]:
+            total += softmax(logits[rest])
+        return total / len(seeds)
 
 
 def read_members(
@@ -69,14 +101,14 @@ def read_members(
     test = by_split.get("test", train.iloc[:0])
     oof, tests, folds = {}, {}, None
     for key, oof_path, test_path in files:
-        frame = tables.read_predictions(oof_path, classes).sort_values("sample_id", ignore_index=True)
+        frame = _sorted(tables.read_predictions(oof_path, classes), ["sample_id"])
         folds = frame["fold"].to_numpy() if folds is None else folds
         same = np.array_equal(frame["sample_id"].to_numpy(str), train.index.to_numpy(str))
         if not same or not np.array_equal(frame["fold"].to_numpy(), folds):
             raise FoldstackError(
                 f"{oof_path} has other samples or folds than the other files; delete it and run again."
             )
-        oof[key] = normalised(tables.probabilities(frame, classes))
+        oof[key] = tables.logits(frame)
         tests[key] = _by_fold(test_path, classes, test.index.to_numpy(str), int(folds.max()) + 1)
     assert folds is not None, "no seeds"
     return Members(
@@ -104,9 +136,9 @@ def read_stacked(inputs, seeds: dict[str, list[int]], stack: dict, samples, clas
 
 
 def _in_order(paths: Sequence[str], keys: list[tuple[str, int]]) -> list[str]:
-    """The path of each (model, seed), found by its end `<model>/seed<seed>.parquet`, not by its position."""
+    """The path of each (model, seed), found by its end `<model>/seed<seed>.arrow`, not by its position."""
     by_name = {Path(path).parts[-2:]: path for path in paths}
-    names = [(model, f"seed{seed}.parquet") for model, seed in keys]
+    names = [(model, f"seed{seed}.arrow") for model, seed in keys]
     if len(paths) != len(keys) or set(by_name) != set(names):
         raise FoldstackError(
             f"The files {sorted(map(str, paths))} are not exactly one for each member (model, seed) {keys}."
@@ -115,37 +147,43 @@ def _in_order(paths: Sequence[str], keys: list[tuple[str, int]]) -> list[str]:
 
 
 def _by_fold(path, classes: Sequence[str], test_ids: np.ndarray, n_splits: int) -> np.ndarray:
-    """(n_splits, T, C) float64 from a test table; every fold must predict every test sample."""
-    frame = tables.read_predictions(path, classes, keys=("fold", "sample_id"))
-    frame = frame.sort_values(["fold", "sample_id"], ignore_index=True)
+    """(n_splits, T, C) logits from a test table; every fold must predict every test sample."""
+    frame = _sorted(tables.read_predictions(path, classes, keys=("fold", "sample_id")), ["fold", "sample_id"])
     same = np.array_equal(frame["sample_id"].to_numpy(str), np.tile(test_ids, n_splits))
     if not same or not np.array_equal(frame["fold"].to_numpy(), np.repeat(np.arange(n_splits), len(test_ids))):
         raise FoldstackError(
             f"{path} does not predict each of {len(test_ids)} test samples once with each of {n_splits} folds' "
             "networks; delete it and run again."
         )
-    return normalised(tables.probabilities(frame, classes)).reshape(n_splits, len(test_ids), len(classes))
+    return tables.logits(frame).reshape(n_splits, len(test_ids), len(classes))
 
 
-def methods_table(by_method: dict[str, np.ndarray], sample_ids, classes: Sequence[str], folds=None) -> pd.DataFrame:
-    """stack/oof.parquet (with `folds`) or stack/test.parquet from {method: (N, C)}."""
+def _sorted(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """By the keys. The files are, and then nothing is copied."""
+    return frame if frame.set_index(keys).index.is_monotonic_increasing else frame.sort_values(keys, ignore_index=True)
+
+
+def methods_table(by_method: dict[str, np.ndarray], sample_ids, folds=None) -> pd.DataFrame:
+    """stack/oof.arrow (with `folds`) or stack/test.arrow from {method: (N, C) logits}."""
     extra = {} if folds is None else {"fold": folds}
     blocks = [
-        tables.predictions(
-            sample_ids, values, classes=classes, method=np.full(len(sample_ids), method, dtype=object), **extra
-        )
+        tables.predictions(sample_ids, values, method=np.full(len(sample_ids), method, dtype=object), **extra)
         for method, values in by_method.items()
     ]
     return pd.concat(blocks, ignore_index=True)
 
 
 def read_methods(path, sample_ids, classes: Sequence[str]) -> dict[str, np.ndarray]:
-    """{method: (N, C) float64} from a table of `methods_table`, rows in the order of `sample_ids`."""
+    """{method: (N, C) float32 logits} from a table of `methods_table`, rows in the order of `sample_ids`."""
     frame = tables.read_predictions(path, classes, keys=("method", "sample_id"))
     found = {}
     for method in METHODS:
-        rows = frame[frame["method"] == method].set_index("sample_id")
-        if len(rows) != len(sample_ids) or set(rows.index) != set(sample_ids):
+        places = np.flatnonzero(frame["method"] == method)
+        if not len(places) and method in OPTIONAL:
+            continue
+        rows = frame.iloc[places[0] : places[-1] + 1] if len(places) else frame.iloc[:0]
+        if len(rows) != len(sample_ids) or set(rows["sample_id"]) != set(sample_ids):
             raise FoldstackError(f"{path} does not predict every sample by {method}; delete it and run again.")
-        found[method] = normalised(tables.probabilities(rows.loc[sample_ids], classes))
+        in_order = np.array_equal(rows["sample_id"].to_numpy(str), np.asarray(sample_ids, str))
+        found[method] = tables.logits(rows if in_order else rows.set_index("sample_id").loc[sample_ids])
     return found

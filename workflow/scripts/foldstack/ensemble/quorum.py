@@ -44,14 +44,14 @@ def with_quorum(seeds: dict[str, list[int]], oof_files: Sequence, quorum: float)
 
     Args:
         seeds: {model: its seeds}, as configured.
-        oof_files: `.../<model>/seed<seed>.parquet`.
+        oof_files: `.../<model>/seed<seed>.arrow`.
 
     Raises:
         FoldstackError: too few members are complete, or none.
     """
     empty = {tuple(Path(path).parts[-2:]) for path in oof_files if is_empty(path)}
     everyone = [(model, seed) for model, own in seeds.items() for seed in own]
-    out = [(model, seed) for model, seed in everyone if (model, f"seed{seed}.parquet") in empty]
+    out = [(model, seed) for model, seed in everyone if (model, f"seed{seed}.arrow") in empty]
     whole = len(everyone) - len(out)
     if not whole or whole < quorum * len(everyone):
         names = ", ".join(f"{model} seed {seed}" for model, seed in out)

@@ -18,6 +18,7 @@ from foldstack.probabilities import softmax
 BLENDS = ("best_single", "mean", "greedy")
 STACKS = ("logistic", "lightgbm")
 METHODS = BLENDS + STACKS  # from the simplest to the least simple
+OPTIONAL: tuple[str, ...] = ()
 LOGISTIC_ITERATIONS = 5000
 
 

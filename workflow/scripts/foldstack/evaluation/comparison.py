@@ -12,7 +12,6 @@ from foldstack.errors import FoldstackError
 from foldstack.evaluation import metrics
 from foldstack.evaluation.bootstrap import Bootstrap, difference
 from foldstack.files import read_json
-from foldstack.probabilities import normalised
 from foldstack.reruns.reasons import flat
 from foldstack.runs import run_records
 
@@ -68,9 +67,9 @@ def read_experiment(folder) -> Experiment:
     code = dict(entry.split("@") for run in runs for entry in run["code"])
     samples = tables.read_samples(folder / "data" / "samples.parquet").set_index("sample_id")
     names = np.array(dataset["classes"], dtype=object)
-    table = tables.read_predictions(folder / "stack/oof.parquet", dataset["classes"], keys=("method", "sample_id"))
+    table = tables.read_predictions(folder / "stack/oof.arrow", dataset["classes"], keys=("method", "sample_id"))
     table = table[table["method"] == stack["method"]].set_index("sample_id").sort_index()
-    values = normalised(tables.probabilities(table, dataset["classes"]))
+    values = tables.probabilities(table)
     truth = pd.Series(names[samples.loc[table.index, "label"]], index=table.index)
     return Experiment(described, code, truth, pd.DataFrame(values, table.index, dataset["classes"]))
 

@@ -27,7 +27,7 @@ def drop_one(members: Members, stack_oof: dict, spec: dict, config: dict) -> dic
         spec: stack.json.
         config: the block `evaluation`.
     """
-    values, models = members.seed_averaged_oof(), members.models
+    values, models = members.seed_averaged_oof()[:], members.models
     tables: dict[tuple[str, str | None], np.ndarray] = {
         ("mean", None): stack_oof["mean"],
         ("greedy", None): stack_oof["greedy"],
@@ -64,7 +64,7 @@ def subsets(members: Members, sizes: dict, config: dict) -> list[dict]:
         (accuracy less that of all models, paired: `difference`, `low`, `high`) and `fronts`: the BUDGETS for which no
         subset that costs no more is as accurate.
     """
-    values, labels = members.seed_averaged_oof(), members.labels
+    values, labels = members.seed_averaged_oof()[:], members.labels
     n_splits = int(members.folds.max()) + 1
     whole = values.mean(axis=0)
     rows = []

@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 
 from foldstack.ensemble.members import Members
-from foldstack.ensemble.stacking import BLENDS, METHODS, STACKS
+from foldstack.ensemble.stacking import BLENDS, STACKS
 from foldstack.errors import FoldstackError
 from foldstack.evaluation import by_class, calibration, contribution, metrics, variance, verdict
 from foldstack.evaluation.bootstrap import Bootstrap, difference, intervals
+from foldstack.probabilities import softmax
 
 PARTS = ("oof", "test")
 
@@ -46,18 +47,22 @@ def contenders(members: Members, stack_oof: dict, stack_test: dict, records: Seq
     The test prediction of a model or seed is the mean over the folds' networks.
 
     Args:
-        stack_oof, stack_test: {method: (N, C)} and {method: (T, C)} by the methods of stacking.METHODS.
+        stack_oof, stack_test: {method: (N, C)} and {method: (T, C)} logits by the methods of stacking.METHODS.
         records: the run.json of every run.
     """
     sizes = {key[0]: (run["parameters"], run["flops"]) for key, run in _by_run(members, records).items()}
-    oof = dict(zip(members.models, members.seed_averaged_oof(), strict=True))
-    test = dict(zip(members.models, members.seed_averaged_test().mean(axis=1), strict=True))
+    oof = dict(zip(members.models, members.seed_averaged_oof()[:], strict=True))
+    test = dict(zip(members.models, members.seed_averaged_test()[:].mean(axis=1), strict=True))
     rows = [Contender("model", model, None, oof[model], test[model], *sizes[model]) for model in members.models]
     for model, seed in members.oof:
-        values = members.oof[model, seed], members.test[model, seed].mean(axis=0)
+        values = softmax(members.oof[model, seed]), softmax(members.test[model, seed]).mean(axis=0)
         rows.append(Contender("seed", model, seed, *values, *sizes[model]))
     for kind, methods in (("blend", BLENDS), ("stack", STACKS)):
-        rows += [Contender(kind, method, None, stack_oof[method], stack_test[method]) for method in methods]
+        rows += [
+            Contender(kind, method, None, softmax(stack_oof[method]), softmax(stack_test[method]))
+            for method in methods
+            if method in stack_oof
+        ]
     return rows
 
 
@@ -168,8 +173,9 @@ class Evaluation:
     def _differences(self) -> dict:
         """{method: {simpler method: {part: {metric: paired difference}}}} for the metrics that are `listed`."""
         listed = [metric.name for metric in metrics.METRICS.values() if metric.listed]
-        found: dict = {name: {} for name in METHODS}
-        for simpler, name in itertools.combinations(METHODS, 2):
+        methods = [row.name for row in self.rows if row.kind in ("blend", "stack")]  # from the simplest, as in METHODS
+        found: dict = {name: {} for name in methods}
+        for simpler, name in itertools.combinations(methods, 2):
             found[name][simpler] = {
                 part: {m: self._difference(name, simpler, part, m) for m in listed} for part in PARTS
             }
@@ -197,8 +203,8 @@ def run_figures(members: Members, records: Sequence[dict]) -> list[dict]:
                 {"model": model, "seed": seed, "fold": fold}
                 | {key: record[key] for key in ("parameters", "flops")}
                 | {
-                    "oof": metrics.core_scores(members.labels[rows], oof[rows]),
-                    "test": metrics.core_scores(members.test_labels, test),
+                    "oof": metrics.core_scores(members.labels[rows], softmax(oof[rows])),
+                    "test": metrics.core_scores(members.test_labels, softmax(test)),
                 }
             )
     return figures

@@ -4,6 +4,7 @@ import numpy as np
 
 from foldstack.ensemble.members import Members
 from foldstack.evaluation import metrics
+from foldstack.probabilities import softmax
 
 
 def spread(members: Members, runs: list[dict]) -> dict:
@@ -19,7 +20,7 @@ def spread(members: Members, runs: list[dict]) -> dict:
     """
     found = {}
     for model, seeds in members.seeds.items():
-        by_seed = [metrics.core_scores(members.labels, members.oof[model, seed]) for seed in seeds]
+        by_seed = [metrics.core_scores(members.labels, softmax(members.oof[model, seed])) for seed in seeds]
         own = [run for run in runs if run["model"] == model]
         folds = sorted({run["fold"] for run in own})
         found[model] = {
@@ -48,11 +49,11 @@ def further_seed(members: Members) -> dict:
     """
     found: dict = {}
     for model, seeds in members.seeds.items():
-        found |= _extrapolated(model, np.stack([members.oof[model, seed] for seed in seeds]), members.labels)
+        found |= _extrapolated(model, np.stack([softmax(members.oof[model, seed]) for seed in seeds]), members.labels)
     numbers = {len(seeds) for seeds in members.seeds.values()}
     if len(numbers) == 1:
         single = [
-            np.mean([members.oof[model, seeds[i]] for model, seeds in members.seeds.items()], axis=0)
+            np.mean([softmax(members.oof[model, seeds[i]]) for model, seeds in members.seeds.items()], axis=0)
             for i in range(numbers.pop())
         ]
         found |= _extrapolated("mean", np.stack(single), members.labels)

@@ -11,13 +11,14 @@ from foldstack.export import agreement
 from foldstack.export.model import Run, order_runs
 from foldstack.export.session import batches, open_session, run_batches
 from foldstack.models.network import load_classifier
+from foldstack.probabilities import softmax
 
 
 def read_pipeline(test_files: Sequence[Run], sample_ids: Sequence[str], classes) -> np.ndarray:
     """The pipeline's own predictions, (N, n_splits, C) float64: the mean over seeds for each fold, joined by id.
 
     Args:
-        test_files: (seed, fold, test.parquet) of each run.
+        test_files: (seed, fold, test.arrow) of each run.
 
     Raises FoldstackError where a run did not predict one of the samples.
     """
@@ -28,18 +29,23 @@ def read_pipeline(test_files: Sequence[Run], sample_ids: Sequence[str], classes)
         missing = sorted(set(sample_ids) - set(frame.index))
         if missing:
             raise FoldstackError(f"{path} has no prediction for test sample {missing[0]!r}; delete it and run again.")
-        each.append(tables.probabilities(frame.loc[list(sample_ids)], classes).astype(np.float64))
+        each.append(tables.probabilities(frame.loc[list(sample_ids)]))
     return _seed_means(each, len(seeds), n_splits)
 
 
 def read_out_of_fold(oof_files: Sequence[Run], sample_ids: Sequence[str], classes) -> np.ndarray:
-    """As `read_pipeline`, for training samples, from oof.parquet: NaN except in the fold of the sample.
+    """As `read_pipeline`, for training samples, from oof.arrow: NaN except in the fold of the sample.
 
     Raises FoldstackError where a sample was not predicted by the runs of one fold.
     """
     ordered, seeds, n_splits = order_runs(oof_files)
     frames = [tables.read_predictions(path, classes).set_index("sample_id") for _, _, path in ordered]
-    each = [tables.probabilities(frame.reindex(list(sample_ids)), classes).astype(np.float64) for frame in frames]
+    each = []
+    for frame in frames:
+        places = frame.index.get_indexer(list(sample_ids))  # -1 where it has none
+        values = softmax(tables.logits(frame)[places])
+        values[places < 0] = np.nan
+        each.append(values)
     found = _seed_means(each, len(seeds), n_splits)
     once = np.isfinite(found).all(axis=2).sum(axis=1) == 1
     if not once.all():

@@ -1,6 +1,6 @@
 """The distilled student: one network trained to give the stack's out-of-fold predictions, exported like the ensemble.
 
-Its soft labels are the stack's cross-fitted predictions of the training samples (`stack/oof.parquet`), each by networks
+Its soft labels are the stack's cross-fitted predictions of the training samples (`stack/oof.arrow`), each by networks
 and a stacker that were not fitted on that sample; no test sample is involved. Student k learns from the samples outside
 fold k and predicts fold k, which gives out-of-fold predictions of all; the last, which is deployed, learns from all.
 
@@ -29,7 +29,6 @@ from foldstack.export.session import metadata_of
 from foldstack.files import digest_of, read_json, sha256_of
 from foldstack.folds.digest import check_versions
 from foldstack.folds.proof import check_ids
-from foldstack.probabilities import normalised
 from foldstack.runs import beside
 
 NAME = "student"
@@ -86,7 +85,7 @@ def collect_oof(runs: Sequence, folds: pd.DataFrame, sample_ids: Sequence[str], 
     """(N, C) float64: the prediction of each training sample by the student that did not learn from it.
 
     Args:
-        runs: run.json of the students of all folds, in any order; oof.parquet is next to each.
+        runs: run.json of the students of all folds, in any order; oof.arrow is next to each.
         folds: folds.parquet.
 
     Raises:
@@ -100,7 +99,7 @@ def collect_oof(runs: Sequence, folds: pd.DataFrame, sample_ids: Sequence[str], 
     joined = pd.concat(frames, ignore_index=True).set_index("sample_id")
     if not joined.index.is_unique or set(joined.index) != set(sample_ids):
         raise FoldstackError("The students' folds do not hold each training sample once; delete the folder student.")
-    return normalised(tables.probabilities(joined.loc[list(sample_ids)], classes))
+    return tables.probabilities(joined.loc[list(sample_ids)])
 
 
 def out_of_fold(labels: np.ndarray, student: np.ndarray, teacher: np.ndarray, config: dict) -> dict:

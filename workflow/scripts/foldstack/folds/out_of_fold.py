@@ -29,14 +29,14 @@ def collect(
     """Join the runs of one (model, seed) to one table each for the training and the test samples.
 
     Args:
-        runs: folders that hold run.json, oof.parquet and test.parquet; one a fold, in any order.
+        runs: folders that hold run.json, oof.arrow and test.arrow; one a fold, in any order.
         folds: folds.parquet.
         samples: samples.parquet.
         dataset, summary: dataset.json and folds.json.
         model, seed: what the runs must be of; None takes those of the first run.
 
     Returns:
-        (oof, test): `sample_id`, `fold`, `prob_*`, `logit_*` (float32). `oof` has each training sample once, sorted by
+        (oof, test): `sample_id`, `fold`, `logits`. `oof` has each training sample once, sorted by
         `sample_id`; `test` has each test sample once a fold, sorted by (`fold`, `sample_id`).
 
     Raises:
@@ -49,8 +49,8 @@ def collect(
     oof, test = [], []
     for fold, (folder, record) in sorted(records.items()):
         held_out = check_ids(record, folder / "run.json", folds, fold)
-        oof.append(_table(folder / "oof.parquet", classes, held_out, fold))
-        test.append(_table(folder / "test.parquet", classes, test_ids, fold))
+        oof.append(_table(folder / "oof.arrow", classes, held_out, fold))
+        test.append(_table(folder / "test.arrow", classes, test_ids, fold))
     joined = pd.concat(oof, ignore_index=True).sort_values("sample_id", ignore_index=True)
     expected = np.sort(samples.loc[samples["split"] == "train", "sample_id"].to_numpy(str))
     if not np.array_equal(joined["sample_id"].to_numpy(str), expected):
@@ -101,8 +101,6 @@ def _table(path: Path, classes: Sequence[str], expected_ids: Iterable[str], fold
         )
     return tables.predictions(
         frame["sample_id"],
-        tables.probabilities(frame, classes),
-        tables.logits(frame, classes),
-        classes=classes,
+        tables.logits(frame),
         fold=np.full(len(frame), fold, np.int64),
     )

@@ -112,7 +112,7 @@ def of_stack(oof_paths: Sequence, fitted_on: dict[str, np.ndarray], dataset: dic
     """What the stack's tables carry.
 
     Args:
-        oof_paths: the tables that it learned from, `.../<model>/seed<seed>.parquet`.
+        oof_paths: the tables that it learned from, `.../<model>/seed<seed>.arrow`.
         fitted_on: {fold: ids of the rows that its predictions were fitted on}; `all` for the deployed stack.
     """
     made_from = {"members": _file_digests(oof_paths)}
@@ -121,7 +121,7 @@ def of_stack(oof_paths: Sequence, fitted_on: dict[str, np.ndarray], dataset: dic
 
 
 def check_stack(path, oof_paths: Sequence, dataset: dict, folds: pd.DataFrame, summary: dict) -> dict:
-    """The proof of stack/oof.parquet, if each fold was predicted by what was fitted on the rows of the other folds.
+    """The proof of stack/oof.arrow, if each fold was predicted by what was fitted on the rows of the other folds.
 
     Raises:
         FoldstackError: it is of other data, folds or out-of-fold tables, or was fitted on rows that it predicts.

@@ -66,7 +66,8 @@ def shared_errors(members: Members) -> dict:
     a model is never or always wrong), `both` (a matrix of counts), `nobody` and `somebody` (samples that no model,
     and that any model, gets right).
     """
-    wrong = members.seed_averaged_oof().argmax(axis=2) != members.labels
+    averaged = members.seed_averaged_oof()
+    wrong = np.stack([averaged[i].argmax(axis=1) != members.labels for i in range(len(averaged))])
     values = wrong.astype(np.float64)
     centred = values - values.mean(axis=1, keepdims=True)
     sizes = np.sqrt((centred**2).sum(axis=1))

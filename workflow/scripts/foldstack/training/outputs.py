@@ -13,7 +13,6 @@ import torch
 from foldstack import files, tables
 from foldstack.models.flops import count_flops
 from foldstack.models.network import Classifier
-from foldstack.probabilities import softmax
 from foldstack.reruns import versions
 from foldstack.training.run import Run
 from foldstack.training.schedules import peak_rate
@@ -31,8 +30,8 @@ def write_history(history: list[dict], path) -> None:
 
 
 def write_run_predictions(ids: list[str], logits: np.ndarray, classes: list[str], path, **ranks) -> None:
-    """Write logits (N, C) and their softmax by sample id, with `text.ranking.ranks` where there are captions."""
-    tables.write_predictions(tables.predictions(ids, softmax(logits), logits, classes=classes, **ranks), path, classes)
+    """Write logits (N, C) by sample id, with `text.ranking.ranks` where there are captions."""
+    tables.write_predictions(tables.predictions(ids, logits, **ranks), path, classes)
 
 
 def sweep(outputs: dict) -> None:
