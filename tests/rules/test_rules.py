@@ -88,7 +88,7 @@ def test_fit_stacker(results, classes):
     keys = ("method", "sample_id")
     oof = tables.read_predictions(results / "stack" / "oof.arrow", classes, keys=keys)
     test = tables.read_predictions(results / "stack" / "test.arrow", classes, keys=keys)
-    methods = {"best_single", "mean", "greedy", "logistic", "lightgbm"}
+    methods = {"best_single", "mean", "greedy", "pool", "logistic", "lightgbm"}
     assert oof["method"].value_counts().to_dict() == dict.fromkeys(methods, 1438)
     assert test["method"].value_counts().to_dict() == dict.fromkeys(methods, 359)
     assert (results / "stack" / "stacker.txt").read_text().startswith("tree\n")

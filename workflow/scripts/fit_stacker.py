@@ -12,7 +12,6 @@ from foldstack.files import read_json, write_json, write_text
 from foldstack.folds import proof
 from foldstack.folds.digest import versions
 from foldstack.jobs.job import job
-from foldstack.probabilities import log_probabilities
 
 
 def main(snakemake):
@@ -33,14 +32,13 @@ def main(snakemake):
                 "The folder oof was made with other folds than folds.parquet; delete it and run again."
             )
 
-        averaged, labels = members.seed_averaged_oof()[:], members.labels
+        averaged, labels = members.seed_averaged_oof(), members.labels
         fitted_on: dict[int, np.ndarray] = {}
-        fixed = members.models, classes, config["stack"]
-        spec, booster = stacking.fit_stack(averaged, labels, *fixed)
-        oof = stacking.cross_fit(averaged, labels, members.folds, *fixed, fitted_on)
+        fixed = labels, members.folds, members.models, classes, config["stack"]
+        spec, booster = stacking.fit_stack(averaged, *fixed)
+        oof = stacking.cross_fit(averaged, *fixed, fitted_on)
         spec |= versions(dataset, summary) | {"n_splits": summary["n_splits"], "left_out": left_out}
-        test_members = members.seed_averaged_test()[:]
-        test = {method: stacking.predict_folds(method, spec, test_members, booster) for method in stacking.METHODS}
+        test = stacking.predict_test(spec, members.seed_averaged_test(), booster)
 
         write_text(snakemake.output.stacker, booster.model_to_string())
         write_json(snakemake.output.stack, spec)
@@ -48,15 +46,10 @@ def main(snakemake):
         crossed = {str(fold): members.sample_ids[rows] for fold, rows in fitted_on.items()}
         made_from = proof.of_stack(oof_paths, crossed, dataset, summary)
         deployed = proof.of_stack(oof_paths, {"all": members.sample_ids}, dataset, summary)
-        oof_table = methods_table(as_logits(oof), members.sample_ids, members.folds)
+        oof_table = methods_table(oof, members.sample_ids, members.folds)
         tables.write_predictions(oof_table, snakemake.output.oof, classes, keys, made_from)
-        test_table = methods_table(as_logits(test), members.test_ids)
+        test_table = methods_table(test, members.test_ids)
         tables.write_predictions(test_table, snakemake.output.test, classes, keys, deployed)
-
-
-def as_logits(by_method: dict) -> dict:
-    """{method: (N, C)}, probabilities to float32 logits."""
-    return {method: log_probabilities(values) for method, values in by_method.items()}
 
 
 if __name__ == "__main__":

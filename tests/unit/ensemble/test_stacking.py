@@ -8,14 +8,17 @@ from fake_runs import STACK, noisy_probabilities
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightgbm import Booster
+from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import StackingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
-from foldstack.ensemble import blending, stacking
+from foldstack import probabilities
+from foldstack.ensemble import blending, logistic, pool, shared, stacking
 from foldstack.errors import FoldstackError
+from foldstack.probabilities import negative_log, softmax
 
 MODELS = ["a", "b", "c"]
 
@@ -29,11 +32,13 @@ def problem(n=150, n_classes=3, strengths=(0.5, 1.0, 1.5), seed=0):
 
 
 def fit(members, labels):
-    return stacking.fit_stack(members, labels, MODELS, names(members), STACK)
+    return stacking.fit_stack(members, labels, np.arange(len(labels)) % 5, MODELS, names(members), STACK)
 
 
 def cross_fit(members, labels, folds):
-    return stacking.cross_fit(members, labels, folds, MODELS, names(members), STACK)
+    """{method: (N, C) probabilities}, as they come back from the files' logits."""
+    found = stacking.cross_fit(members, labels, folds, MODELS, names(members), STACK)
+    return {method: softmax(logits) for method, logits in found.items()}
 
 
 def names(members):
@@ -55,13 +60,13 @@ def test_cross_fitted_logistic_equals_scikit_learn(n_classes):
     members, labels, folds = problem(n_classes=n_classes)
     features = stacking.meta_features(members, STACK["floor"])
     expected = cross_val_predict(
-        LogisticRegression(max_iter=stacking.LOGISTIC_ITERATIONS),
+        LogisticRegression(max_iter=logistic.ITERATIONS),
         features,
         labels,
         cv=PredefinedSplit(folds),
         method="predict_proba",
     )
-    assert np.allclose(cross_fit(members, labels, folds)["logistic"], expected, atol=1e-9)
+    assert np.allclose(cross_fit(members, labels, folds)["logistic"], expected, atol=1e-6)
 
 
 class Known(ClassifierMixin, BaseEstimator):
@@ -88,12 +93,12 @@ def test_cross_fitted_logistic_equals_scikit_learns_stacking_classifier():
         rest, held_out = folds != fold, folds == fold
         stack = StackingClassifier(
             list(zip(MODELS, known, strict=True)),
-            LogisticRegression(max_iter=stacking.LOGISTIC_ITERATIONS),
+            LogisticRegression(max_iter=logistic.ITERATIONS),
             cv="prefit",
             stack_method="predict_proba",
         )
         expected[held_out] = stack.fit(rows[rest], labels[rest]).predict_proba(rows[held_out])
-    assert np.allclose(cross_fit(members, labels, folds)["logistic"], expected, atol=1e-9)
+    assert np.allclose(cross_fit(members, labels, folds)["logistic"], expected, atol=1e-6)
 
 
 def test_the_importance_is_each_models_share_of_the_gain():
@@ -152,7 +157,7 @@ def test_the_single_model_of_a_fold_is_chosen_on_the_other_folds():
         [np.where(folds[:, None] == 0, right, 1 - right), np.where(folds[:, None] == 0, 1 - right, right)]
     )
     predicted = stacking.cross_fit(members, labels, folds, ["a", "b"], ["x", "y"], STACK)["best_single"]
-    assert np.array_equal(predicted, members[1])
+    assert np.allclose(softmax(predicted), members[1])
 
 
 @settings(max_examples=40, deadline=None)
@@ -160,13 +165,13 @@ def test_the_single_model_of_a_fold_is_chosen_on_the_other_folds():
 def test_greedy_is_never_worse_than_the_lowest_single_on_its_rows(seed, n_models, n_classes):
     rng = np.random.default_rng(seed)
     members, labels, _ = problem(60, n_classes, rng.uniform(0, 3, n_models), seed)
-    weights = blending.greedy_weights(members, labels)
+    weights = blending.greedy_weights(blending.true_class(members, labels))
     losses = [log_loss(labels, each, labels=range(n_classes)) for each in members]
     blend = np.tensordot(weights, members, axes=1)
     assert weights.sum() == pytest.approx(1)
     assert log_loss(labels, blend, labels=range(n_classes)) <= min(losses) + 1e-12
     assert np.allclose(blending.log_loss(members, labels), losses)
-    assert blending.best_single(members, labels) == int(np.argmin(losses))
+    assert blending.best_single(blending.true_class(members, labels)) == int(np.argmin(losses))
 
 
 def test_greedy_equals_the_slow_reference():
@@ -177,7 +182,7 @@ def test_greedy_equals_the_slow_reference():
         chosen.append(int(np.argmin(losses)))
         lowest = min(lowest, (min(losses), len(chosen)))
     expected = np.bincount(chosen[: lowest[1]], minlength=len(members)) / lowest[1]
-    assert np.allclose(blending.greedy_weights(members, labels), expected)
+    assert np.allclose(blending.greedy_weights(blending.true_class(members, labels)), expected)
 
 
 def test_equal_inputs_give_equal_bytes():
@@ -229,3 +234,105 @@ def test_one_class_outside_a_fold_is_refused():
     folds = np.where(labels == 1, 0, 1)
     with pytest.raises(FoldstackError, match="Outside fold 0"):
         cross_fit(members, labels, folds)
+
+
+@pytest.fixture(params=["per_class", "shared"])
+def form(request, monkeypatch):
+    """LightGBM's form, whatever the size."""
+    monkeypatch.setattr(stacking, "PER_CLASS", 10**6 if request.param == "per_class" else 0)
+    return request.param
+
+
+def confused(n=3000, n_classes=60, seed=0):
+    """Models that are right for their strong classes and often take one class for another, each its own."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(n_classes, size=n)
+    members = []
+    for _ in MODELS:
+        taken_for = rng.permutation(n_classes)
+        wrong = rng.random(n) < rng.uniform(0.1, 0.6, n_classes)[labels]
+        seen = np.where(wrong, taken_for[labels], labels)
+        logits = rng.normal(size=(n, n_classes)) + 5 * (np.arange(n_classes) == seen[:, None])
+        members.append(softmax(logits))
+    return np.stack(members), labels, rng.permutation(np.arange(n) % 5)
+
+
+def test_one_booster_for_many_classes_beats_what_it_starts_from():
+    members, labels, folds = confused()
+    predicted = cross_fit(members, labels, folds)
+    assert set(predicted) == set(stacking.METHODS) - {"logistic"}
+    loss = {name: negative_log(values[np.arange(len(labels)), labels]).mean() for name, values in predicted.items()}
+    assert loss["lightgbm"] < 0.8 * loss["pool"] < 0.8 * min(loss["mean"], loss["best_single"])
+    for values in predicted.values():
+        assert np.allclose(values.sum(axis=1), 1)
+
+
+def test_the_form_follows_from_the_size_alone():
+    assert stacking.form_of(5, 100_000, 10) == stacking.form_of(3, 1000, 50) == "per_class"
+    assert stacking.form_of(3, 1000, 51) == stacking.form_of(5, 100_000, 50) == "shared"
+    assert stacking.methods_of("shared", "logistic") == list(stacking.METHODS)
+
+
+def test_no_prediction_of_a_fold_depends_on_its_labels_in_either_form(form):
+    members, labels, folds = confused(600, 8)
+    changed = np.where(folds == 2, (labels + 1) % 8, labels)
+    before, after = (cross_fit(members, each, folds)["lightgbm"] for each in (labels, changed))
+    assert np.array_equal(before[folds == 2], after[folds == 2])
+    assert not np.allclose(before[folds != 2], after[folds != 2])
+
+
+def test_counts_are_taken_from_other_rows_than_those_they_are_features_of():
+    """On labels that have nothing to do with the predictions, counts of the own row would look like knowledge."""
+    members, labels, folds = confused(1500, 12)
+    labels = np.random.default_rng(1).permutation(labels)
+    whole = shared.collect(members, 0.001)
+    for rows in (np.ones(len(labels), bool), folds == 0):
+        text, _ = shared.fit(whole, labels, folds, rows, np.full(3, 1 / 3), 12, 0.001, shared.parameters(STACK))
+        gain = Booster(model_str=text).feature_importance("gain").reshape(3, shared.FEATURES)
+        assert gain[:, 2].sum() < 0.6 * gain.sum()
+
+
+def test_leading_classes_are_few_likely_and_the_first_of_equals():
+    rows = np.array([[0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1], [0.9, 0.1, 0, 0, 0, 0, 0, 0], np.full(8, 0.0001)])
+    chosen = shared.leading(rows, 0.001)
+    assert [np.flatnonzero(row).tolist() for row in chosen] == [[0, 1, 2, 3, 4], [0, 1], [0]]
+
+
+@pytest.mark.parametrize("cells", [200, 10**6])
+def test_nothing_depends_on_the_size_of_a_block(monkeypatch, cells):
+    members, labels, folds = confused(300, 12)
+    monkeypatch.setattr(stacking, "PER_CLASS", 2)
+    expected = stacking.cross_fit(members, labels, folds, MODELS, names(members), STACK)
+    monkeypatch.setattr(probabilities, "BLOCK_CELLS", cells)
+    found = stacking.cross_fit(members, labels, folds, MODELS, names(members), STACK)
+    for method, logits in expected.items():
+        np.testing.assert_allclose(found[method], logits, atol=1e-5, err_msg=method)
+
+
+def test_the_pool_is_where_the_log_loss_is_lowest():
+    members, labels, _ = problem(400, strengths=(0.5, 1.0, 2.5))
+    rows = np.arange(400) % 2 == 0
+
+    def loss(weights, chosen):
+        values = softmax(pool.pooled(members[:, chosen], weights))
+        apart = weights - 1 / 3
+        return negative_log(values[np.arange(chosen.sum()), labels[chosen]]).sum() + pool.RIDGE * apart @ apart / 2
+
+    for chosen, weights in zip((rows, ~rows), pool.fit_pools(members, labels, [rows, ~rows]), strict=True):
+        expected = minimize(loss, np.full(3, 1 / 3), (chosen,), tol=1e-10)
+        assert loss(weights, chosen) <= expected.fun + 1e-9
+        np.testing.assert_allclose(weights, expected.x, atol=1e-4)
+
+
+def test_a_pool_of_one_model_has_a_temperature():
+    members, labels, _ = problem(3000, strengths=(1.5,))
+    sharp = softmax(3 * np.log(members))
+    (weights,) = pool.fit_pools(sharp, labels, [np.ones(3000, bool)])
+    (plain,) = pool.fit_pools(members, labels, [np.ones(3000, bool)])
+    np.testing.assert_allclose(3 * weights, plain, rtol=0.01)
+
+
+def test_confusions_are_kept_whole():
+    counts = np.random.default_rng(0).poisson(0.3, (3, 7, 7))
+    kept = json.loads(json.dumps(shared.packed(counts, MODELS)))
+    assert np.array_equal(shared.unpacked(kept, MODELS, 7), counts)

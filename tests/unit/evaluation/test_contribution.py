@@ -35,8 +35,9 @@ def members_of(strengths, n=300, n_classes=3, seeds=2, seed=0):
 
 def stacked(members):
     oof, fixed = members.seed_averaged_oof(), (members.models, members.classes, STACK)
-    spec, _ = stacking.fit_stack(oof, members.labels, *fixed)
-    return stacking.cross_fit(oof, members.labels, members.folds, *fixed), spec
+    spec, _ = stacking.fit_stack(oof, members.labels, members.folds, *fixed)
+    crossed = stacking.cross_fit(oof, members.labels, members.folds, *fixed)
+    return {method: softmax(logits) for method, logits in crossed.items()}, spec
 
 
 def test_drop_one_equals_the_blend_of_the_others():
@@ -51,7 +52,7 @@ def test_drop_one_equals_the_blend_of_the_others():
         for metric in ("accuracy", "log_loss"):
             assert entry[metric]["difference"] == pytest.approx(without[metric] - whole[metric])
             assert entry[metric]["low"] <= entry[metric]["difference"] <= entry[metric]["high"]
-        weights = blending.greedy_weights(rest[:, members.folds != 1], members.labels[members.folds != 1])
+        weights = blending.greedy_weights(blending.true_class(rest, members.labels)[:, members.folds != 1])
         names = [name for name in members.models if name != model]
         refit = contribution._cross_fitted_greedy(rest, members.labels, members.folds)
         assert np.allclose(refit[members.folds == 1], np.tensordot(weights, rest, 1)[members.folds == 1]), names

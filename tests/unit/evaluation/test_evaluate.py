@@ -55,7 +55,7 @@ def test_the_stack_files_keep_their_contract(made):
 
 def test_the_leaderboard_scores_what_the_files_hold(made):
     board = pd.read_csv(made.root / "evaluation/leaderboard.csv")
-    assert board["kind"].tolist() == ["model"] * 2 + ["seed"] * 3 + ["blend"] * 3 + ["stack"] * 2
+    assert board["kind"].tolist() == ["model"] * 2 + ["seed"] * 3 + ["blend"] * 3 + ["stack"] * 3
     frames = [
         tables.read_predictions(made.root / f"test/small/seed{s}.arrow", CLASSES, ("fold", "sample_id")) for s in (0, 1)
     ]

@@ -41,12 +41,12 @@ def test_a_stage_holds_all_models_so_far_and_is_scored_as_the_ensemble_is():
     assert (first["models"], first["added"], first["best_single"]) == (2, "b a", "b")
     assert (last["models"], last["added"], last["best_single"]) == (3, "c", "c")
     oof, fixed = members.seed_averaged_oof()[:], (members.models, members.classes, STACK)
-    spec, booster = stacking.fit_stack(oof, members.labels, *fixed)
+    spec, booster = stacking.fit_stack(oof, members.labels, members.folds, *fixed)
     tables = {
         "own_rows": (stacking.predict_stack("lightgbm", spec, oof, booster), members.labels),
         "oof": (stacking.cross_fit(oof, members.labels, members.folds, *fixed)["lightgbm"], members.labels),
         "test": (
-            stacking.predict_folds("lightgbm", spec, members.seed_averaged_test(), booster),
+            stacking.predict_folds("lightgbm", spec, members.seed_averaged_test()[:], booster),
             members.test_labels,
         ),
     }

@@ -49,7 +49,7 @@ def level(**others):
         (level(lightgbm=0.905), "best_single", "lightgbm"),
         (level(lightgbm=0.95), "lightgbm", "lightgbm"),
         (level(mean=0.945, greedy=0.95), "mean", "greedy"),
-        (level(best_single=0.85, mean=0.85, lightgbm=0.85, greedy=0.895), "greedy", "logistic"),
+        (level(best_single=0.85, mean=0.85, lightgbm=0.85, greedy=0.895), "greedy", "pool"),
     ],
 )
 def test_the_simplest_within_noise_of_the_highest(accuracy, name, highest):

@@ -13,6 +13,7 @@ from onnx import numpy_helper
 
 import export_ensemble
 import verify_ensemble
+from foldstack.ensemble import shared, stacking
 from foldstack.errors import FoldstackError
 from foldstack.export import ensemble
 from foldstack.export.session import open_session, run_ensemble
@@ -256,7 +257,7 @@ def test_digests_follow_config_and_code_but_not_times(original):
     write_json(original.root / "unused.json", first)  # all of it can be stored
 
 
-@pytest.mark.parametrize("method", ["best_single", "mean", "greedy", "logistic"])
+@pytest.mark.parametrize("method", ["best_single", "mean", "greedy", "pool", "logistic"])
 def test_every_other_method_is_deployed_as_it_is_scored(original, tmp_path, method):
     stack = tmp_path / "stack.json"
     write_json(stack, read_json(original.stack_stack) | {"method": method})
@@ -270,3 +271,23 @@ def test_every_other_method_is_deployed_as_it_is_scored(original, tmp_path, meth
     assert report["passed"]
     assert report["pipeline"]["max_abs_difference"] <= 1e-5
     assert "trees" not in report
+
+
+def test_the_form_of_many_classes_is_deployed_as_it_is_scored(tmp_path, monkeypatch):
+    """A gate that counts every sample; candidates that only one model has, and classes that no model has as one."""
+    monkeypatch.setattr(stacking, "PER_CLASS", 2)
+    monkeypatch.setattr(shared, "LEADING", 1)
+    made = fake_nets.export(fake_nets.experiment(tmp_path / "made", size=(12, 10)))
+    stack = read_json(made.stack_stack)
+    assert (stack["form"], "logistic" in stack["methods"]) == ("shared", False)
+    report = verify(made, tmp_path, made.ensemble)
+    assert report["passed"]
+    assert report["trees"]["rows"] > 50
+    assert report["pipeline"]["max_abs_difference"] <= 1e-5
+    assert report["threshold_rows"] == 0
+    proto = onnx.load(made.ensemble)
+    counts = next(tensor for tensor in proto.graph.initializer if tensor.name == "confusions")
+    counts.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(counts)[::-1].copy(), "confusions"))
+    onnx.save(proto, tmp_path / "broken.onnx")
+    with pytest.raises(SystemExit):
+        verify(made, tmp_path, tmp_path / "broken.onnx")

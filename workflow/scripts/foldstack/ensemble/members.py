@@ -75,6 +75,10 @@ class SeedAveraged:
         chosen = np.arange(len(self))[models]
         return np.stack([self._mean(model, tuple(rest)) for model in chosen])
 
+    def of(self, models: Sequence[int]) -> "SeedAveraged":
+        """Some of the models."""
+        return SeedAveraged([self.logits[model] for model in models])
+
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return np.asarray(self[:], dtype)
 
@@ -179,7 +183,7 @@ def read_methods(path, sample_ids, classes: Sequence[str]) -> dict[str, np.ndarr
     found = {}
     for method in METHODS:
         places = np.flatnonzero(frame["method"] == method)
-        if not len(places) and method in OPTIONAL:
+        if len(frame) and not len(places) and method in OPTIONAL:
             continue
         rows = frame.iloc[places[0] : places[-1] + 1] if len(places) else frame.iloc[:0]
         if len(rows) != len(sample_ids) or set(rows["sample_id"]) != set(sample_ids):

@@ -2,7 +2,8 @@
 
 One definition serves estimation and deployment. `members` is always (M, N, C): the seed-averaged probabilities of M
 models, from the networks of *one* fold. The stacker never sees an average over folds as its input, because it was
-fitted on the sharpness of single networks; averaging over folds comes after it.
+fitted on the sharpness of single networks; averaging over folds comes after it. `members` may be larger than memory:
+it is read by `members[:, rows]`, block by block (`members.SeedAveraged`).
 
 Applying a stack needs numpy and a `lightgbm.Booster` only; scikit-learn and lightgbm are imported only to fit one.
 """
@@ -11,15 +12,30 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from foldstack.ensemble.blending import best_single, greedy_weights
+from foldstack.ensemble import logistic, per_class, pool, shared
+from foldstack.ensemble.blending import best_single, greedy_weights, true_class
+from foldstack.ensemble.per_class import meta_features
 from foldstack.errors import FoldstackError
-from foldstack.probabilities import softmax
+from foldstack.probabilities import blocks, log_probabilities, softmax
 
 BLENDS = ("best_single", "mean", "greedy")
-STACKS = ("logistic", "lightgbm")
+STACKS = ("pool", "logistic", "lightgbm")
 METHODS = BLENDS + STACKS  # from the simplest to the least simple
-OPTIONAL: tuple[str, ...] = ()
-LOGISTIC_ITERATIONS = 5000
+OPTIONAL = ("logistic",)  # not fitted where the classes are many, unless it is the one to deploy
+# LightGBM has trees of its own for each class up to this many classes, and up to this many rows × models × classes².
+# Beyond, one booster is shared by all classes (measured: docs/benchmarks/scale.md).
+PER_CLASS, PER_CLASS_CELLS = 50, 200_000_000
+
+
+def form_of(n_models: int, n_rows: int, n_classes: int) -> str:
+    """`per_class` or `shared`: the form that LightGBM takes."""
+    few = n_classes <= PER_CLASS and n_rows * n_models * n_classes**2 <= PER_CLASS_CELLS
+    return "per_class" if few else "shared"
+
+
+def methods_of(form: str, deployed: str) -> list[str]:
+    """Those of METHODS that are fitted."""
+    return [name for name in METHODS if name not in OPTIONAL or form == "per_class" or name == deployed]
 
 
 def meta_feature_names(models: Sequence[str], classes: Sequence[str]) -> list[str]:
@@ -27,18 +43,11 @@ def meta_feature_names(models: Sequence[str], classes: Sequence[str]) -> list[st
     return [f"{model}__{name}" for model in models for name in classes]
 
 
-def meta_features(members: np.ndarray, floor: float) -> np.ndarray:
-    """(N, M * C) float64, `log(clip(p, floor, 1))`, from members (M, N, C)."""
-    # float64, so that the trees split on the same numbers whether the probabilities came from a file or a network
-    members = np.asarray(members, np.float64)
-    return np.log(np.clip(members, floor, 1)).transpose(1, 0, 2).reshape(members.shape[1], -1)
-
-
 def predict_stack(method: str, spec: dict, members: np.ndarray, booster=None) -> np.ndarray:
     """Combine the predictions of one fold's networks.
 
     Args:
-        method: one of METHODS.
+        method: one of `spec["methods"]`.
         spec: stack.json.
         members: (M, N, C) seed-averaged probabilities, models in the order of `spec["models"]`.
         booster: the `lightgbm.Booster` of stacker.txt; for `lightgbm` only.
@@ -46,21 +55,39 @@ def predict_stack(method: str, spec: dict, members: np.ndarray, booster=None) ->
     Returns:
         (N, C) float64 probabilities.
     """
-    members = np.asarray(members, np.float64)
+    members, models = np.asarray(members, np.float64), spec["models"]
     if method == "best_single":
-        return members[spec["models"].index(spec["best_single"])]
+        return members[models.index(spec["best_single"])]
     if method == "mean":
         return members.mean(axis=0)
     if method == "greedy":
-        return np.tensordot([spec["weights"][model] for model in spec["models"]], members, axes=1)
+        return np.tensordot([spec["weights"][model] for model in models], members, axes=1)
     if len(members[0]) == 0:
         return members[0]
-    features = meta_features(members, spec["floor"])
+    weights = np.array([spec["pool"][model] for model in models])
+    if method == "pool":
+        return softmax(pool.pooled(members, weights))
     if method == "logistic":
-        return softmax(features @ np.transpose(spec["logistic"]["coef"]) + spec["logistic"]["intercept"])
+        return logistic.predict(meta_features(members, spec["floor"]), spec["logistic"])
+    if method == "lightgbm" and spec["form"] == "per_class":
+        return booster.predict(meta_features(members, spec["floor"]), num_threads=1)
     if method == "lightgbm":
-        return booster.predict(features, num_threads=1)
+        counts = shared.unpacked(spec["confusions"], models, members.shape[2])
+        return shared.predict(members, weights, counts, spec["floor"], booster)
     raise ValueError(f"{method!r} is none of {METHODS}")
+
+
+def tree_features(spec: dict, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What LightGBM reads of members (M, N, C): a number for each row, and the rows.
+
+    The number is that of the sample, or with the shared form sample × C + candidate.
+    """
+    if spec["form"] == "per_class":
+        return np.arange(members.shape[1]), meta_features(members, spec["floor"])
+    counts = shared.unpacked(spec["confusions"], spec["models"], members.shape[2])
+    chosen = shared.candidates(members, spec["floor"])
+    numbers = chosen.sample * members.shape[2] + chosen.label
+    return numbers, chosen.features(chosen.counted(counts), spec["floor"])
 
 
 def predict_folds(method: str, spec: dict, members: np.ndarray, booster=None) -> np.ndarray:
@@ -68,110 +95,104 @@ def predict_folds(method: str, spec: dict, members: np.ndarray, booster=None) ->
     return np.mean([predict_stack(method, spec, fold, booster) for fold in np.moveaxis(members, 1, 0)], axis=0)
 
 
-def fit_stack(members: np.ndarray, labels: np.ndarray, models: Sequence[str], classes: Sequence[str], config: dict):
-    """Fit every method on these rows.
+def predict_test(spec: dict, members, booster, methods: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """{method: (T, C) float32 logits} by `predict_folds`, of all methods by default; members is (M, n_splits, T, C)."""
+    n_models, n_splits, n_rows, n_classes = members.shape
+    predicted = {method: np.empty((n_rows, n_classes), np.float32) for method in methods or spec["methods"]}
+    for rows in blocks(n_rows, n_models * n_splits * n_classes):
+        block = members[:, :, rows]
+        for method, table in predicted.items():
+            table[rows] = log_probabilities(predict_folds(method, spec, block, booster))
+    return predicted
+
+
+def fit_stack(members, labels: np.ndarray, folds: np.ndarray, models, classes, config: dict):
+    """Fit every method on all rows.
 
     Args:
         members: (M, N, C) seed-averaged out-of-fold probabilities.
-        labels: (N,) class indices.
+        labels, folds: (N,) class indices, and the folds of the base models.
         models, classes: M and C names.
         config: the block `stack` of the config.
 
     Returns:
         (spec, booster): what `predict_stack` reads.
     """
+    return fit_stacks(members, labels, folds, [np.ones(len(labels), bool)], models, classes, config)[0]
+
+
+def fit_stacks(members, labels: np.ndarray, folds: np.ndarray, subsets: Sequence[np.ndarray], models, classes, config):
+    """As `fit_stack`, on each of `subsets` of the rows, masks (N,): a list of (spec, booster)."""
     from lightgbm import Booster
 
-    weights = greedy_weights(members, labels)
-    features = meta_features(members, config["floor"])
-    parameters = _lightgbm_parameters(config, len(classes))
-    # Score what is deployed: the booster as read back from its text.
-    booster = Booster(model_str=_fit_lightgbm(features, labels, parameters))
-    spec = {
-        "method": config["method"],
-        "classes": list(classes),
-        "models": list(models),
-        "meta_features": meta_feature_names(models, classes),
-        "floor": config["floor"],
-        "best_single": models[best_single(members, labels)],
-        "weights": {model: float(weight) for model, weight in zip(models, weights, strict=True)},
-        "logistic": _fit_logistic(features, labels, len(classes), config["floor"]),
-        "lightgbm": parameters,
-        "importance": dict(zip(models, _importance(booster, len(models)), strict=True)),
-    }
-    return spec, booster
+    form = form_of(*members.shape)
+    methods = methods_of(form, config["method"])
+    given = true_class(members, labels)
+    features = meta_features(members[:], config["floor"]) if "logistic" in methods else np.empty(0)
+    candidates = shared.collect(members, config["floor"]) if form == "shared" else None
+    fitted = []
+    for rows, weights in zip(subsets, pool.fit_pools(members, labels, subsets), strict=True):
+        spec = {
+            "method": config["method"],
+            "methods": methods,
+            "form": form,
+            "classes": list(classes),
+            "models": list(models),
+            "floor": config["floor"],
+            "best_single": models[best_single(given[:, rows])],
+            "weights": _by_model(models, greedy_weights(given[:, rows])),
+            "pool": _by_model(models, weights),
+        }
+        if "logistic" in methods:
+            spec["meta_features"] = meta_feature_names(models, classes)
+            spec["logistic"] = logistic.fit(features[rows], labels[rows], len(classes), config["floor"])
+        if candidates is None:
+            spec["lightgbm"] = per_class.parameters(config, len(classes))
+            text = per_class.fit(features[rows], labels[rows], spec["lightgbm"])
+        else:
+            spec["lightgbm"] = shared.parameters(config)
+            text, counts = shared.fit(
+                candidates, labels, folds, rows, weights, len(classes), config["floor"], spec["lightgbm"]
+            )
+            spec["confusions"] = shared.packed(counts, models)
+        booster = Booster(model_str=text)  # score what is deployed: the booster as read back from its text
+        spec["importance"] = _by_model(models, _importance(booster, len(models)))
+        fitted.append((spec, booster))
+    return fitted
 
 
 def cross_fit(
-    members: np.ndarray, labels: np.ndarray, folds: np.ndarray, models, classes, config, fitted_on: dict | None = None
+    members, labels: np.ndarray, folds: np.ndarray, models, classes, config, fitted_on: dict | None = None
 ) -> dict:
-    """{method: (N, C)}: fold k is predicted by what was fitted on the out-of-fold rows of the other folds.
+    """{method: (N, C) float32 logits}: fold k is predicted by what was fitted on the OOF rows of the other folds.
 
     `folds` (N,) are the folds of the base models: a row and the networks that predicted it share them, so neither a
     network nor the stacker that predicted a row was fitted on that row. `fitted_on`, if given, is filled with
     {fold: positions of the rows that its methods were fitted on}: the proof of that (`folds.proof`).
     """
-    predicted = {method: np.full(members.shape[1:], np.nan) for method in METHODS}
-    for fold in np.unique(folds):
-        rest, held_out = folds != fold, folds == fold
-        if len(np.unique(labels[rest])) < 2:
+    numbers = np.unique(folds)
+    for fold in numbers:
+        if len(np.unique(labels[folds != fold])) < 2:
             raise FoldstackError(
                 f"Outside fold {fold} all training samples are of one class: nothing can be stacked; "
                 "use another folds.strategy or fewer n_splits."
             )
-        spec, booster = fit_stack(members[:, rest], labels[rest], models, classes, config)
+    fitted = fit_stacks(members, labels, folds, [folds != fold for fold in numbers], models, classes, config)
+    predicted: dict[str, np.ndarray] = {}
+    for fold, (spec, booster) in zip(numbers, fitted, strict=True):
         if fitted_on is not None:
-            fitted_on[int(fold)] = np.flatnonzero(rest)
-        for method in METHODS:
-            predicted[method][held_out] = predict_stack(method, spec, members[:, held_out], booster)
+            fitted_on[int(fold)] = np.flatnonzero(folds != fold)
+        held_out = np.flatnonzero(folds == fold)
+        for rows in blocks(len(held_out), members.shape[0] * members.shape[2]):
+            block = members[:, held_out[rows]]
+            for method in spec["methods"]:
+                table = predicted.setdefault(method, np.full(members.shape[1:], np.nan, np.float32))
+                table[held_out[rows]] = log_probabilities(predict_stack(method, spec, block, booster))
     return predicted
 
 
-def _fit_logistic(features: np.ndarray, labels: np.ndarray, n_classes: int, floor: float) -> dict:
-    """Multinomial logistic regression as `coef` (C, F) and `intercept` (C,), for a softmax over all classes."""
-    from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):  # the order of a sum, and with it the last bits, may depend on the number of threads
-        fitted = LogisticRegression(max_iter=LOGISTIC_ITERATIONS).fit(features, labels)
-    present, coef, intercept = fitted.classes_, fitted.coef_, fitted.intercept_
-    if len(present) == 2:  # scikit-learn keeps one row, the logit of the second class against the first
-        coef, intercept = np.vstack([0 * coef, coef]), np.append(0, intercept)
-    # A class without a sample in these rows gets no probability: an intercept far below any logit, since no feature
-    # is larger than -log(floor).
-    lowest = intercept + np.abs(coef).sum(axis=1) * np.log(floor)
-    all_coef = np.zeros((n_classes, features.shape[1]))
-    all_intercept = np.full(n_classes, lowest.min() - 50)
-    all_coef[present], all_intercept[present] = coef, intercept
-    return {"coef": all_coef.tolist(), "intercept": all_intercept.tolist()}
-
-
-def _lightgbm_parameters(config: dict, n_classes: int) -> dict:
-    """Parameters of `lightgbm.train`; the first row is what makes equal inputs give equal trees."""
-    return {
-        "deterministic": True, "force_row_wise": True, "num_threads": 1, "seed": config["seed"], "verbosity": -1,
-        "objective": "multiclass",
-        "num_class": n_classes,
-        "num_iterations": config["n_estimators"],
-        "learning_rate": config["learning_rate"],
-        "num_leaves": config["num_leaves"],
-        "min_data_in_leaf": config["min_child_samples"],
-        "feature_fraction": config["colsample"],
-        "bagging_fraction": config["subsample"],
-        "bagging_freq": 1,
-        "lambda_l2": config["l2"],
-    }  # fmt: skip
-
-
-def _fit_lightgbm(features: np.ndarray, labels: np.ndarray, parameters: dict) -> str:
-    """The fitted stacker in LightGBM's own text format.
-
-    Its columns are called Column_0...: LightGBM refuses names that class names may give; stack.json has them.
-    """
-    import lightgbm
-
-    data = lightgbm.Dataset(features, labels, params={"verbosity": -1})
-    return lightgbm.train(parameters, data).model_to_string()
+def _by_model(models: Sequence[str], values) -> dict[str, float]:
+    return {model: float(value) for model, value in zip(models, values, strict=True)}
 
 
 def _importance(booster, n_models: int) -> list[float]:

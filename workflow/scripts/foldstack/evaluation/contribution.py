@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 
-from foldstack.ensemble.blending import greedy_weights, log_loss
+from foldstack.ensemble.blending import greedy_weights, log_loss, true_class
 from foldstack.ensemble.members import Members
 from foldstack.evaluation import bootstrap, metrics
 
@@ -121,8 +121,8 @@ def _total(parts: list[tuple[int | None, int]]) -> int | None:
 
 def _cross_fitted_greedy(values: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
     """(N, C): the greedy blend of `values` (M, N, C), each fold by the weights of the others."""
-    blend = np.empty(values.shape[1:])
+    blend, given = np.empty(values.shape[1:]), true_class(values, labels)
     for fold in np.unique(folds):
         rest, held_out = folds != fold, folds == fold
-        blend[held_out] = np.tensordot(greedy_weights(values[:, rest], labels[rest]), values[:, held_out], axes=1)
+        blend[held_out] = np.tensordot(greedy_weights(given[:, rest]), values[:, held_out], axes=1)
     return blend

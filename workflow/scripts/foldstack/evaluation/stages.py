@@ -6,6 +6,7 @@ import pandas as pd
 from foldstack.ensemble import stacking
 from foldstack.ensemble.members import Members
 from foldstack.evaluation import bootstrap
+from foldstack.probabilities import blocks
 
 COLUMNS = ["stage", "added", "models", "best_single"] + [
     f"{what}_{figure}"
@@ -57,16 +58,20 @@ def stage_table(stages: list[dict], members: Members, config: dict) -> pd.DataFr
 
 
 def _tables(models: list[str], members: Members, config: dict) -> tuple[dict, dict]:
-    """The stack of `models` fitted on all rows, and {(`single` or `stack`, part): (N, C)}."""
+    """The stack of `models` fitted on all rows, and {(`single` or `stack`, part): (N, C) logits or probabilities}."""
     at = [members.models.index(model) for model in models]
-    oof, test = members.seed_averaged_oof()[at], members.seed_averaged_test()[at]
-    spec, booster = stacking.fit_stack(oof, members.labels, models, members.classes, config)
+    oof, test = members.seed_averaged_oof().of(at), members.seed_averaged_test().of(at)
+    spec, booster = stacking.fit_stack(oof, members.labels, members.folds, models, members.classes, config)
     crossed = stacking.cross_fit(oof, members.labels, members.folds, models, members.classes, config)
-    tables = {}
-    for what, method in (("single", "best_single"), ("stack", config["method"])):
-        tables[what, "oof"] = crossed[method]
-        tables[what, "test"] = stacking.predict_folds(method, spec, test, booster)
-    tables["stack", "own_rows"] = stacking.predict_stack(config["method"], spec, oof, booster)
+    wanted = {"single": "best_single", "stack": config["method"]}
+    on_test = stacking.predict_test(spec, test, booster, list(wanted.values()))
+    tables = {(what, "oof"): crossed[method] for what, method in wanted.items()}
+    tables |= {(what, "test"): on_test[method] for what, method in wanted.items()}
+    own = [
+        stacking.predict_stack(config["method"], spec, oof[:, rows], booster)
+        for rows in blocks(oof.shape[1], oof.shape[0] * oof.shape[2])
+    ]
+    tables["stack", "own_rows"] = np.concatenate(own)
     return spec, tables
 
 

@@ -11,6 +11,7 @@ NAMES = {
     "best_single": "the best single model",
     "mean": "the plain mean",
     "greedy": "the greedy blend",
+    "pool": "the log-linear pool",
     "logistic": "the logistic stack",
     "lightgbm": "the LightGBM stack",
 }
@@ -31,10 +32,12 @@ def verdict(figures: dict) -> dict:
 
 def simplest(figures: dict) -> dict:
     """The first of METHODS that is within noise of the one with the highest out-of-fold accuracy."""
-    accuracy = {name: _entry(figures, name)["oof"]["accuracy"] for name in METHODS}
-    highest = max(METHODS, key=lambda name: accuracy[name])  # the simplest of equals
-    gaps = {name: _less(figures, highest, name) for name in METHODS if name != highest}
-    chosen = next(name for name in METHODS if name == highest or gaps[name]["low"] <= 0)
+    known = figures["blend"] | figures["stack"]
+    methods = [name for name in METHODS if name in known]
+    accuracy = {name: known[name]["oof"]["accuracy"] for name in methods}
+    highest = max(methods, key=lambda name: accuracy[name])  # the simplest of equals
+    gaps = {name: _less(figures, highest, name) for name in methods if name != highest}
+    chosen = next(name for name in methods if name == highest or gaps[name]["low"] <= 0)
     rest = "itself the highest" if chosen == highest else f"highest is {NAMES[highest]}, {_points(gaps[chosen])}"
     text = (
         f"The simplest combination within noise of the highest is {NAMES[chosen]} "
@@ -142,10 +145,6 @@ def _less(figures: dict, first: str, second: str) -> dict:
         return differences[first][second]["oof"]["accuracy"]
     turned = differences[second][first]["oof"]["accuracy"]
     return {"difference": -turned["difference"], "low": -turned["high"], "high": -turned["low"]}
-
-
-def _entry(figures: dict, name: str) -> dict:
-    return figures["stack" if name in STACKS else "blend"][name]
 
 
 def _points(found: dict) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, helper, numpy_helper, parser
+from onnx import ModelProto, helper
 
 from foldstack.data.digest import PIXEL_FORMAT
 from foldstack.ensemble.stacking import BLENDS
@@ -19,8 +19,8 @@ from foldstack.errors import FoldstackError
 from foldstack.export.model import MAX_BYTES, OPSET
 from foldstack.export.resize import fit_graph
 from foldstack.export.session import ENSEMBLE_OUTPUTS, input_shape, metadata_of, run_ensemble, session_of
+from foldstack.export.stack_graph import stack_graph
 from foldstack.export.trees import OPSET as TREES_OPSET
-from foldstack.export.trees import tree_node
 from foldstack.files import atomic, digest_of
 from foldstack.folds.digest import check_versions
 from foldstack.reruns.versions import versions
@@ -28,7 +28,7 @@ from foldstack.reruns.versions import versions
 FORMAT = 1
 IR_VERSION = 10
 ONNXRUNTIME = "1.21"  # the first that computes TreeEnsemble
-FROM_STACK = ("method", "classes", "models", "meta_features", "floor", "n_splits", "data_digest", "folds_digest")
+FROM_STACK = ("method", "form", "classes", "models", "floor", "n_splits", "data_digest", "folds_digest")
 PROTOCOL = (
     "Each fold's networks were trained without that fold. The stacker was fitted on out-of-fold predictions, each by "
     "the networks of one fold, averaged over seeds. Here each fold's networks go through the stacker by themselves and "
@@ -172,12 +172,9 @@ def _compose(networks: list[ModelProto], booster, spec: dict, metadata: dict) ->
         nodes += part.graph.node
         initializers += part.graph.initializer
         functions += part.functions
-    stack = _stack_graph(len(networks), n_splits, len(classes), spec)
+    stack = stack_graph(len(networks), n_splits, len(classes), spec, booster)
     nodes += stack.node
     initializers += stack.initializer
-    if spec["method"] == "lightgbm":  # the text parser has no attributes of many numbers
-        place = [node.output[0] for node in nodes].index("features") + 1
-        nodes.insert(place, tree_node(booster, len(networks) * len(classes), len(classes), "features", "raw_scores"))
     names = helper.make_tensor("class_names", onnx.TensorProto.STRING, [len(classes)], [c.encode() for c in classes])
     graph = helper.make_graph(nodes, "ensemble", fit.input, stack.output, [*initializers, names])
     domains = {opset.domain: opset.version for proto in networks for opset in proto.opset_import}
@@ -197,70 +194,6 @@ def _rename_inputs(node, old: str, new: str) -> None:
         for graph in (attribute.g, *attribute.graphs):
             for inner in graph.node:
                 _rename_inputs(inner, old, new)
-
-
-def _stack_graph(n_models: int, n_splits: int, n_classes: int, spec: dict) -> GraphProto:
-    """From `model<i>_fold_probabilities` to all outputs; LightGBM's trees are still missing after its `features`."""
-    networks = "\n".join(f"one{i} = Unsqueeze(model{i}_fold_probabilities, axis_1)" for i in range(n_models))
-    parts = ", ".join(f"one{i}" for i in range(n_models))
-    outputs = f"""
-        float[batch, {n_classes}] probabilities, int64[batch] label, string[batch] class_name,
-        float[batch, {n_models}, {n_classes}] model_probabilities, float[batch, {n_classes}] mean_probabilities,
-        float[batch, {n_models}, {n_splits}, {n_classes}] fold_probabilities, string[{n_classes}] classes"""
-    method, constants = _method(n_models, n_classes, spec)
-    text = f"""stack (double[rows, {n_classes}] raw_scores) => ({outputs}) {{
-        axis_1 = Constant<value = int64[1] {{1}}>()
-        axis_2 = Constant<value = int64[1] {{2}}>()
-        axis_last = Constant<value = int64[1] {{-1}}>()
-        {networks}
-        members_single = Concat<axis = 1>({parts})
-        members_double = Cast<to = 11>(members_single)
-        members_sum = ReduceSum<keepdims = 1>(members_double, axis_last)
-        members = Div(members_double, members_sum)
-        fold_probabilities = Cast<to = 1>(members)
-        of_models = ReduceMean<keepdims = 0>(members, axis_2)
-        model_probabilities = Cast<to = 1>(of_models)
-        of_mean = ReduceMean<keepdims = 0>(of_models, axis_1)
-        mean_probabilities = Cast<to = 1>(of_mean)
-        {method}
-        folds_shape = Constant<value = int64[3] {{-1, {n_splits}, {n_classes}}}>()
-        of_folds = Reshape(of_rows, folds_shape)
-        of_ensemble = ReduceMean<keepdims = 0>(of_folds, axis_1)
-        probabilities = Cast<to = 1>(of_ensemble)
-        label = ArgMax<axis = 1, keepdims = 0>(of_ensemble)
-        class_name = Gather(class_names, label)
-        classes = Identity(class_names)
-    }}"""
-    graph = parser.parse_graph(text)
-    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
-    return graph
-
-
-def _method(n_models: int, n_classes: int, spec: dict) -> tuple[str, dict[str, np.ndarray]]:
-    """From `members` to `of_rows`, a row for each sample and fold, as `stacking.predict_stack`; and its constants."""
-    if spec["method"] in BLENDS:
-        text = """weighted = Mul(members, weights)
-        of_rows = ReduceSum<keepdims = 0>(weighted, axis_1)"""
-        weights = {"best_single": {spec["best_single"]: 1.0}, "greedy": spec["weights"]}
-        own = weights.get(spec["method"], dict.fromkeys(spec["models"], 1 / n_models))
-        return text, {"weights": np.array([[[own.get(model, 0.0)]] for model in spec["models"]])}
-    text = f"""floor = Constant<value = double {{{spec["floor"]!r}}}>()
-        certain = Constant<value = double {{1.0}}>()
-        clipped = Clip(members, floor, certain)
-        logs = Log(clipped)
-        by_fold = Transpose<perm = [0, 2, 1, 3]>(logs)
-        rows_shape = Constant<value = int64[2] {{-1, {n_models * n_classes}}}>()
-        features = Reshape(by_fold, rows_shape)"""
-    constants = {}
-    if spec["method"] == "logistic":
-        text += """
-        products = MatMul(features, coef)
-        raw_scores = Add(products, intercept)"""
-        constants = {
-            "coef": np.array(spec["logistic"]["coef"], np.float64).T,
-            "intercept": np.array(spec["logistic"]["intercept"], np.float64),
-        }
-    return text + "\n        of_rows = Softmax<axis = -1>(raw_scores)", constants
 
 
 def _check_free(proto: ModelProto) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from foldstack.data.decode import Geometry, convert
-from foldstack.ensemble.stacking import meta_features, predict_folds
+from foldstack.ensemble.stacking import predict_folds, tree_features
 from foldstack.errors import FoldstackError
 from foldstack.export import agreement
 from foldstack.export.cut import cut
@@ -20,7 +20,7 @@ from foldstack.export.trees import thresholds
 from foldstack.probabilities import normalised
 
 TREE_TOLERANCE = 1e-12  # raw scores, which are sums of doubles
-ZERO = 2e-35  # LightGBM replaces smaller values by 0 before it compares with a threshold; no logarithm is so small
+ZERO = 2e-35  # LightGBM replaces smaller values by 0 before it compares with a threshold; no feature is so small
 MAX_TREE_ROWS = 20_000
 THRESHOLD_SHARE = 0.01  # of rows whose features rounding has moved across a tree's threshold
 PIPELINE = "the pipeline's own predictions"
@@ -137,18 +137,22 @@ def _ensemble(path, reference, outputs, found, members, expected, booster, stack
 
 def _crossed(found: np.ndarray, members: np.ndarray, booster, stack: dict) -> np.ndarray:
     """(N,) bool: does a feature lie on two sides of a threshold? The two are (M, n_splits, N, C)."""
-    rows = np.zeros(found.shape[2], bool)
+    crossed = np.zeros(found.shape[2], bool)
     limits = thresholds(booster) if stack["method"] == "lightgbm" else []
-    for fold in range(found.shape[1]):
-        own, other = (meta_features(values[:, fold], stack["floor"]) for values in (found, members))
+    rows_each = 1 if stack["form"] == "per_class" else len(stack["classes"])
+    for fold in range(found.shape[1] if limits else 0):
+        (own, values), (other, expected) = (tree_features(stack, each[:, fold]) for each in (found, members))
+        crossed[np.setxor1d(own, other) // rows_each] = True  # another candidate
+        both, at, other_at = np.intersect1d(own, other, return_indices=True)
         for column, limit in enumerate(limits):
-            rows |= np.searchsorted(limit, own[:, column]) != np.searchsorted(limit, other[:, column])
-    return rows
+            sides = (np.searchsorted(limit, table[:, column]) for table in (values[at], expected[other_at]))
+            crossed[both[np.not_equal(*sides)] // rows_each] = True
+    return crossed
 
 
 def _trees(path, proto, booster, found: np.ndarray, stack: dict) -> dict:
     """The trees by themselves, on features at, just below and just above every threshold, saturated and missing."""
-    real = np.concatenate([meta_features(found[:, fold], stack["floor"]) for fold in range(found.shape[1])])
+    real = np.concatenate([tree_features(stack, found[:, fold])[1] for fold in range(found.shape[1])])
     points = [
         (column, value)
         for column, limit in enumerate(thresholds(booster))
@@ -166,7 +170,8 @@ def _trees(path, proto, booster, found: np.ndarray, stack: dict) -> dict:
     rows[np.abs(rows) < ZERO] = 0
     part = session_of(cut(proto, {"features": (onnx.TensorProto.DOUBLE, ["n", n_features])}, "raw_scores"))
     scores = part.run(None, {"features": rows})[0]
-    difference = agreement.difference(scores, booster.predict(rows, raw_score=True, num_threads=1))
+    expected = booster.predict(rows, raw_score=True, num_threads=1).reshape(scores.shape)
+    difference = agreement.difference(scores, expected)
     agreement.require(path, "LightGBM's trees", "raw scores", difference, TREE_TOLERANCE)
     return {"rows": len(rows), "max_abs_difference": difference}
 

@@ -18,7 +18,6 @@ import pandas as pd
 
 from foldstack import tables
 from foldstack.data.digest import PIXEL_FORMAT
-from foldstack.ensemble.stacking import meta_feature_names
 from foldstack.errors import FoldstackError
 from foldstack.evaluation import bootstrap
 from foldstack.evaluation.metrics import core_scores
@@ -57,8 +56,14 @@ def write_student(full, run, stack: dict, dataset: dict, pixels: np.ndarray, pat
     described |= {"model": NAME, "data_digest": stack["data_digest"], "folds_digest": stack["folds_digest"]}
     own = metadata_of(onnx.load(full), full)
     spec = {key: stack[key] for key in ("classes", "floor", "data_digest", "folds_digest", "left_out")}
-    spec |= {"method": "mean", "models": [NAME], "best_single": NAME, "weights": {NAME: 1.0}, "n_splits": 1}
-    spec |= {"meta_features": meta_feature_names([NAME], stack["classes"])}
+    spec |= {
+        "method": "mean",
+        "form": "per_class",
+        "models": [NAME],
+        "best_single": NAME,
+        "weights": {NAME: 1.0},
+        "n_splits": 1,
+    }
     metadata = {"architectures": {NAME: record["config"]["architecture"]}, "licence": own["licence"], "scores": {}}
     metadata |= {
         "protocol": PROTOCOL,

@@ -17,7 +17,7 @@ REMEDY = "use Foldstack's own stacker, which fit_stacker writes."
 def tree_node(booster, n_features: int, n_classes: int, features: str, scores: str) -> NodeProto:
     """A TreeEnsemble from double (N, n_features) to double (N, n_classes), the raw scores of `booster`.
 
-    Raises FoldstackError for a booster that is not a plain gradient-boosted `multiclass` one of this size.
+    Raises FoldstackError for a booster that is not a plain gradient-boosted one of this size, as fit_stacker writes it.
     """
     dump = booster.dump_model()
     _refuse(dump, booster.model_to_string(num_iteration=1), n_features, n_classes)
@@ -45,9 +45,11 @@ def thresholds(booster) -> list[np.ndarray]:
 
 def _refuse(dump: dict, text: str, n_features: int, n_classes: int) -> None:
     """`text` is the model's own format, whose header and parameters contain what the dump leaves out."""
-    objective = dump["objective"].split()
+    # The shared form has an objective of our own, of which LightGBM keeps no name.
+    objective = dump.get("objective", "")
+    expected = ["multiclass"] if n_classes > 1 else []
     reasons = [
-        (objective[:1] != ["multiclass"], f"its objective is {dump['objective']!r}, not multiclass"),
+        (objective.split()[:1] != expected, f"its objective is {objective!r}"),
         (dump["num_class"] != n_classes or dump["num_tree_per_iteration"] != n_classes, "it is for other classes"),
         (dump["max_feature_idx"] + 1 != n_features, "it reads other meta-features"),
         (dump["average_output"], "it is a random forest, whose trees are averaged"),

@@ -72,8 +72,8 @@ def write_pruned(
         config: the block `stack` of the config.
     """
     kept = [model for model in members.models if model in keep]
-    oof = members.seed_averaged_oof()[[members.models.index(model) for model in kept]]
-    spec, booster = fit_stack(oof, members.labels, kept, members.classes, config)
+    oof = members.seed_averaged_oof().of([members.models.index(model) for model in kept])
+    spec, booster = fit_stack(oof, members.labels, members.folds, kept, members.classes, config)
     spec |= {key: stack[key] for key in ("n_splits", "data_digest", "folds_digest", "left_out")}
     paths = [source for source in onnx_paths if metadata_of(onnx.load(source), source)["model"] in kept]
     described = _described(_of_full(full, "pruned"))
