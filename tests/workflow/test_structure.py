@@ -80,7 +80,8 @@ FLOORS = (
     {"files", "gpus", "columns"},
     {"text_table"},
     {"reruns", "tables", "text"},
-    {"data", "jobs", "models", "ensemble"},
+    {"jobs"},
+    {"data", "models", "ensemble"},
     {"config", "folds", "evaluation"},
     {"training", "export", "report"},
 )

@@ -6,6 +6,7 @@ import logging
 from types import SimpleNamespace
 
 from foldstack.jobs import terminal
+from foldstack.jobs.progress import stage_file
 from foldstack.runs import run_folder
 
 
@@ -73,3 +74,45 @@ def test_what_the_data_stage_took_is_said_when_it_ends(tmp_path, capsys):
     )
     view._set(1, "done")
     assert capsys.readouterr().err.splitlines() == ["Data: [3 of 4].", "Samples: 3.", "Look at: b."]
+
+
+class NoRuns(list):
+    def needrun_jobs(self):
+        return []
+
+
+def started(view, jobid, rule, log, **wildcards):
+    said = {"event": "job_info", "jobid": jobid, "rule_name": rule, "wildcards": wildcards, "log": [str(log)]}
+    view.emit(logging.makeLogRecord(said))
+
+
+def test_a_long_job_says_how_far_it_is_and_a_killed_one_says_nothing(tmp_path):
+    log = tmp_path / "logs" / "export_model" / "cnn.log"
+    file = stage_file(tmp_path, log)
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"what": "left by a killed job", "share": 0.5, "seconds_left": 1}))
+    view = terminal._View(NoRuns(), tmp_path, {"cnn": [0]}, 2)
+    started(view, 7, "export_model", log, model="cnn")
+    assert [view.other[7].name, view.other[7].how_far()] == ["export model cnn", ""]
+    file.write_text(json.dumps({"what": "tracing", "share": 0.314, "seconds_left": 125.4}))
+    assert view.other[7].how_far() == "tracing 31 %  2:05 left"
+    file.write_text(json.dumps({"what": "tracing", "share": 0.0, "seconds_left": None}))
+    assert view.other[7].how_far() == "tracing 0 %"
+    view.console.print(view.render())
+    view.emit(logging.makeLogRecord({"event": "job_finished", "job_id": 7}))
+    assert not view.other
+
+
+def test_without_a_terminal_a_line_comes_only_after_a_while(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(terminal, "SILENCE", (0.0, 30.0))
+    view = terminal._View(NoRuns(), tmp_path, {"cnn": [0]}, 2)
+    started(view, 1, "evaluate", tmp_path / "logs" / "evaluate.log")
+    file = stage_file(tmp_path, tmp_path / "logs" / "evaluate.log")
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"what": "intervals", "share": 0.5, "seconds_left": 60}))
+    waits = iter([False, False, False, True])
+    view.ended = SimpleNamespace(wait=lambda seconds: next(waits))
+    view.speak()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].endswith("   evaluate: intervals 50 %  1:00 left")

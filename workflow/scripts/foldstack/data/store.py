@@ -12,6 +12,7 @@ from foldstack.data import unread
 from foldstack.data.decode import Geometry, Seen, UndecodableError, bytes_of, convert, decode, probe
 from foldstack.data.pixels import content_hash, pack_index
 from foldstack.errors import FoldstackError
+from foldstack.jobs.progress import steps
 from foldstack.text_table import nearby
 
 LARGEST_KEPT = 256  # px; a common size up to this is kept
@@ -37,7 +38,8 @@ def geometry(
     channels = 3 if pages == "rgb" else channels
     if image_size is None or channels == "auto":
         with ThreadPoolExecutor(threads) as pool:
-            shapes = {shape for shape in pool.map(_shape_or_none, items) if shape is not None}
+            found = steps(pool.map(_shape_or_none, items), "looking at sizes", len(items))
+            shapes = {shape for shape in found if shape is not None}
         if not shapes:
             raise FoldstackError(_none_readable(items))
     if channels == "auto":
@@ -96,14 +98,14 @@ def decoded(
 
     `seen` is filled, by position, with what else image files hold besides the pixels that are read.
     """
-    return _each(items, _views, wanted, threads, seen)
+    return steps(_each(items, _views, wanted, threads, seen), "reading images", len(items))
 
 
 def encoded(
     items: list[Path], wanted: Geometry, threads: int = 1, seen: dict[int, Seen] | None = None
 ) -> Iterator[tuple[bytes, np.ndarray] | str]:
     """As `decoded`, with the bytes of each file before its views."""
-    return _each(items, _bytes_and_views, wanted, threads, seen)
+    return steps(_each(items, _bytes_and_views, wanted, threads, seen), "reading images", len(items))
 
 
 def _each(items: Sequence[Item], read, wanted: Geometry, threads: int, seen: dict[int, Seen] | None) -> Iterator:

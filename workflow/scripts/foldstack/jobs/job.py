@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 
 from foldstack.errors import FoldstackError
-from foldstack.jobs import lock
+from foldstack.jobs import lock, progress
 from foldstack.reruns import code_digest
 
 
@@ -22,8 +22,9 @@ def job(snakemake):
     result would be filed under the wrong digest for good. Exits with 1 on any exception, its traceback in the log.
     """
     log = Path(snakemake.log[0])
-    results = next((folder for folder in log.parents if (folder / ".lock").exists()), log.parent)
-    with _output_to(log), lock.ending_with(results):
+    results = next((folder for folder in log.parents if (folder / ".lock").exists()), None)
+    stages = results and progress.stage_file(results, log)
+    with _output_to(log), progress.recorded_in(stages), lock.ending_with(results or log.parent):
         try:
             code = _planned_code(snakemake.params.get("code"))
             code_digest.check_unchanged(code)

@@ -1,7 +1,8 @@
 """What a person sees while the workflow runs: each run's state, the running ones' figures, and the time left.
 
 Fed by Snakemake's own log records (they carry an `event`), so that it knows what Snakemake knows; Snakemake's
-log file keeps its whole text. In a terminal the lines are redrawn; elsewhere one line is printed as each run ends.
+log file keeps its whole text. In a terminal the lines are redrawn; elsewhere one line is printed as each run ends, and
+now and then one on each other long job.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from foldstack.jobs import lock
-from foldstack.jobs.progress import read_progress
+from foldstack.jobs.progress import read_progress, stage_file
 from foldstack.runs import RUN_FILES, RUN_RULE, run_folder
 
 DATA_RULE, FOLDS_RULE = "prepare_data", "assign_folds"
@@ -27,6 +28,7 @@ CHECK_RULE = "check_train_fold"  # a run of `leakcheck`, `nested` or `repeated`
 MARKS = {"waiting": ("·", "dim"), "running": ("◐", "cyan"), "done": ("●", "green"), "failed": ("✗", "bold red")}
 QUIET_EVENTS = {"job_info", "job_started", "job_finished", "progress", "shellcmd", "job_error", "group_info"}
 QUIET_TEXTS = ("DAG of jobs will be updated", "Select jobs to execute", "Execute ", "Removing output files of failed")
+SILENCE = 10.0, 30.0  # seconds without a terminal: until the first line on a long job, and between two lines
 _view = None
 
 
@@ -44,6 +46,8 @@ def watch(logger: logging.Logger, dag, results: Path, members: dict[str, list[in
             handler.addFilter(functools.partial(_view.takes_over, handler))
     logger.addHandler(_view)
     _view.live.start()
+    if not _view.console.is_terminal:
+        threading.Thread(target=_view.speak, daemon=True).start()
 
 
 def finish(results: Path, failed: bool) -> None:
@@ -51,6 +55,7 @@ def finish(results: Path, failed: bool) -> None:
     if _view is None:
         return
     _view.live.stop()
+    _view.ended.set()
     console = _view.console
     if failed or "failed" in _view.runs.values():
         console.print(_view.outcome_table())
@@ -73,7 +78,9 @@ class _View(logging.Handler):
         self.started_at, self.finished_jobs, self.total_jobs = time.monotonic(), 0, len(dag)
         self.jobs: dict[int, tuple] = {}
         self.failures: list[tuple[str, str, str]] = []
-        self.other: dict[int, str] = {}
+        self.logs: dict[int, list[str]] = {}
+        self.other: dict[int, _Job] = {}
+        self.ended = threading.Event()
         self.first_run_at: float | None = None
         self.runs_ended = 0
         self.guard = threading.RLock()
@@ -113,6 +120,7 @@ class _View(logging.Handler):
         with self.guard:
             if event == "job_info":
                 self.jobs[said["jobid"]] = (said["rule_name"], dict(said["wildcards"] or {}))
+                self.logs[said["jobid"]] = list(said.get("log") or [])
                 self._set(said["jobid"], "running")
             elif event == "job_finished":
                 self._set(said["job_id"], self._ended(said["job_id"]))
@@ -135,7 +143,8 @@ class _View(logging.Handler):
             self._tell_cautions()
         if rule != RUN_RULE:
             if state == "running":
-                self.other[jobid] = " ".join([rule.replace("_", " "), *wildcards.values()])
+                name = " ".join([rule.replace("_", " "), *wildcards.values()])
+                self.other[jobid] = _Job(name, self.results, self.logs.get(jobid))
             else:
                 self.other.pop(jobid, None)
                 if rule == DATA_RULE and state == "done":
@@ -151,6 +160,16 @@ class _View(logging.Handler):
         self.runs_ended += 1
         if not self.console.is_terminal:
             self.console.print(f"{self._headline()}   {_name(run)} {state} {self._figures(run)}", soft_wrap=True)
+
+    def speak(self) -> None:
+        """Without a terminal: a line now and then on each job that runs for long and says how far it is."""
+        while not self.ended.wait(1.0):
+            with self.guard:
+                for job in self.other.values():
+                    far = job.how_far()
+                    if far and time.monotonic() > job.speak_at:
+                        job.speak_at = time.monotonic() + SILENCE[1]
+                        self.console.print(f"{self._headline()}   {job.name}: {far}", soft_wrap=True)
 
     def _tell_cautions(self) -> None:
         """Print the cautions about the folds before anything trains on them."""
@@ -196,7 +215,7 @@ class _View(logging.Handler):
             running = [run for run, state in self.runs.items() if state == "running"]
             lines: list[RenderableType] = [Text(self._headline(), style="bold"), self._grid()]
             lines += [Text(f"  {_name(run)}  {self._figures(run)}") for run in running]
-            lines += [Text(f"  {name}", style="dim") for name in self.other.values()]
+            lines += [Text(f"  {job.name}  {job.how_far()}".rstrip(), style="dim") for job in self.other.values()]
             return Group(*lines)
 
     def _headline(self) -> str:
@@ -243,6 +262,25 @@ class _View(logging.Handler):
         if found.get("seconds_left") and self.runs[run] == "running":
             parts.append(f"{_clock(found['seconds_left'])} left")
         return "  ".join(parts)
+
+
+class _Job:
+    """A job that is no run: what it is called, where it says how far it is, and when to say so without a terminal."""
+
+    def __init__(self, name: str, results: Path, logs: list[str] | None):
+        self.name, self.speak_at = name, time.monotonic() + SILENCE[0]
+        self.stages = stage_file(results, Path(logs[0])) if logs else None
+        if self.stages:
+            with contextlib.suppress(OSError):  # an earlier job that was killed left it
+                self.stages.unlink(missing_ok=True)
+
+    def how_far(self) -> str:
+        """Such as "reading images 31 %  2:05 left"; "" where the job has not said."""
+        found = read_progress(self.stages) if self.stages else None
+        if not found:
+            return ""
+        left = f"  {_clock(found['seconds_left'])} left" if found["seconds_left"] is not None else ""
+        return f"{found['what']} {found['share']:.0%}{left}".replace("%", " %")
 
 
 def _run_of(wildcards: dict) -> tuple[str, int, int]:
