@@ -105,4 +105,4 @@ def jobs_in(text: str) -> set[str]:
 
 def stacker_scored_on_its_own_rows(project: Project) -> None:
     """A leak, planted for the tests that must see it."""
-    project.edit(f"{LIBRARY}/ensemble/stacking.py", "rest, held_out = folds != fold,", "rest, held_out = folds >= 0,")
+    project.edit(f"{LIBRARY}/ensemble/stacking.py", "masks = [folds != fold ", "masks = [folds >= 0 ")

@@ -33,17 +33,20 @@ def main(snakemake):
             )
 
         averaged, labels = members.seed_averaged_oof(), members.labels
-        fitted_on: dict[int, np.ndarray] = {}
-        fixed = labels, members.folds, members.models, classes, config["stack"]
-        spec, booster = stacking.fit_stack(averaged, *fixed)
-        oof = stacking.cross_fit(averaged, *fixed, fitted_on)
+        masks = stacking.outside_each_fold(labels, members.folds)
+        subsets = [np.ones(len(labels), bool), *masks]
+        whole, *others = stacking.fit_stacks(
+            averaged, labels, members.folds, subsets, members.models, classes, config["stack"]
+        )
+        oof = stacking.cross_predict(others, averaged, members.folds)
+        spec, booster = whole.spec, whole.booster
         spec |= versions(dataset, summary) | {"n_splits": summary["n_splits"], "left_out": left_out}
         test = stacking.predict_test(spec, members.seed_averaged_test(), booster)
 
         write_text(snakemake.output.stacker, booster.model_to_string())
         write_json(snakemake.output.stack, spec)
         keys = ("method", "sample_id")
-        crossed = {str(fold): members.sample_ids[rows] for fold, rows in fitted_on.items()}
+        crossed = {str(fold): members.sample_ids[fitted.rows] for fold, fitted in enumerate(others)}
         made_from = proof.of_stack(oof_paths, crossed, dataset, summary)
         deployed = proof.of_stack(oof_paths, {"all": members.sample_ids}, dataset, summary)
         oof_table = methods_table(oof, members.sample_ids, members.folds)

@@ -1,7 +1,5 @@
 """Softmax, log-loss and temperature of class probabilities, in double precision."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 TINY = np.finfo(np.float64).eps
@@ -22,10 +20,10 @@ def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(probabilities, LEAST)).astype(np.float32)
 
 
-def blocks(n_rows: int, row_cells: int) -> Iterator[slice]:
+def blocks(n_rows: int, row_cells: int) -> list[slice]:
     """Consecutive rows, BLOCK_CELLS numbers at a time: large tables are worked through block by block."""
     size = max(1, BLOCK_CELLS // max(1, row_cells))
-    return (slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size))
+    return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
 
 def normalised(probabilities: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from foldstack.jobs.progress import steps
 from foldstack.probabilities import blocks, negative_log
 
 GREEDY_ROUNDS = 50
@@ -19,7 +20,7 @@ def true_class(members, labels: np.ndarray) -> np.ndarray:
     """
     n_models, n_rows, n_classes = members.shape
     found = np.empty((n_models, n_rows))
-    for rows in blocks(n_rows, n_models * n_classes):
+    for rows in steps(blocks(n_rows, n_models * n_classes), "reading predictions"):
         block = members[:, rows]
         found[:, rows] = block[:, np.arange(block.shape[1]), labels[rows]]
     return found

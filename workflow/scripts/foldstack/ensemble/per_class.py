@@ -5,6 +5,8 @@ G. Ke et al., LightGBM: A Highly Efficient Gradient Boosting Decision Tree, Neur
 
 import numpy as np
 
+from foldstack.jobs.progress import stage
+
 LEAVES = 4  # of each tree, where the config names no number
 
 
@@ -43,4 +45,5 @@ def fit(features: np.ndarray, labels: np.ndarray, settings: dict) -> str:
     import lightgbm
 
     data = lightgbm.Dataset(features, labels, params={"verbosity": -1})
-    return lightgbm.train(settings, data).model_to_string()
+    with stage("boosting", settings["num_iterations"]) as step:
+        return lightgbm.train(settings, data, callbacks=[lambda _: step()]).model_to_string()

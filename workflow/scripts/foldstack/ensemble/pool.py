@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from foldstack.jobs.progress import steps
 from foldstack.probabilities import blocks
 
 LEAST = 1e-6  # so that no model that is certain and wrong can rule a class out by itself
@@ -62,7 +63,7 @@ def _sums(members, labels: np.ndarray, fits: list[tuple[np.ndarray, np.ndarray]]
     """For each (rows, weights): the sum of the log-loss over the rows, its gradient (M,) and its Hessian (M, M)."""
     n_models, n_rows, n_classes = members.shape
     totals: list[list] = [[0.0, np.zeros(n_models), np.zeros((n_models, n_models))] for _ in fits]
-    for rows in blocks(n_rows, n_models * n_classes):
+    for rows in steps(blocks(n_rows, n_models * n_classes), "weighing the models"):
         block = logs(members[:, rows])
         of_label = block[:, np.arange(block.shape[1]), labels[rows]]
         for (chosen, weights), total in zip(fits, totals, strict=True):

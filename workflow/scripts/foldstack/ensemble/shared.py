@@ -24,6 +24,7 @@ import numpy as np
 
 from foldstack.ensemble.per_class import common_parameters
 from foldstack.ensemble.pool import logs, pooled
+from foldstack.jobs.progress import stage, steps
 from foldstack.probabilities import blocks, softmax
 
 LEADING = 5
@@ -102,7 +103,7 @@ def collect(members, floor: float) -> Candidates:
     """The candidates of all rows, block by block, from members (M, N, C) that need not fit into memory."""
     n_models, n_rows, n_classes = members.shape
     parts = []
-    for rows in blocks(n_rows, n_models * n_classes):
+    for rows in steps(blocks(n_rows, n_models * n_classes), "looking for candidates"):
         part = candidates(members[:, rows], floor)
         parts.append(replace(part, sample=part.sample + rows.start))
     return Candidates(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Candidates)))
@@ -157,7 +158,9 @@ def fit(
     is_true = (chosen.label == labels[chosen.sample]).astype(np.float64)
     features, offset = chosen.features(third, floor), chosen.logits(weights)
     data = lightgbm.Dataset(features, is_true, init_score=offset, params={"verbosity": -1})
-    booster = lightgbm.train(settings | {"objective": _choice(chosen.sample, is_true)}, data)
+    with stage("boosting", settings["num_iterations"]) as step:
+        settings = settings | {"objective": _choice(chosen.sample, is_true)}
+        booster = lightgbm.train(settings, data, callbacks=[lambda _: step()])
     return booster.model_to_string(), confusions(whole.said[rows], labels[rows], n_classes)
 
 

@@ -9,6 +9,7 @@ Applying a stack needs numpy and a `lightgbm.Booster` only; scikit-learn and lig
 """
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from foldstack.ensemble import logistic, per_class, pool, shared
 from foldstack.ensemble.blending import best_single, greedy_weights, true_class
 from foldstack.ensemble.per_class import meta_features
 from foldstack.errors import FoldstackError
+from foldstack.jobs.progress import steps
 from foldstack.probabilities import blocks, log_probabilities, softmax
 
 BLENDS = ("best_single", "mean", "greedy")
@@ -99,7 +101,7 @@ def predict_test(spec: dict, members, booster, methods: Sequence[str] | None = N
     """{method: (T, C) float32 logits} by `predict_folds`, of all methods by default; members is (M, n_splits, T, C)."""
     n_models, n_splits, n_rows, n_classes = members.shape
     predicted = {method: np.empty((n_rows, n_classes), np.float32) for method in methods or spec["methods"]}
-    for rows in blocks(n_rows, n_models * n_splits * n_classes):
+    for rows in steps(blocks(n_rows, n_models * n_splits * n_classes), "stacking the test split"):
         block = members[:, :, rows]
         for method, table in predicted.items():
             table[rows] = log_probabilities(predict_folds(method, spec, block, booster))
@@ -118,11 +120,21 @@ def fit_stack(members, labels: np.ndarray, folds: np.ndarray, models, classes, c
     Returns:
         (spec, booster): what `predict_stack` reads.
     """
-    return fit_stacks(members, labels, folds, [np.ones(len(labels), bool)], models, classes, config)[0]
+    return fit_stacks(members, labels, folds, [np.ones(len(labels), bool)], models, classes, config)[0][:2]
 
 
-def fit_stacks(members, labels: np.ndarray, folds: np.ndarray, subsets: Sequence[np.ndarray], models, classes, config):
-    """As `fit_stack`, on each of `subsets` of the rows, masks (N,): a list of (spec, booster)."""
+class Fitted(NamedTuple):
+    """What `predict_stack` reads, and the mask (N,) of the rows that it was fitted on."""
+
+    spec: dict
+    booster: Any
+    rows: np.ndarray
+
+
+def fit_stacks(
+    members, labels: np.ndarray, folds: np.ndarray, subsets: Sequence[np.ndarray], models, classes, config: dict
+) -> list[Fitted]:
+    """As `fit_stack`, on each of `subsets` of the rows, masks (N,)."""
     from lightgbm import Booster
 
     form = form_of(*members.shape)
@@ -131,7 +143,8 @@ def fit_stacks(members, labels: np.ndarray, folds: np.ndarray, subsets: Sequence
     features = meta_features(members[:], config["floor"]) if "logistic" in methods else np.empty(0)
     candidates = shared.collect(members, config["floor"]) if form == "shared" else None
     fitted = []
-    for rows, weights in zip(subsets, pool.fit_pools(members, labels, subsets), strict=True):
+    pools = pool.fit_pools(members, labels, subsets)
+    for rows, weights in steps(list(zip(subsets, pools, strict=True)), "fitting the stacks"):
         spec = {
             "method": config["method"],
             "methods": methods,
@@ -157,38 +170,44 @@ def fit_stacks(members, labels: np.ndarray, folds: np.ndarray, subsets: Sequence
             spec["confusions"] = shared.packed(counts, models)
         booster = Booster(model_str=text)  # score what is deployed: the booster as read back from its text
         spec["importance"] = _by_model(models, _importance(booster, len(models)))
-        fitted.append((spec, booster))
+        fitted.append(Fitted(spec, booster, rows))
     return fitted
 
 
-def cross_fit(
-    members, labels: np.ndarray, folds: np.ndarray, models, classes, config, fitted_on: dict | None = None
-) -> dict:
-    """{method: (N, C) float32 logits}: fold k is predicted by what was fitted on the OOF rows of the other folds.
-
-    `folds` (N,) are the folds of the base models: a row and the networks that predicted it share them, so neither a
-    network nor the stacker that predicted a row was fitted on that row. `fitted_on`, if given, is filled with
-    {fold: positions of the rows that its methods were fitted on}: the proof of that (`folds.proof`).
-    """
-    numbers = np.unique(folds)
-    for fold in numbers:
-        if len(np.unique(labels[folds != fold])) < 2:
+def outside_each_fold(labels: np.ndarray, folds: np.ndarray) -> list[np.ndarray]:
+    """A mask (N,) for each fold: the rows of the others. Raises FoldstackError where these are of one class."""
+    masks = [folds != fold for fold in np.unique(folds)]
+    for fold, rest in zip(np.unique(folds), masks, strict=True):
+        if len(np.unique(labels[rest])) < 2:
             raise FoldstackError(
                 f"Outside fold {fold} all training samples are of one class: nothing can be stacked; "
                 "use another folds.strategy or fewer n_splits."
             )
-    fitted = fit_stacks(members, labels, folds, [folds != fold for fold in numbers], models, classes, config)
+    return masks
+
+
+def cross_predict(fitted: Sequence[Fitted], members, folds: np.ndarray) -> dict[str, np.ndarray]:
+    """{method: (N, C) float32 logits}: each fold by its own one of `fitted`, which was fitted `outside_each_fold`.
+
+    A row and the networks that predicted it share a fold, so neither a network nor the stacker that predicted a row was
+    fitted on that row.
+    """
     predicted: dict[str, np.ndarray] = {}
-    for fold, (spec, booster) in zip(numbers, fitted, strict=True):
-        if fitted_on is not None:
-            fitted_on[int(fold)] = np.flatnonzero(folds != fold)
+    n_models, _, n_classes = members.shape
+    for (spec, booster, _), fold in steps(list(zip(fitted, np.unique(folds), strict=True)), "stacking held-out rows"):
         held_out = np.flatnonzero(folds == fold)
-        for rows in blocks(len(held_out), members.shape[0] * members.shape[2]):
+        for rows in steps(blocks(len(held_out), n_models * n_classes), "of one fold"):
             block = members[:, held_out[rows]]
             for method in spec["methods"]:
                 table = predicted.setdefault(method, np.full(members.shape[1:], np.nan, np.float32))
                 table[held_out[rows]] = log_probabilities(predict_stack(method, spec, block, booster))
     return predicted
+
+
+def cross_fit(members, labels: np.ndarray, folds: np.ndarray, models, classes, config: dict) -> dict[str, np.ndarray]:
+    """{method: (N, C) float32 logits}: fold k by what was fitted on the out-of-fold rows of the other folds."""
+    masks = outside_each_fold(labels, folds)
+    return cross_predict(fit_stacks(members, labels, folds, masks, models, classes, config), members, folds)
 
 
 def _by_model(models: Sequence[str], values) -> dict[str, float]:
