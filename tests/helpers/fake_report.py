@@ -95,7 +95,7 @@ def write_evaluation(root, samples, dataset, models=MODELS, seeds=(0, 1)):
         board.append({"kind": kind, "name": name, "seed": seed} | flat | size)
         target = tree["seed"].setdefault(name, {}) if kind == "seed" else tree[kind]
         target[str(seed) if kind == "seed" else name] = entry
-    frame = pd.DataFrame(board).drop(columns=[f"{part}_{key}" for part in parts for key in ("per_class", "confusion")])
+    frame = pd.DataFrame(board).drop(columns=[f"{part}_{key}" for part in parts for key in ("per_class", "intervals")])
     frame.astype({"seed": "Int64", "parameters": "Int64", "flops": "Int64"}).to_csv(
         root / "evaluation/leaderboard.csv", index=False
     )
@@ -106,6 +106,12 @@ def write_evaluation(root, samples, dataset, models=MODELS, seeds=(0, 1)):
     inputs = {part: _probabilities(rng, labels.to_numpy(), 0.9, dataset["classes"]) for part, labels in parts.items()}
     truth = {part: labels.to_numpy() for part, labels in parts.items()}
     folds = np.arange(counts["train"]) % 5
+    deployed = {
+        part: metrics.outcome(labels.to_numpy(), _probabilities(rng, labels.to_numpy(), 0.97, dataset["classes"]))
+        for part, labels in parts.items()
+    }
+    figures["confusion"] = {part: by_class.confusion(found) for part, found in deployed.items()}
+    figures |= {"thresholds": [], "threshold_target": {"precision": None, "recall": None}}
     figures["calibration"] = calibration.before_and_after(
         truth["oof"], inputs["oof"], folds, truth["test"], inputs["test"]
     )
@@ -148,15 +154,12 @@ def _subsets(models):
 
 def _figures(rng, labels, skill, classes):
     probabilities = _probabilities(rng, labels, skill, classes)
-    drawn = bootstrap.Bootstrap(labels, 200, 0).scores({"it": probabilities}, ranked=False)["it"]
-    scores = metrics.scores(labels, probabilities)
-    low, high = bootstrap.intervals(scores, drawn).get("accuracy", [float("nan")] * 2)
-    return scores | {
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "per_class": by_class.per_class(labels, probabilities, classes),
-        "confusion": by_class.confusion(labels, probabilities),
-    }
+    found = metrics.outcome(labels, probabilities)
+    scored = bootstrap.Bootstrap(labels, 200, 0).scored({"it": found})["it"]
+    reach = scored.intervals()
+    low, high = reach.get("accuracy", [float("nan")] * 2)
+    limits = {"accuracy_low": low, "accuracy_high": high, "intervals": reach}
+    return scored.scores | limits | {"per_class": by_class.per_class(found)}
 
 
 def _probabilities(rng, labels, skill, classes):

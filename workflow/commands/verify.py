@@ -19,7 +19,7 @@ from foldstack.data.prepare import read_source  # noqa: E402
 from foldstack.data.store import decoded  # noqa: E402
 from foldstack.errors import FoldstackError  # noqa: E402
 from foldstack.evaluation import metrics  # noqa: E402
-from foldstack.evaluation.bootstrap import Bootstrap, intervals  # noqa: E402
+from foldstack.evaluation.bootstrap import Bootstrap  # noqa: E402
 from foldstack.export.session import open_session, run_ensemble  # noqa: E402
 
 CHUNK = 256  # samples in memory
@@ -64,21 +64,20 @@ def predict(session, metadata: dict, items: list) -> tuple[np.ndarray, np.ndarra
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray, resamples: int) -> dict:
-    """{metric: {`value`, `low`, `high`}} with 95 % intervals by bootstrap over the samples; None where undefined."""
-    values = metrics.scores(labels, probabilities)
-    drawn = Bootstrap(labels, resamples, SEED).scores({"it": probabilities})["it"]
-    reach = intervals(values, drawn)
+    """{metric: {`value`, `low`, `high`}} with 95 % intervals over the samples; None where undefined."""
+    found = Bootstrap(labels, resamples, SEED).scored({"it": metrics.outcome(labels, probabilities)})["it"]
+    reach = found.intervals()
     return {
         name: dict(zip(("value", "low", "high"), [value, *reach.get(name, [None, None])], strict=True))
         if np.isfinite(value)
         else dict.fromkeys(("value", "low", "high"))
-        for name, value in values.items()
+        for name, value in found.scores.items()
     }
 
 
 def printed(report: dict) -> list[str]:
     """Lines for the terminal; metrics that do not exist for these classes are left out."""
-    lines = [f"{report['samples']} samples scored, {report['unreadable']} unreadable; 95 % intervals by bootstrap"]
+    lines = [f"{report['samples']} samples scored, {report['unreadable']} unreadable; 95 % intervals over samples"]
     known = {name: entry for name, entry in report["scores"].items() if entry["value"] is not None}
     titles = {name: metrics.METRICS[name].title for name in known}
     wide = max(map(len, titles.values()))

@@ -6,6 +6,7 @@ from foldstack import tables
 from foldstack.ensemble import quorum
 from foldstack.ensemble.members import read_members, read_methods
 from foldstack.evaluation import evaluate
+from foldstack.evaluation.contenders import contenders
 from foldstack.files import read_json, write_csv, write_json, write_text
 from foldstack.folds import proof
 from foldstack.jobs.job import job
@@ -24,7 +25,7 @@ def main(snakemake):
         made_from = proof.check_all(snakemake.input, oof_paths, test_paths, samples, dataset)
         members = read_members(oof_paths, test_paths, seeds, samples, classes)
         records = [read_json(path) for path in quorum.whole_members(snakemake.input.runs)]
-        rows = evaluate.contenders(
+        rows = contenders(
             members,
             read_methods(snakemake.input.stack_oof, members.sample_ids, classes),
             read_methods(snakemake.input.stack_test, members.test_ids, classes),

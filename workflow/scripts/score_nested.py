@@ -5,9 +5,9 @@ import json
 from foldstack import tables
 from foldstack.ensemble.members import read_methods
 from foldstack.evaluation import nested, resplit
+from foldstack.evaluation.prediction import Prediction
 from foldstack.files import read_json, write_json, write_text
 from foldstack.jobs.job import job
-from foldstack.probabilities import softmax
 
 
 def main(snakemake):
@@ -16,22 +16,23 @@ def main(snakemake):
         labels = resplit.training_labels(tables.read_samples(snakemake.input.samples))
         fold_of = tables.read_folds(snakemake.input.folds).set_index("sample_id")["fold"].loc[labels.index]
         parts = [
-            _probabilities(path, labels.index[fold_of == fold], classes)
+            read_methods(path, labels.index[fold_of == fold], classes)
             for fold, path in enumerate(snakemake.input.stack_test)
         ]
         predicted = resplit.joined(parts, fold_of.to_numpy())
-        oof = _probabilities(snakemake.input.stack_oof, labels.index, classes)
+        oof = read_methods(snakemake.input.stack_oof, labels.index, classes)
         deployed = read_json(snakemake.input.stack)["method"]
-        scores = nested.nested_scores(labels.to_numpy(), predicted, oof, config["bootstrap"], config["seed"])
+        scores = nested.nested_scores(
+            labels.to_numpy(), _by_method(predicted), _by_method(oof), config["bootstrap"], config["seed"]
+        )
         summary = nested.nested_summary(scores, deployed, len(labels))
         print(summary)
         write_json(snakemake.output.scores, {"deployed": deployed, "samples": len(labels), "methods": scores})
         write_text(snakemake.output.summary, summary)
 
 
-def _probabilities(path, ids, classes: list[str]) -> dict:
-    """{method: (N, C)}."""
-    return {method: softmax(logits) for method, logits in read_methods(path, ids, classes).items()}
+def _by_method(logits: dict) -> dict[str, Prediction]:
+    return {method: Prediction([values]) for method, values in logits.items()}
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 from foldstack import tables
 from foldstack.ensemble.members import read_methods
 from foldstack.evaluation import repeated, resplit
+from foldstack.evaluation.prediction import Prediction
 from foldstack.files import read_json, write_json, write_text
 from foldstack.jobs.job import job
-from foldstack.probabilities import softmax
 
 
 def main(snakemake):
@@ -16,7 +16,7 @@ def main(snakemake):
             [read_json(path)["digest"] for path in (snakemake.input.folds_summary, *snakemake.input.other_folds)]
         )
         draws = [
-            {method: softmax(logits) for method, logits in read_methods(path, labels.index, classes).items()}
+            {method: Prediction([logits]) for method, logits in read_methods(path, labels.index, classes).items()}
             for path in snakemake.input.stack_oof
         ]
         deployed = read_json(snakemake.input.stack)["method"]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foldstack.errors import FoldstackError
-from foldstack.evaluation import bootstrap, comparison
+from foldstack.evaluation import comparison
 
 
 def experiment(folder, skill, **options):
@@ -72,13 +72,15 @@ def test_without_common_samples_the_intervals_are_unpaired_and_wider(tmp_path):
     assert row["high"] - row["low"] > 2 * (paired["high"] - paired["low"])
 
 
-def test_a_metric_that_only_one_side_was_resampled_for_is_left_out(tmp_path, monkeypatch):
-    one, larger = experiment(tmp_path / "a", 0.8), experiment(tmp_path / "b", 0.8, n=600, start=300)
-    monkeypatch.setattr(bootstrap, "RANKED_CELLS", 1000)  # samples times classes
-    for pair in ((one, larger), (larger, one)):
-        found = comparison.scores(*pair, 50)["metrics"]
-        assert "accuracy" in found
-        assert not {"map", "roc_auc"} & set(found)
+def test_ranked_scores_are_compared_paired_and_unpaired(tmp_path):
+    one, same = experiment(tmp_path / "a", 0.8), experiment(tmp_path / "b", 0.8, seed=1)
+    larger = experiment(tmp_path / "c", 0.8, n=600, start=300)
+    alone = comparison.scores(one, one, 50)["metrics"]["map"]
+    assert alone["low"] == alone["difference"] == alone["high"] == 0
+    for other in (same, larger):
+        found = comparison.scores(one, other, 50)["metrics"]
+        for metric in ("map", "roc_auc"):
+            assert found[metric]["low"] < found[metric]["difference"] < found[metric]["high"]
 
 
 @settings(max_examples=10, deadline=None)

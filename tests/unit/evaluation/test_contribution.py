@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fake_runs import EVALUATION, STACK, noisy_probabilities
 
+from foldstack import probabilities
 from foldstack.ensemble import blending, stacking
 from foldstack.ensemble.members import Members
 from foldstack.evaluation import contribution, metrics, variance
@@ -37,13 +38,23 @@ def stacked(members):
     oof, fixed = members.seed_averaged_oof(), (members.models, members.classes, STACK)
     spec, _ = stacking.fit_stack(oof, members.labels, members.folds, *fixed)
     crossed = stacking.cross_fit(oof, members.labels, members.folds, *fixed)
-    return {method: softmax(logits) for method, logits in crossed.items()}, spec
+    return {name: metrics.outcome(members.labels, softmax(crossed[name])) for name in ("mean", "greedy")}, spec
+
+
+def greedy(members, values):
+    """Scores of the greedy blend of `values` (M, N, C), each fold by the weights of the others."""
+    blend = np.empty(values.shape[1:])
+    for fold in range(4):
+        rest, held_out = members.folds != fold, members.folds == fold
+        weights = blending.greedy_weights(blending.true_class(values, members.labels)[:, rest])
+        blend[held_out] = np.tensordot(weights, values[:, held_out], axes=1)
+    return metrics.scores(members.labels, blend)
 
 
 def test_drop_one_equals_the_blend_of_the_others():
     members = members_of([2.0, 1.5, 0.0])
-    stack_oof, spec = stacked(members)
-    found = contribution.drop_one(members, stack_oof, spec, EVALUATION)
+    found = contribution.drop_one(members, *stacked(members), EVALUATION)
+    whole_greedy = greedy(members, members.seed_averaged_oof()[:])
     values = members.seed_averaged_oof()[:]
     for i, model in enumerate(members.models):
         rest = np.delete(values, i, axis=0)
@@ -52,10 +63,9 @@ def test_drop_one_equals_the_blend_of_the_others():
         for metric in ("accuracy", "log_loss"):
             assert entry[metric]["difference"] == pytest.approx(without[metric] - whole[metric])
             assert entry[metric]["low"] <= entry[metric]["difference"] <= entry[metric]["high"]
-        weights = blending.greedy_weights(blending.true_class(rest, members.labels)[:, members.folds != 1])
-        names = [name for name in members.models if name != model]
-        refit = contribution._cross_fitted_greedy(rest, members.labels, members.folds)
-        assert np.allclose(refit[members.folds == 1], np.tensordot(weights, rest, 1)[members.folds == 1]), names
+        refit = greedy(members, rest)
+        for metric, change in found[model]["greedy_without"].items():
+            assert change["difference"] == pytest.approx(refit[metric] - whole_greedy[metric])
     assert found["m0"]["mean_without"]["accuracy"]["high"] < 0, "the strongest model is missed"
     assert found["m2"]["mean_without"]["log_loss"]["high"] < 0, "a model of noise is not"
     assert sum(entry["importance"] for entry in found.values()) == pytest.approx(1)
@@ -82,6 +92,18 @@ def test_fronts_hold_what_nothing_cheaper_beats():
     chosen = contribution.smallest(rows, "parameters")
     assert chosen["difference"]["high"] >= 0
     assert not [r for r in rows if r["parameters"] < chosen["parameters"] and r["difference"]["high"] >= 0]
+
+
+def test_each_subset_is_the_plain_mean_of_its_models(monkeypatch):
+    members = members_of([1.0, 0.5, 1.5, 0.8], n=90)
+    monkeypatch.setattr(probabilities, "BLOCK_CELLS", 100)  # several blocks
+    values, sizes = members.seed_averaged_oof()[:], {name: {"parameters": 1, "flops": 1} for name in members.models}
+    rows = contribution.subsets(members, sizes, EVALUATION)
+    assert len(rows) == 15
+    for row in rows:
+        table = values[[members.models.index(name) for name in row["models"]]].mean(axis=0)
+        expected = metrics.scores(members.labels, table)
+        assert (row["accuracy"], row["log_loss"]) == pytest.approx((expected["accuracy"], expected["log_loss"]))
 
 
 def test_many_models_are_dropped_along_one_path():
@@ -117,7 +139,8 @@ def test_seeds_and_folds_are_told_apart():
         for s in (0, 1)
         for k in range(4)
     ]
-    entry = variance.spread(members, runs)["m"]["accuracy"]
+    scores = {("seed", *key): metrics.scores(labels, softmax(values)) for key, values in oof.items()}
+    entry = variance.spread(members.seeds, scores, runs)["m"]["accuracy"]
     assert entry["seed_sd"] == pytest.approx(np.std([0.9, 0.7], ddof=1))
     assert entry["fold_sd"] == pytest.approx(np.std([0.5, 0.9, 0.9, 0.9], ddof=1))
     assert (entry["seeds"], entry["folds"]) == (2, 4)
@@ -134,7 +157,9 @@ def test_the_brier_score_of_a_further_seed_is_foretold():
     foretold, given = [], []
     for i in range(0, 39, 3):
         pair = Members(**(vars(members) | {"seeds": {"m0": [i, i + 1]}}))
-        further = variance.further_seed(pair)["m0"]["further"]["brier"]
+        scores = {("seed", "m0", s): metrics.scores(members.labels, each[s]) for s in (i, i + 1)}
+        scores["model", "m0", None] = metrics.scores(members.labels, each[i : i + 2].mean(axis=0))
+        further = variance.further_seed(pair, scores)["m0"]["further"]["brier"]
         foretold.append(further)
         given.append(brier(each[i : i + 3].mean(axis=0)) - brier(each[i : i + 2].mean(axis=0)))
     spread = np.std(np.subtract(given, foretold)) / np.sqrt(len(given))
@@ -143,8 +168,16 @@ def test_the_brier_score_of_a_further_seed_is_foretold():
 
 
 def test_one_seed_foretells_nothing_and_unequal_numbers_no_mean():
-    assert variance.further_seed(members_of([1.0, 1.0], seeds=1)) == {}
+    assert variance.further_seed(*scored(members_of([1.0, 1.0], seeds=1))) == {}
     members = members_of([1.0, 1.0], seeds=3)
-    assert set(variance.further_seed(members)) == {"m0", "m1", "mean"}
+    assert set(variance.further_seed(*scored(members))) == {"m0", "m1", "mean"}
     unequal = Members(**(vars(members) | {"seeds": {"m0": [0, 1, 2], "m1": [0, 1]}}))
-    assert set(variance.further_seed(unequal)) == {"m0", "m1"}
+    assert set(variance.further_seed(*scored(unequal))) == {"m0", "m1"}
+
+
+def scored(members):
+    """The members, and the scores of their models and seeds."""
+    averaged = dict(zip(members.models, members.seed_averaged_oof()[:], strict=True))
+    scores = {("model", name, None): metrics.scores(members.labels, table) for name, table in averaged.items()}
+    scores |= {("seed", *key): metrics.scores(members.labels, softmax(table)) for key, table in members.oof.items()}
+    return members, scores

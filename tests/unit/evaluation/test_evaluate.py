@@ -132,6 +132,17 @@ def test_long_names_and_perfect_scores_keep_the_summary_narrow(made):
     assert max(map(len, summary(figures).splitlines())) <= 100
 
 
+def test_thresholds_of_many_classes_keep_the_summary_short(made):
+    figures = figures_of(made)
+    row = figures["thresholds"][0]
+    rows = [row | {"class": f"class {i}", "oof": row["oof"] | {"recall": i / 500}} for i in range(500)]
+    text = summary(figures | {"thresholds": rows})
+    assert "the 20 classes of the lowest recall of 500" in text
+    assert len(text.splitlines()) < 120
+    assert "class 19 " in text
+    assert "class 20 " not in text
+
+
 def test_folds_that_changed_since_are_refused(made, tmp_path, capfd):
     moved = made.folds.assign(fold=np.roll(made.folds["fold"], 1))
     tables.write_folds(moved, tmp_path / "folds.parquet")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from foldstack.config import grid
-from foldstack.evaluation import factors
+from foldstack.evaluation import factors, metrics
 from foldstack.evaluation.bootstrap import Bootstrap
 
 CONFIG = {"bootstrap": 400, "seed": 3}
@@ -50,9 +50,10 @@ def test_the_interval_is_that_of_a_paired_bootstrap():
     probabilities = {"g-baseline": predictions(0.6, 1), "g-lr0.2": predictions(0.8, 2)}
     spec = layout("one_at_a_time")
     found = rows(factors.effects(spec, probabilities, LABELS, CONFIG))
-    drawn = Bootstrap(LABELS, CONFIG["bootstrap"], CONFIG["seed"]).scores(probabilities)
+    outcomes = {model: metrics.outcome(LABELS, table) for model, table in probabilities.items()}
+    scored = Bootstrap(LABELS, CONFIG["bootstrap"], CONFIG["seed"]).scored(outcomes)
     for measure in factors.MEASURES:
-        between = drawn["g-lr0.2"][measure] - drawn["g-baseline"][measure]
+        between = scored["g-lr0.2"].drawn[measure] - scored["g-baseline"].drawn[measure]
         row = found["lr", "0.2"]
         assert [row[f"{measure}_low"], row[f"{measure}_high"]] == pytest.approx(np.percentile(between, [2.5, 97.5]))
     assert found["options.width", "2"]["pairs"] == 0

@@ -51,8 +51,7 @@ def test_every_metric_equals_scikit_learn(seed, n_classes, n):
     assert core == {name: scores[name] for name in core}
     one_hot = label_binarize(labels, classes=range(n_classes))
     alone = reference.average_precision_score(one_hot, probabilities, average=None)
-    rows = by_class.per_class(labels, probabilities, [str(i) for i in range(n_classes)])
-    assert [row["average_precision"] for row in rows] == pytest.approx(alone.tolist())
+    assert by_class.per_class(metrics.outcome(labels, probabilities))["average_precision"] == pytest.approx(alone)
 
 
 def test_no_metric_is_another_under_a_second_name():
@@ -86,19 +85,23 @@ def test_a_class_without_a_sample_is_left_out_of_the_means():
     scores = metrics.scores(labels, probabilities)
     assert scores["balanced_accuracy"] == pytest.approx(reference.balanced_accuracy_score(labels, predicted))
     assert all(np.isfinite(value) for name, value in scores.items() if not name.startswith("top_"))
-    row = by_class.per_class(labels, probabilities, ["a", "b", "c"])[2]
-    assert row == {"class": "c", "support": 0, "precision": 0.0, "recall": None, "f1": 0.0, "average_precision": None}
+    columns = by_class.per_class(metrics.outcome(labels, probabilities))
+    last = {name: column[2] for name, column in columns.items()}
+    assert last == {"support": 0, "precision": 0.0, "recall": None, "f1": 0.0, "average_precision": None}
 
 
 def test_the_classes_and_the_confusion_matrix_add_up():
     labels, probabilities = case()
-    rows = by_class.per_class(labels, probabilities, list("abcd"))
-    matrix = np.array(by_class.confusion(labels, probabilities))
-    assert matrix.shape == (4, 4)
-    assert [row["support"] for row in rows] == np.bincount(labels, minlength=4).tolist() == matrix.sum(axis=1).tolist()
-    assert np.trace(matrix) / matrix.sum() == pytest.approx(metrics.scores(labels, probabilities)["accuracy"])
-    recalls = [row["recall"] for row in rows]
-    assert np.mean(recalls) == pytest.approx(metrics.scores(labels, probabilities)["balanced_accuracy"])
+    found = metrics.outcome(labels, probabilities)
+    columns, cells = by_class.per_class(found), by_class.confusion(found)
+    matrix = np.zeros((4, 4), int)
+    matrix[cells["true"], cells["predicted"]] = cells["count"]
+    assert matrix.tolist() == reference.confusion_matrix(labels, probabilities.argmax(axis=1)).tolist()
+    assert 0 not in cells["count"]
+    assert columns["support"] == matrix.sum(axis=1).tolist()
+    known = {"average": None, "zero_division": np.nan}
+    each = reference.precision_recall_fscore_support(labels, probabilities.argmax(axis=1), **known)
+    assert np.array([columns[name] for name in ("precision", "recall", "f1")]) == pytest.approx(np.array(each[:3]))
 
 
 @pytest.mark.filterwarnings("error")
@@ -112,4 +115,6 @@ def test_no_sample_has_no_score():
     labels, probabilities = np.empty(0, np.int64), np.empty((0, 3))
     assert np.isnan(list(metrics.scores(labels, probabilities).values())).all()
     assert np.isnan(list(metrics.core_scores(labels, probabilities).values())).all()
-    assert by_class.confusion(labels, probabilities) == by_class.per_class(labels, probabilities, list("abc")) == []
+    found = metrics.outcome(labels, probabilities)
+    assert by_class.per_class(found) == {}
+    assert by_class.confusion(found) == {"true": [], "predicted": [], "count": []}

@@ -1,11 +1,13 @@
 """The report on one page, and its parts: complete, self-contained, and right about what it counts."""
 
+import json
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import chromium
 import fake_report
 import numpy as np
 import pandas as pd
@@ -100,14 +102,19 @@ class Page(HTMLParser):
         self.words += " " + data
 
 
-def made(root, classes=("cat", "dog", "owl"), groups=None):
-    """The report of a made-up experiment."""
+def made(root, classes=("cat", "dog", "owl"), groups=None, **changes):
+    """The report of a made-up experiment; `changes` are of metrics.json."""
     samples, dataset = fake_report.write_data(root, list(classes), 30)
     fake_report.write_evaluation(root, samples, dataset)
     samples["group"] = groups(samples) if groups else None
     dataset |= {"duplicates": {"train": 1, "train_test": 0}, "near_duplicates": {"train": 0, "train_test": 2}}
     dataset |= {"two_labels": {"identical": 1, "near": 2, "pairs": [["a", "b"]]}}
-    metrics = read_json(root / "evaluation/metrics.json") | dataset | {"n_splits": 3, "left_out": [], "cautions": []}
+    metrics = (
+        read_json(root / "evaluation/metrics.json")
+        | dataset
+        | {"n_splits": 3, "left_out": [], "cautions": []}
+        | changes
+    )
     removed = {"difference": CHANGE} | {"mean_without": {"accuracy": CHANGE}, "greedy_without": {"accuracy": CHANGE}}
     metrics["contribution"] = {name: {"weight": 0.5, "importance": None} | removed for name in fake_report.MODELS}
     metrics["findings"] = {"worth": {"text": "Second."}, "simplest": {"text": "First, `mean`."}}
@@ -263,6 +270,65 @@ def test_odd_names_are_escaped_and_groups_are_optional(tmp_path):
     assert "b" not in page.open
     assert "Group by group" not in page.words
     assert "Images and captions" not in page.words
+
+
+@pytest.fixture(scope="module")
+def of_many(tmp_path_factory):
+    """The report of 120 classes, of which every two that follow each other are confused."""
+    names = [f"</script> {i}" if i == 7 else f"class {i}" for i in range(120)]
+    return made(tmp_path_factory.mktemp("many"), classes=names)
+
+
+def test_many_classes_get_a_map_and_a_table_of_pairs(of_many):
+    page = Page(of_many)
+    assert "confusion-map" in page.ids
+    assert "The most confused pairs" in page.words
+    assert of_many.count('id="confusion-1"') == 0, "the figure with names is for few classes"
+    text = of_many.partition('id="confusion-cells">')[2].partition("</script>")[0]
+    found = json.loads(text)
+    assert found["classes"][7] == "</script> 7"
+    assert sorted(found["order"]) == list(range(120))
+    assert sum(found["totals"]) == sum(found["cells"]["count"])
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="needs chromium")
+def test_a_browser_pages_filters_and_zooms(tmp_path, of_many):
+    (tmp_path / "page.html").write_text(of_many, encoding="utf-8")
+    with chromium.opened(tmp_path / "profile") as page:
+        page.call("Page.navigate", url=(tmp_path / "page.html").as_uri())
+        rows = "document.querySelectorAll('#mistakes .tables table.dataTable tbody tr').length"
+        assert page.wait(rows) == 25
+        page.value(
+            "{ const box = document.querySelector('#mistakes .tables .dt-search input'); box.value = 'class 11';"
+            " box.dispatchEvent(new Event('input', { bubbles: true })); }"
+        )
+        assert page.wait(f"{rows} < 25 && {rows}") >= 11  # class 11, 110 to 119, and those taken for them
+        width = "document.querySelector('#confusion-map img').width"
+        before = page.wait(width)
+        page.value("document.querySelectorAll('#confusion-map button')[1].click()")
+        assert page.value(width) == 2 * before
+        page.value(
+            "{ const image = document.querySelector('#confusion-map img'), at = image.getBoundingClientRect();"
+            " const event = { clientX: at.left + 3, clientY: at.top + 3 };"
+            " image.dispatchEvent(new PointerEvent('pointermove', event)); }"
+        )
+        words = page.value("document.querySelector('#confusion-map output').textContent")
+    cells = json.loads(of_many.partition('id="confusion-cells">')[2].partition("</script>")[0])
+    first = cells["order"][0]
+    assert words.startswith(f"{cells['classes'][first]}: ")
+    assert f" of {cells['totals'][first]} right" in words
+
+
+def test_thresholds_of_each_class_are_shown_where_there_are_some(tmp_path, html):
+    assert "Thresholds by class" not in html
+    outcome = {"precision": 0.96, "recall": 0.5, "chosen": 1234}
+    rows = [{"class": "<i>", "threshold": 0.75, "oof": outcome, "test": outcome}]
+    none = dict.fromkeys(outcome)
+    rows += [{"class": "dog", "threshold": None, "oof": none, "test": none}]
+    target = {"precision": 0.95, "recall": None}
+    words = " ".join(Page(made(tmp_path, thresholds=rows, threshold_target=target)).words.split())
+    assert "for precision 95 %, chosen on" in words
+    assert "<i> 0.7500 96.0 50.0 1,234 96.0 50.0 1,234 dog none – – – – – –" in words
 
 
 def test_the_most_confident_mistakes_come_first_and_only_mistakes():

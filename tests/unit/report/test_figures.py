@@ -17,7 +17,8 @@ from PIL import Image
 
 from foldstack import tables
 from foldstack.errors import FoldstackError
-from foldstack.report.figures import confusion, curves, data, style
+from foldstack.report import confusion
+from foldstack.report.figures import curves, data, style
 from foldstack.report.figures import folds as figure
 
 ODD = ["$x^2$", "<b>&\"'", "日本語", "naïve café", "line\nbreak", "_", "x" * 80]
@@ -182,7 +183,10 @@ def test_a_run_without_epochs_is_left_out_and_a_broken_history_is_named(tmp_path
             curves.read_curves(paths)
 
 
-@given(st.lists(st.lists(st.integers(0, 5), min_size=4, max_size=4), min_size=4, max_size=4))
+MATRICES = st.lists(st.lists(st.integers(0, 5), min_size=4, max_size=4), min_size=4, max_size=4)
+
+
+@given(MATRICES)
 def test_mistakes_are_the_largest_off_the_diagonal(rows):
     classes = list("abcd")
     found = confusion.mistakes(np.array(rows), classes, limit=5)
@@ -191,6 +195,29 @@ def test_mistakes_are_the_largest_off_the_diagonal(rows):
     for true, predicted, count, total in found:
         assert rows[classes.index(true)][classes.index(predicted)] == count
         assert sum(rows[classes.index(true)]) == total
+
+
+@given(MATRICES)
+def test_pairs_count_both_ways_and_come_most_first(rows):
+    found = confusion.pairs(np.array(rows), list("abcd"))
+    both = {(i, j): rows[i][j] + rows[j][i] for i in range(4) for j in range(i + 1, 4)}
+    assert [row["count"] for row in found] == sorted((n for n in both.values() if n), reverse=True)
+    for row in found:
+        i, j = ("abcd".index(row[key]) for key in ("first", "second"))
+        assert [each["count"] for each in row["taken"]] == [rows[i][j], rows[j][i]]
+        assert row["share"] == pytest.approx(both[i, j] / (sum(rows[i]) + sum(rows[j])))
+
+
+@given(st.integers(0, 1000))
+def test_classes_that_are_confused_become_neighbours(seed):
+    """Four groups of five classes, confused within their group alone, in any order: each group is together again."""
+    rng = np.random.default_rng(seed)
+    group = rng.permutation(np.repeat(np.arange(4), 5))
+    counts = np.where(group == group[:, None], rng.integers(1, 9, (20, 20)), 0) + 50 * np.eye(20, dtype=int)
+    order = confusion.by_likeness(counts)
+    assert sorted(order) == list(range(20))
+    assert np.count_nonzero(np.diff(group[order])) == 3
+    assert sorted(confusion.by_likeness(np.eye(5, dtype=int))) == list(range(5))
 
 
 @pytest.mark.parametrize(

@@ -85,10 +85,8 @@ def test_per_class_puts_the_weakest_first_and_names_its_mistake(tmp_path):
     samples, dataset = fake_report.write_data(tmp_path, ["easy", "hard", "absent"], 30)
     fake_report.write_evaluation(tmp_path, samples, dataset)
     metrics = read_json(tmp_path / "evaluation/metrics.json")
-    entry = metrics["stack"]["lightgbm"]["oof"]
-    for row, f1 in zip(entry["per_class"], (0.9, 0.1, None), strict=True):
-        row["f1"] = f1
-    entry["confusion"] = [[20, 4, 0], [9, 10, 0], [0, 0, 0]]
+    metrics["stack"]["lightgbm"]["oof"]["per_class"]["f1"] = [0.9, 0.1, None]
+    metrics["confusion"]["oof"] = {"true": [0, 0, 1, 1], "predicted": [0, 1, 0, 1], "count": [20, 4, 9, 10]}
     write_json(tmp_path / "evaluation/metrics.json", metrics)
     words = Page(per_class.render_per_class(metrics)).words
     names = [word for word in words if word in dataset["classes"]]

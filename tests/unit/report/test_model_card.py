@@ -67,6 +67,22 @@ def test_without_a_test_split_there_is_no_column_of_it_and_the_gate_is_of_traini
     assert "agrees with its own out-of-fold predictions within 2.0e-07" in " ".join(text.split())
 
 
+def test_many_classes_keep_the_card_short(made):
+    names = [f"class {i}" for i in range(1000)]
+    figures = json.loads((made / "evaluation/metrics.json").read_text())
+    figures["stack"]["lightgbm"]["oof"]["per_class"] = {"f1": [i / 1000 for i in range(1000)]}
+    counts = {"train": {name: 10 + i for i, name in enumerate(names)}, "test": dict.fromkeys(names, 7)}
+    text = model_card(figures, DATASET | {"classes": names, "counts": counts}, DESCRIBED, GATE, CONFIG, "a1")
+    assert len(text) < 8000
+    assert "class 29 and 970 more; `classes` in the file’s metadata has all." in text
+    assert "| class 0 | 10 | 7 |" in text
+    assert "| class 999 | 1009 | 7 |" in text
+    assert "| class 500 |" not in text
+    assert "the median class has 509.5" in text
+    assert "Weakest classes by out-of-fold F1: class 0 (0.00), class 1 (0.00)" in text
+    assert "Strongest: class 999 (1.00), class 998 (1.00)" in text
+
+
 def test_names_break_no_table_and_paths_stay_away(made):
     text = card(made)
     assert "# birds \\| &lt;b>: an image ensemble" in text

@@ -1,24 +1,57 @@
-"""Bootstrap over samples (Efron, 1979): every metric of every contender on the same resamples, so that differences are
-paired.
+"""How sure scores and their differences are, over samples: 95 % intervals, paired for contenders on the same samples.
 
-A resample is a column of counts: how often each sample was drawn. Each score equals that of the drawn rows. Classes
-without a sample in a resample are left out of its macro means.
+Scores that are means over samples, or follow from counts by class, are resampled (bootstrap: Efron, 1979), all
+contenders on the same resamples; their intervals are percentiles. A resample is a column of counts: how often each
+sample was drawn. Each score equals that of the drawn rows. Classes without a sample in a resample are left out of its
+macro means.
+
+Ranked scores have intervals of ± 1.96 standard errors from the influence of each sample (`ranks`), since to rank the
+samples of every class in every resample takes hours where the classes are many.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from foldstack.evaluation import counting
+from foldstack.evaluation import counting, metrics
 from foldstack.evaluation.metrics import METRICS
+from foldstack.evaluation.outcome import Outcome
 
 COVERAGE = 95
-# Ranked metrics need a pass over all samples for each class and resample. Their intervals are 1.96 standard errors of
-# this many resamples (the error of a standard error is then 5 %), and are left out where even that takes too long.
-RANKED_RESAMPLES = 200
-RANKED_CELLS = 400_000
 CHUNK_CELLS = 20_000_000
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores of a contender and what their intervals follow from.
+
+    Attributes:
+        scores: {metric: value}; NaN where it does not exist.
+        drawn: {metric: (R,)} scores of the resamples.
+        influence: {metric: (N,)} of each sample on the ranked scores.
+        source: what drew the resamples; contenders of one source are paired.
+    """
+
+    scores: dict[str, float]
+    drawn: dict[str, np.ndarray]
+    influence: dict[str, np.ndarray]
+    source: "Bootstrap"
+
+    def intervals(self) -> dict[str, list[float]]:
+        """{metric: [low, high]} at 95 % of all that exist."""
+        found = {}
+        for metric, value in self.scores.items():
+            if not np.isfinite(value):
+                continue
+            if metric in self.influence:
+                reach = 1.96 * _error(self.influence[metric])
+                ends = [value - reach, value + reach]
+                found[metric] = [max(0.0, ends[0]), min(1.0, ends[1])] if METRICS[metric].share else ends
+            elif np.isfinite(self.drawn[metric]).sum() > 1:
+                found[metric] = percentiles(self.drawn[metric][np.isfinite(self.drawn[metric])])
+        return found
 
 
 class Bootstrap:
@@ -33,26 +66,21 @@ class Bootstrap:
     def __init__(self, labels: np.ndarray, resamples: int, seed: int):
         self.labels, self.resamples, self.seed = labels, resamples, seed
 
-    def scores(self, contenders: dict, ranked: bool = True) -> dict:
-        """{contender: {metric: (R,)}} from {contender: (N, C)}; metrics that do not exist for C classes are left out.
-
-        Ranked ones are drawn RANKED_RESAMPLES times; not at all without `ranked` or above RANKED_CELLS = N times C.
-        """
-        if len(self.labels) == 0:
-            return {name: {} for name in contenders}
-        cells = {name: len(self.labels) * values.shape[1] for name, values in contenders.items()}
-        drawn: dict = {name: {} for name in contenders}
-        first = 0
-        for counts in self._counts():
-            for name, values in contenders.items():
-                parts = _by_counting(self.labels, values, counts)
-                left = RANKED_RESAMPLES - first
-                if ranked and left > 0 and cells[name] <= RANKED_CELLS:
-                    parts |= _by_rank(self.labels, values, counts[:, :left])
-                for metric, figures in parts.items():
-                    drawn[name].setdefault(metric, []).append(figures)
-            first += counts.shape[1]
-        return {name: {key: np.concatenate(parts) for key, parts in by.items()} for name, by in drawn.items()}
+    def scored(self, outcomes: dict) -> dict:
+        """{contender: Scored} from {contender: Outcome}, by the metrics that each outcome is for."""
+        drawn: dict = {key: {} for key in outcomes}
+        for counts in self._counts() if len(self.labels) else ():
+            exact = counts.astype(np.float64)
+            for key, each in outcomes.items():
+                for metric, figures in _of_resamples(each, counts, exact).items():
+                    drawn[key].setdefault(metric, []).append(figures)
+        joined = {
+            key: {metric: np.concatenate(parts) for metric, parts in by_metric.items()}
+            for key, by_metric in drawn.items()
+        }
+        return {
+            key: Scored(metrics.scores_of(each), joined[key], each.influence, self) for key, each in outcomes.items()
+        }
 
     def means(self, values: np.ndarray) -> np.ndarray:
         """(K, R) means of K values a sample, (K, N), on the resamples."""
@@ -70,36 +98,20 @@ class Bootstrap:
             yield np.ascontiguousarray(np.stack([row.astype(np.float32) for row in rows], axis=1))
 
 
-def intervals(scores: dict[str, float], drawn: dict[str, np.ndarray]) -> dict[str, list[float]]:
-    """{metric: [low, high]} at 95 %: percentiles of the resampled scores; of a ranked one, the score ± 1.96 sd."""
-    found = {}
-    for metric, values in drawn.items():
-        values = values[np.isfinite(values)]
-        if metric not in scores or not np.isfinite(scores[metric]) or len(values) < 2:
-            continue
-        if METRICS[metric].ranked:
-            reach = 1.96 * float(values.std(ddof=1))
-            ends = [scores[metric] - reach, scores[metric] + reach]
-            found[metric] = [max(0.0, ends[0]), min(1.0, ends[1])] if METRICS[metric].share else ends
-        else:
-            found[metric] = percentiles(values)
-    return found
+def difference(first: Scored, second: Scored, metric: str) -> dict[str, float]:
+    """`difference`, `low` and `high` of a score of the first less that of the second; NaN where either does not exist.
 
-
-def difference(first: dict, second: dict, drawn_first: dict, drawn_second: dict, metric: str) -> dict[str, float]:
-    """`difference`, `low` and `high` of a score of one contender less that of another; NaN where one was not resampled.
-
-    Paired, if both were drawn from the same resamples.
+    Paired, if both are of one source.
     """
-    if metric not in drawn_first or metric not in drawn_second:
+    value = first.scores[metric] - second.scores[metric]
+    if not np.isfinite(value):
         return dict.fromkeys(("difference", "low", "high"), float("nan"))
-    between = drawn_first[metric] - drawn_second[metric]
-    value = first[metric] - second[metric]
-    if METRICS[metric].ranked:
-        reach = 1.96 * float(np.std(between, ddof=1))
-        return {"difference": value, "low": value - reach, "high": value + reach}
-    low, high = percentiles(between)
-    return {"difference": value, "low": low, "high": high}
+    if metric not in first.influence:
+        low, high = percentiles(first.drawn[metric] - second.drawn[metric])
+        return {"difference": value, "low": low, "high": high}
+    one, other = first.influence[metric], second.influence[metric]
+    error = _error(one - other) if first.source is second.source else np.hypot(_error(one), _error(other))
+    return {"difference": value, "low": value - 1.96 * error, "high": value + 1.96 * error}
 
 
 def percentiles(drawn: np.ndarray) -> list[float]:
@@ -108,48 +120,39 @@ def percentiles(drawn: np.ndarray) -> list[float]:
     return [float(value) for value in np.percentile(drawn, [tail, 100 - tail])]
 
 
-def _by_counting(labels: np.ndarray, probabilities: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """{metric: (R,)} of all metrics that are not ranked, from counts (N, R)."""
-    n, n_classes = probabilities.shape
-    chosen = [metric for metric in METRICS.values() if metric.exists(n_classes) and not metric.ranked]
-    values = {metric.name: metric.of_samples(labels, probabilities) for metric in chosen if metric.of_samples}
-    with threadpool_limits(1):  # the order of a sum, and with it the last bits, may depend on the number of threads
-        means = np.stack([np.asarray(value, np.float64) for value in values.values()]) @ counts / n
-    found = dict(zip(values, means, strict=True))
-    classes = counting.by_class(labels, probabilities.argmax(axis=1), n_classes, counts)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return found | {metric.name: metric.of_counts(classes) for metric in chosen if metric.of_counts}
-
-
-def _by_rank(labels: np.ndarray, probabilities: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """{metric: (R,)} of the ranked metrics: means over the classes for which they exist in a resample."""
-    known = [metric for metric in METRICS.values() if metric.exists(probabilities.shape[1])]
-    chosen = {metric.name: metric.of_ranks for metric in known if metric.of_ranks is not None}
-    by_class: dict[str, list] = {name: [] for name in chosen}
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for ranks in counting.by_rank(labels, probabilities, counts):
-            for name, of_ranks in chosen.items():
-                by_class[name].append(of_ranks(ranks))
-        return {name: _mean_of_known(np.stack(rows)) for name, rows in by_class.items()}
-
-
-def _mean_of_known(table: np.ndarray) -> np.ndarray:
-    """(R,) from (C, R)."""
-    known = np.isfinite(table)
-    return np.where(known, table, 0).sum(axis=0) / known.sum(axis=0)
-
-
 def accuracy_difference(
-    labels: np.ndarray, probabilities: np.ndarray, reference: np.ndarray, resamples: int, seed: int
+    labels: np.ndarray, predicted: np.ndarray, reference: np.ndarray, resamples: int, seed: int
 ) -> dict[str, float]:
-    """Accuracy of `probabilities` less that of `reference`, paired; quick enough for hundreds of contenders.
+    """Accuracy of `predicted` less that of `reference`, (N,) each, paired; quick enough for hundreds of contenders.
 
     A sample is a gain (only the first is right), a loss (only the reference is), or neither; the numbers of gains and
     losses in a resample of N rows are exactly multinomial, so they are what is drawn.
     """
-    right, reference_right = (table.argmax(axis=1) == labels for table in (probabilities, reference))
+    right, reference_right = predicted == labels, reference == labels
     gains, losses = np.mean(right & ~reference_right), np.mean(~right & reference_right)
     shares = [gains, losses, max(0.0, 1 - gains - losses)]
     drawn = np.random.default_rng(seed).multinomial(len(labels), shares, size=resamples)
     low, high = percentiles((drawn[:, 0] - drawn[:, 1]) / len(labels))
     return {"difference": float(gains - losses), "low": low, "high": high}
+
+
+def _error(influence: np.ndarray) -> float:
+    return float(np.sqrt(np.square(influence).sum())) / len(influence)
+
+
+def _of_resamples(found: Outcome, counts: np.ndarray, exact: np.ndarray) -> dict[str, np.ndarray]:
+    """{metric: (r,)} of all metrics that are not ranked, from counts (N, r), float32 and the same in float64.
+
+    Sums of counts are whole numbers, which float32 holds up to 16 million; other sums are not.
+    """
+    drawn = {}
+    if found.values:
+        with threadpool_limits(1):  # the order of a sum, and with it the last bits, may depend on the number of threads
+            means = np.stack(list(found.values.values())) @ exact / len(exact)
+        drawn = dict(zip(found.values, means, strict=True))
+    classes = counting.by_class(found.labels, found.predicted, found.n_classes, counts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for metric in (METRICS[name] for name in found.metrics):
+            if metric.of_counts and metric.exists(found.n_classes):
+                drawn[metric.name] = metric.of_counts(classes)
+    return drawn

@@ -1,43 +1,30 @@
-"""Scores of each class on its own, and which classes are confused.
-
-`labels` is (N,) int64, `probabilities` (N, C) float64 with rows that sum to 1.
-"""
+"""Scores of each class on its own, and which classes are confused, from an `Outcome`."""
 
 import numpy as np
-from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_fscore_support
+
+from foldstack.evaluation import counting
+from foldstack.evaluation.outcome import Outcome
 
 
-def per_class(labels: np.ndarray, probabilities: np.ndarray, classes) -> list[dict]:
-    """One row a class: `class`, `support`, `precision`, `recall`, `f1`, `average_precision`; None where undefined."""
-    if len(labels) == 0:
-        return []
-    precision, recall, f1, support = precision_recall_fscore_support(
-        labels, probabilities.argmax(axis=1), labels=np.arange(len(classes)), zero_division=np.nan
-    )
-    columns = {
-        "precision": precision,
-        "recall": recall,
-        "f1": f1,
-        "average_precision": _average_precision(labels, probabilities),
+def per_class(found: Outcome) -> dict[str, list]:
+    """A column each for `support`, `precision`, `recall`, `f1` and `average_precision`, in the order of the classes.
+
+    None where undefined; no column without samples.
+    """
+    if len(found.labels) == 0:
+        return {}
+    counts = counting.by_class(found.labels, found.predicted, found.n_classes)
+    support, predicted, hits = (part[:, 0] for part in (counts.support, counts.predicted, counts.hits))
+    with np.errstate(invalid="ignore"):
+        columns = {"precision": hits / predicted, "recall": hits / support, "f1": 2 * hits / (support + predicted)}
+    columns["average_precision"] = found.by_class["map"]
+    return {"support": support.astype(int).tolist()} | {
+        name: [None if np.isnan(value) else float(value) for value in column] for name, column in columns.items()
     }
-    return [
-        {"class": name, "support": int(support[i])}
-        | {key: None if np.isnan(column[i]) else float(column[i]) for key, column in columns.items()}
-        for i, name in enumerate(classes)
-    ]
 
 
-def confusion(labels: np.ndarray, probabilities: np.ndarray) -> list[list[int]]:
-    """(C, C) counts: a row is a true class, a column a predicted one."""
-    if len(labels) == 0:
-        return []
-    classes = np.arange(probabilities.shape[1])
-    return confusion_matrix(labels, probabilities.argmax(axis=1), labels=classes).tolist()
-
-
-def _average_precision(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """(C,) one-vs-rest average precision; NaN for a class without a sample."""
-    found = np.full(probabilities.shape[1], np.nan)
-    for i in np.unique(labels):
-        found[i] = average_precision_score(labels == i, probabilities[:, i])
-    return found
+def confusion(found: Outcome) -> dict[str, list[int]]:
+    """The cells that are not empty, by true class: columns `true` and `predicted`, class indices, and `count`."""
+    cells, counts = np.unique(found.labels * found.n_classes + found.predicted, return_counts=True)
+    true, predicted = np.divmod(cells, found.n_classes)
+    return {"true": true.tolist(), "predicted": predicted.tolist(), "count": counts.tolist()}

@@ -6,14 +6,18 @@ Nothing here changes a prediction: it is only reported, and whoever deploys deci
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.metrics import brier_score_loss, precision_recall_curve
+from sklearn.metrics import precision_recall_curve
 
-from foldstack.probabilities import log_loss, temperature, with_temperature
+from foldstack.evaluation import metrics
+from foldstack.evaluation.outcome import Outcome
+from foldstack.evaluation.prediction import Table, columns
+from foldstack.evaluation.temperatures import Cooled, temperatures
 
 BINS = 15
+MEASURES = ("brier", "log_loss")
 
 
-def reliability(labels: np.ndarray, probabilities: np.ndarray) -> dict:
+def reliability(labels: np.ndarray, table: Table) -> dict:
     """Expected calibration error, Brier score, log-loss, and the bins of a reliability diagram of the predicted class.
 
     ECE is the mean over samples of |accuracy - confidence| of their bin (Guo, Pleiss, Sun and Weinberger, On
@@ -22,45 +26,38 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> dict:
     Returns:
         `ece`, `brier`, `log_loss`, `bins`: `low`, `high`, `samples`, `confidence` and `accuracy` of those with samples.
     """
-    if len(labels) == 0:
-        return {"ece": float("nan"), "brier": float("nan"), "log_loss": float("nan"), "bins": []}
-    confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    index = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    count = np.bincount(index, minlength=BINS)
-    sums = [np.bincount(index, weights=values, minlength=BINS) for values in (confidence, hit)]
+    found = metrics.outcome(labels, table, MEASURES)
+    count, confidence, hits = _bins(found)
     bins = [
         {
             "low": i / BINS,
             "high": (i + 1) / BINS,
             "samples": int(count[i]),
-            "confidence": float(sums[0][i] / count[i]),
-            "accuracy": float(sums[1][i] / count[i]),
+            "confidence": float(confidence[i] / count[i]),
+            "accuracy": float(hits[i] / count[i]),
         }
         for i in np.flatnonzero(count)
     ]
-    return {
-        "ece": float(np.abs(sums[1] - sums[0]).sum() / len(labels)),
-        "brier": float(brier_score_loss(labels, probabilities, labels=np.arange(probabilities.shape[1]))),
-        "log_loss": float(log_loss(labels, probabilities)),
-        "bins": bins,
-    }
+    return {"ece": expected_error(found)} | metrics.scores_of(found) | {"bins": bins}
 
 
-def before_and_after(labels, probabilities, folds, test_labels, test) -> dict:
+def expected_error(found: Outcome) -> float:
+    """The expected calibration error, as in `reliability`; NaN without samples."""
+    if len(found.labels) == 0:
+        return float("nan")
+    _, confidence, hits = _bins(found)
+    return float(np.abs(hits - confidence).sum() / len(found.labels))
+
+
+def before_and_after(labels: np.ndarray, oof: Table, folds: np.ndarray, test_labels: np.ndarray, test: Table) -> dict:
     """`temperature` and, for `oof` and `test`, the `reliability` `before` and `after` it.
 
     The out-of-fold rows of a fold get the temperature of the other folds' rows; the test split that of all of them.
     """
-    cooled = np.empty_like(probabilities)
-    for fold in np.unique(folds):
-        held_out = folds == fold
-        cooled[held_out] = with_temperature(
-            probabilities[held_out], temperature(labels[~held_out], probabilities[~held_out])
-        )
-    value = temperature(labels, probabilities)
+    value, others = temperatures(labels, oof, folds)
     parts = {
-        "oof": (labels, probabilities, cooled),
-        "test": (test_labels, test, with_temperature(test, value) if len(test) else test),
+        "oof": (labels, oof, Cooled(oof, others[folds])),
+        "test": (test_labels, test, Cooled(test, np.full(len(test_labels), value))),
     }
     return {"temperature": value} | {
         part: {"before": reliability(truth, before), "after": reliability(truth, after)}
@@ -68,7 +65,9 @@ def before_and_after(labels, probabilities, folds, test_labels, test) -> dict:
     }
 
 
-def thresholds(labels, probabilities, test_labels, test, classes: Sequence[str], target: dict) -> list[dict]:
+def thresholds(
+    labels: np.ndarray, oof: Table, test_labels: np.ndarray, test: Table, classes: Sequence[str], target: dict
+) -> list[dict]:
     """One threshold a class on its probability, chosen on the out-of-fold rows for a precision or a recall.
 
     Args:
@@ -82,12 +81,20 @@ def thresholds(labels, probabilities, test_labels, test, classes: Sequence[str],
     if target["precision"] is None and target["recall"] is None:
         return []
     rows = []
+    parts = {"oof": (labels, columns(oof)), "test": (test_labels, columns(test))}
     for i, name in enumerate(classes):
-        value = _threshold(labels == i, probabilities[:, i], **target)
-        parts = {"oof": (labels, probabilities), "test": (test_labels, test)}
-        outcome = {part: _outcome(truth == i, table[:, i], value) for part, (truth, table) in parts.items()}
+        value = _threshold(labels == i, parts["oof"][1][i], **target)
+        outcome = {part: _outcome(truth == i, scores[i], value) for part, (truth, scores) in parts.items()}
         rows.append({"class": name, "threshold": value} | outcome)
     return rows
+
+
+def _bins(found: Outcome) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Samples, summed confidence and hits in each of the BINS."""
+    index = np.minimum((found.confidence * BINS).astype(int), BINS - 1)
+    weights = None, found.confidence, found.predicted == found.labels
+    count, confidence, hits = (np.bincount(index, weights=values, minlength=BINS) for values in weights)
+    return count, confidence, hits
 
 
 def _threshold(positive: np.ndarray, scores: np.ndarray, precision: float | None, recall: float | None) -> float | None:

@@ -10,7 +10,7 @@ from foldstack import tables
 from foldstack.data.digest import PIXEL_FORMAT
 from foldstack.errors import FoldstackError
 from foldstack.evaluation import metrics
-from foldstack.evaluation.bootstrap import Bootstrap, difference
+from foldstack.evaluation.bootstrap import Bootstrap, Scored, difference
 from foldstack.files import read_json
 from foldstack.reruns.reasons import flat
 from foldstack.runs import run_records
@@ -111,7 +111,7 @@ def _models_as_one(rows: list[dict], first: dict, second: dict) -> list[dict]:
 
 
 def scores(first: Experiment, second: Experiment, resamples: int = 1000, seed: int = 0) -> dict:
-    """How the deployed methods compare out of fold, with 95 % intervals by bootstrap.
+    """How the deployed methods compare out of fold, with 95 % intervals.
 
     Returns `paired` (whether on common samples, not each on its own), `samples` (of the first, of the second, that
     both have with the same label), and `metrics`, {name: `first`, `second`, `difference` (second less first), `low`,
@@ -122,14 +122,15 @@ def scores(first: Experiment, second: Experiment, resamples: int = 1000, seed: i
     paired = len(both) > 0
     classes = sorted({*first.probabilities.columns, *second.probabilities.columns})
     listed = [metric.name for metric in metrics.METRICS.values() if metric.listed]
-    sides = []
+    sides, bootstrap = [], None
     for number, each in enumerate((first, second)):
         rows = both if paired else each.truth.index
         labels = np.searchsorted(classes, each.truth[rows].to_numpy(str))
         # A class that only the other experiment has was given no probability.
         table = each.probabilities.loc[rows].reindex(columns=classes, fill_value=0.0).to_numpy()
-        drawn = Bootstrap(labels, resamples, seed if paired else seed + number).scores({"it": table})["it"]
-        sides.append((metrics.scores(labels, table, listed), drawn))
+        if bootstrap is None or not paired:
+            bootstrap = Bootstrap(labels, resamples, seed + number)
+        sides.append(bootstrap.scored({"it": metrics.outcome(labels, table, listed)})["it"])
     return {
         "paired": paired,
         "samples": {"first": len(first.truth), "second": len(second.truth), "both": len(both)},
@@ -137,12 +138,11 @@ def scores(first: Experiment, second: Experiment, resamples: int = 1000, seed: i
     }
 
 
-def _exists(name: str, sides: list[tuple]) -> bool:
-    return all(name in drawn and np.isfinite(scored[name]) for scored, drawn in sides)
+def _exists(name: str, sides: list[Scored]) -> bool:
+    return all(np.isfinite(each.scores[name]) for each in sides)
 
 
-def _compared(first: tuple, second: tuple, name: str) -> dict:
-    (before, drawn_before), (after, drawn_after) = first, second
-    found = difference(after, before, drawn_after, drawn_before, name)
+def _compared(first: Scored, second: Scored, name: str) -> dict:
+    found = difference(second, first, name)
     beyond = bool(found["low"] > 0 or found["high"] < 0)
-    return {"first": before[name], "second": after[name], **found, "beyond_noise": beyond}
+    return {"first": first.scores[name], "second": second.scores[name], **found, "beyond_noise": beyond}

@@ -2,7 +2,7 @@
 
 Every choice (verdict, thresholds, temperature, members) is made on the out-of-fold rows; the test split is reported
 only. Nothing here depends on when, where or how fast a run was made: an experiment gives the same bytes whether it
-was interrupted or not.
+was interrupted or not. Contenders are read one after another, and of each only its `Outcome` is kept.
 """
 
 import itertools
@@ -15,55 +15,11 @@ import numpy as np
 import pandas as pd
 
 from foldstack.ensemble.members import Members
-from foldstack.ensemble.stacking import BLENDS, STACKS
-from foldstack.errors import FoldstackError
 from foldstack.evaluation import by_class, calibration, contribution, metrics, variance, verdict
-from foldstack.evaluation.bootstrap import Bootstrap, difference, intervals
-from foldstack.probabilities import softmax
-
-PARTS = ("oof", "test")
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A way to predict: `oof` is (N, C), `test` (T, C); parameters and flops are those of one network, else None."""
-
-    kind: str
-    name: str
-    seed: int | None
-    oof: np.ndarray
-    test: np.ndarray
-    parameters: int | None = None
-    flops: int | None = None
-
-    @property
-    def key(self) -> tuple:
-        return self.kind, self.name, self.seed
-
-
-def contenders(members: Members, stack_oof: dict, stack_test: dict, records: Sequence[dict]) -> list[Contender]:
-    """All rows of the leaderboard: models (averaged over seeds), their seeds, blends, stacks.
-
-    The test prediction of a model or seed is the mean over the folds' networks.
-
-    Args:
-        stack_oof, stack_test: {method: (N, C)} and {method: (T, C)} logits by the methods of stacking.METHODS.
-        records: the run.json of every run.
-    """
-    sizes = {key[0]: (run["parameters"], run["flops"]) for key, run in _by_run(members, records).items()}
-    oof = dict(zip(members.models, members.seed_averaged_oof()[:], strict=True))
-    test = dict(zip(members.models, members.seed_averaged_test()[:].mean(axis=1), strict=True))
-    rows = [Contender("model", model, None, oof[model], test[model], *sizes[model]) for model in members.models]
-    for model, seed in members.oof:
-        values = softmax(members.oof[model, seed]), softmax(members.test[model, seed]).mean(axis=0)
-        rows.append(Contender("seed", model, seed, *values, *sizes[model]))
-    for kind, methods in (("blend", BLENDS), ("stack", STACKS)):
-        rows += [
-            Contender(kind, method, None, softmax(stack_oof[method]), softmax(stack_test[method]))
-            for method in methods
-            if method in stack_oof
-        ]
-    return rows
+from foldstack.evaluation.bootstrap import Bootstrap, Scored, difference
+from foldstack.evaluation.contenders import PARTS, Contender, by_run, kind_of
+from foldstack.evaluation.outcome import Outcome
+from foldstack.evaluation.prediction import Prediction
 
 
 @dataclass(frozen=True)
@@ -71,7 +27,7 @@ class Evaluation:
     """The scores of all contenders; everything is computed once, when it is first asked for.
 
     Args:
-        rows: of `contenders`.
+        rows: of `contenders.contenders`.
         records: the run.json of every run.
         spec: stack.json.
         config: the block `evaluation`.
@@ -88,30 +44,28 @@ class Evaluation:
         return {"oof": self.members.labels, "test": self.members.test_labels}
 
     @cached_property
-    def scores(self) -> dict[str, dict]:
-        """{part: {contender: {metric: value}}}."""
-        return {
-            part: {row.key: metrics.scores(self.truth[part], getattr(row, part)) for row in self.rows} for part in PARTS
-        }
+    def outcomes(self) -> dict[str, dict[tuple, Outcome]]:
+        """{part: {contender: Outcome}}."""
+        found: dict[str, dict] = {part: {} for part in PARTS}
+        for row in self.rows:
+            for part in PARTS:
+                only = row.kind == "seed" and len(self.members.seeds[row.name]) == 1  # the model is that seed
+                again = found[part].get(("model", row.name, None)) if only else None
+                found[part][row.key] = again or metrics.outcome(self.truth[part], getattr(row, part))
+        return found
 
     @cached_property
-    def resampled(self) -> dict[str, dict]:
-        """{part: {contender: {metric: (R,)}}}; single seeds without the scores by rank, which take longest."""
-        found: dict[str, dict] = {}
-        for part in PARTS:
-            draw = Bootstrap(self.truth[part], self.config["bootstrap"], self.config["seed"])
-            groups = [
-                {row.key: getattr(row, part) for row in self.rows if (row.kind == "seed") == s} for s in (False, True)
-            ]
-            found[part] = draw.scores(groups[0]) | draw.scores(groups[1], ranked=False)
-        return found
+    def scored(self) -> dict[str, dict[tuple, Scored]]:
+        """{part: {contender: Scored}}, by the same resamples."""
+        resampling = self.config["bootstrap"], self.config["seed"]
+        return {part: Bootstrap(self.truth[part], *resampling).scored(self.outcomes[part]) for part in PARTS}
 
     def figures(self, row: Contender, part: str) -> dict:
         """The scores of one contender with their `intervals`, `accuracy_low` and `accuracy_high`."""
-        scores, nothing = self.scores[part][row.key], [float("nan")] * 2
-        reach = intervals(scores, self.resampled[part][row.key])
-        low, high = reach.get("accuracy", nothing)
-        return scores | {"accuracy_low": low, "accuracy_high": high, "intervals": reach}
+        found = self.scored[part][row.key]
+        reach = found.intervals()
+        low, high = reach.get("accuracy", [float("nan")] * 2)
+        return found.scores | {"accuracy_low": low, "accuracy_high": high, "intervals": reach}
 
     def leaderboard(self) -> pd.DataFrame:
         """One row a contender, as in docs/reference/files.md."""
@@ -127,26 +81,36 @@ class Evaluation:
     def by_name(self) -> dict:
         """metrics.json, as in docs/reference/files.md."""
         runs = run_figures(self.members, self.records)
-        labels, oof, test_labels, test = self._deployed()
-        stack_oof = {row.name: row.oof for row in self.rows if row.kind in ("blend", "stack")}
+        deployed = next(row for row in self.rows if row.key == self._key(self.spec["method"]))
+        scores = {row.key: self.scored["oof"][row.key].scores for row in self.rows}
+        blends = {name: self.outcomes["oof"][self._key(name)] for name in ("mean", "greedy")}
         sizes = {
             row.name: {"parameters": row.parameters, "flops": row.flops} for row in self.rows if row.kind == "model"
         }
+        labels, test_labels = self.truth["oof"], self.truth["test"]
         figures = self._tree() | {
             "classes": self.members.classes,
-            "samples": {part: len(self.truth[key]) for part, key in (("train", "oof"), ("test", "test"))},
+            "samples": {"train": len(labels), "test": len(test_labels)},
             "seeds": self.members.seeds,
             "n_splits": int(self.members.folds.max()) + 1,
-            "deployed": {"kind": _kind(self.spec["method"]), "name": self.spec["method"]},
+            "deployed": {"kind": deployed.kind, "name": deployed.name},
+            "confusion": {part: by_class.confusion(self.outcomes[part][deployed.key]) for part in PARTS},
             "runs": runs,
-            "spread": variance.spread(self.members, runs),
-            "further_seed": variance.further_seed(self.members),
+            "spread": variance.spread(self.members.seeds, scores, runs),
+            "further_seed": variance.further_seed(self.members, scores),
             "differences": self._differences(),
-            "contribution": contribution.drop_one(self.members, stack_oof, self.spec, self.config),
+            "contribution": contribution.drop_one(self.members, blends, self.spec, self.config),
             "subsets": contribution.subsets(self.members, sizes, self.config),
-            "calibration": calibration.before_and_after(labels, oof, self.members.folds, test_labels, test),
+            "calibration": calibration.before_and_after(
+                labels, deployed.oof, self.members.folds, test_labels, deployed.test
+            ),
             "thresholds": calibration.thresholds(
-                labels, oof, test_labels, test, self.members.classes, target=self.config["thresholds"]
+                labels,
+                deployed.oof,
+                test_labels,
+                deployed.test,
+                self.members.classes,
+                target=self.config["thresholds"],
             ),
             "threshold_target": self.config["thresholds"],
         }
@@ -158,12 +122,9 @@ class Evaluation:
         for row in self.rows:
             entry: dict = {"parameters": row.parameters, "flops": row.flops}
             for part in PARTS:
-                labels, probabilities = self.truth[part], getattr(row, part)
-                entry[part] = self.figures(row, part) | {
-                    "ece": calibration.reliability(labels, probabilities)["ece"],
-                    "per_class": by_class.per_class(labels, probabilities, self.members.classes),
-                    "confusion": by_class.confusion(labels, probabilities),
-                }
+                found = self.outcomes[part][row.key]
+                own = {"ece": calibration.expected_error(found), "per_class": by_class.per_class(found)}
+                entry[part] = self.figures(row, part) | own
             if row.kind == "seed":
                 tree["seed"].setdefault(row.name, {})[str(row.seed)] = entry
             else:
@@ -176,52 +137,33 @@ class Evaluation:
         methods = [row.name for row in self.rows if row.kind in ("blend", "stack")]  # from the simplest, as in METHODS
         found: dict = {name: {} for name in methods}
         for simpler, name in itertools.combinations(methods, 2):
+            one, other = self._key(name), self._key(simpler)
             found[name][simpler] = {
-                part: {m: self._difference(name, simpler, part, m) for m in listed} for part in PARTS
+                part: {metric: difference(scored[one], scored[other], metric) for metric in listed}
+                for part, scored in self.scored.items()
             }
         return found
 
-    def _difference(self, first: str, second: str, part: str, metric: str) -> dict:
-        keys = [(_kind(name), name, None) for name in (first, second)]
-        scores, drawn = ([table[part][key] for key in keys] for table in (self.scores, self.resampled))
-        return difference(scores[0], scores[1], drawn[0], drawn[1], metric)
-
-    def _deployed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """labels, oof, test labels and test of the method that is deployed."""
-        row = next(row for row in self.rows if row.key == (_kind(self.spec["method"]), self.spec["method"], None))
-        return self.truth["oof"], row.oof, self.truth["test"], row.test
+    def _key(self, method: str) -> tuple:
+        return kind_of(method), method, None
 
 
 def run_figures(members: Members, records: Sequence[dict]) -> list[dict]:
     """Each run's own figures: one network on the fold that it never saw and on the test split."""
-    known = _by_run(members, records)
+    known = by_run(members, records)
     figures = []
     for (model, seed), oof in members.oof.items():
         for fold, test in enumerate(members.test[model, seed]):
-            record, rows = known[model, seed, fold], members.folds == fold
+            record, rows = known[model, seed, fold], np.flatnonzero(members.folds == fold)
             figures.append(
                 {"model": model, "seed": seed, "fold": fold}
                 | {key: record[key] for key in ("parameters", "flops")}
                 | {
-                    "oof": metrics.core_scores(members.labels[rows], softmax(oof[rows])),
-                    "test": metrics.core_scores(members.test_labels, softmax(test)),
+                    "oof": metrics.core_scores(members.labels[rows], Prediction([oof[rows]])),
+                    "test": metrics.core_scores(members.test_labels, Prediction([test])),
                 }
             )
     return figures
-
-
-def _kind(method: str) -> str:
-    return "blend" if method in BLENDS else "stack"
-
-
-def _by_run(members: Members, records: Sequence[dict]) -> dict[tuple[str, int, int], dict]:
-    """{(model, seed, fold): run.json}; raises FoldstackError where the run of a member is missing."""
-    known = {(record["model"], record["seed"], record["fold"]): record for record in records}
-    for (model, seed), predicted in members.test.items():
-        for fold in range(len(predicted)):
-            if (model, seed, fold) not in known:
-                raise FoldstackError(f"The run.json of {model} with seed {seed}, fold {fold} is not among the inputs.")
-    return known
 
 
 def _without_nan(value):

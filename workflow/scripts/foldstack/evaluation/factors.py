@@ -1,12 +1,13 @@
 """What each factor of a grid changes: models that differ only in it, compared on the same out-of-fold rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
+from foldstack.evaluation import metrics
 from foldstack.evaluation.bootstrap import Bootstrap, percentiles
-from foldstack.probabilities import TINY
+from foldstack.evaluation.prediction import Table
 
 MEASURES = ("accuracy", "log_loss")
 COLUMNS = ["grid", "factor", "level", "baseline", "pairs", *MEASURES] + [
@@ -14,7 +15,7 @@ COLUMNS = ["grid", "factor", "level", "baseline", "pairs", *MEASURES] + [
 ]
 
 
-def effects(layout: dict, probabilities: dict[str, np.ndarray], labels: np.ndarray, config: dict) -> pd.DataFrame:
+def effects(layout: dict, probabilities: Mapping[str, Table], labels: np.ndarray, config: dict) -> pd.DataFrame:
     """evaluation/factors.csv: one row a level of a factor, as in docs/reference/files.md.
 
     A level's difference is the mean over all pairs of models that differ only in this factor, one at the level and
@@ -44,10 +45,10 @@ def effects(layout: dict, probabilities: dict[str, np.ndarray], labels: np.ndarr
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _by_sample(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _by_sample(table: Table, labels: np.ndarray) -> np.ndarray:
     """(2, N): right or wrong, and the negative log of the true class's probability."""
-    true = np.clip(probabilities[np.arange(len(labels)), labels], TINY, 1)
-    return np.stack([(probabilities.argmax(axis=1) == labels).astype(np.float64), -np.log(true)])
+    found = metrics.outcome(labels, table, ["log_loss"])
+    return np.stack([(found.predicted == labels).astype(np.float64), found.values["log_loss"]])
 
 
 def _comparisons(spec: dict, present: set[str]) -> Iterator[tuple[str, str, str, list[tuple[str, str]]]]:

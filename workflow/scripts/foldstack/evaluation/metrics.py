@@ -8,96 +8,64 @@ then in metrics.json, leaderboard.csv, the leaderboard, the report, the model ca
 """
 
 from collections.abc import Callable, Iterable
-from functools import partial
 
 import numpy as np
-from sklearn.metrics import (
-    average_precision_score,
-    brier_score_loss,
-    cohen_kappa_score,
-    f1_score,
-    log_loss,
-    matthews_corrcoef,
-    precision_score,
-    roc_auc_score,
-    top_k_accuracy_score,
-)
 
-from foldstack.evaluation.counting import ClassCounts, RankCounts
-from foldstack.evaluation.metric import Metric, OfRows
+from foldstack.evaluation import counting, ranks
+from foldstack.evaluation import outcome as outcomes
+from foldstack.evaluation.counting import ClassCounts
+from foldstack.evaluation.metric import Metric, OfSamples
+from foldstack.evaluation.outcome import Outcome
+from foldstack.evaluation.prediction import Table
 from foldstack.probabilities import TINY
 
 
-def scores(labels: np.ndarray, probabilities: np.ndarray, names: Iterable[str] | None = None) -> dict[str, float]:
-    """{metric: value} of all METRICS or of `names`; NaN without samples and where a metric needs more classes."""
-    return {
-        metric.name: float(metric.of_rows(labels, probabilities))
-        if len(labels) and metric.exists(probabilities.shape[1])
-        else float("nan")
-        for metric in (METRICS[name] for name in (METRICS if names is None else names))
-    }
+def outcome(labels: np.ndarray, table: Table, names: Iterable[str] | None = None) -> Outcome:
+    """What the scores by all METRICS or by `names` follow from."""
+    return outcomes.outcome(labels, table, [METRICS[name] for name in (METRICS if names is None else names)])
 
 
-def core_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+def scores_of(found: Outcome) -> dict[str, float]:
+    """{metric: value} of those it is for; NaN without samples and where a metric needs more classes."""
+    counts = counting.by_class(found.labels, found.predicted, found.n_classes)
+    return {name: _score(METRICS[name], found, counts) for name in found.metrics}
+
+
+def scores(labels: np.ndarray, table: Table, names: Iterable[str] | None = None) -> dict[str, float]:
+    """The same from labels (N,) and probabilities (N, C), of all METRICS or of `names`."""
+    return scores_of(outcome(labels, table, names))
+
+
+def core_scores(labels: np.ndarray, table: Table) -> dict[str, float]:
     """{metric: value} of those that each run is scored by."""
-    return scores(labels, probabilities, [metric.name for metric in METRICS.values() if metric.every_run])
+    return scores(labels, table, [metric.name for metric in METRICS.values() if metric.every_run])
 
 
-# Of rows: functions of labels (N,) and probabilities (N, C).
+def _score(metric: Metric, found: Outcome, counts: ClassCounts) -> float:
+    if not len(found.labels) or not metric.exists(found.n_classes):
+        return float("nan")
+    if metric.of_counts:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return float(metric.of_counts(counts)[0])
+    if metric.of_samples:
+        return float(found.values[metric.name].mean())
+    by_class = found.by_class[metric.name]
+    known = by_class[np.isfinite(by_class)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
-def _of_predicted(score) -> OfRows:
-    """`score` of labels and predicted classes."""
-    return lambda labels, probabilities: score(labels, probabilities.argmax(axis=1))
+# Of samples: functions of labels (n,) and probabilities (n, C) to (n,).
 
 
-def _averaged(score, average: str) -> OfRows:
-    """scikit-learn's `score` with its averages `macro`, over the classes with a sample, or `weighted`."""
-
-    def of_rows(labels: np.ndarray, probabilities: np.ndarray) -> float:
-        among = np.unique(labels) if average == "macro" else np.arange(probabilities.shape[1])
-        return score(labels, probabilities.argmax(axis=1), labels=among, average=average, zero_division=0)
-
-    return of_rows
-
-
-def _one_against_rest(score, both: bool = False) -> OfRows:
-    """Mean of `score` over the classes with a sample; with `both`, over those with a sample of another class too."""
-
-    def of_rows(labels: np.ndarray, probabilities: np.ndarray) -> float:
-        chosen = [i for i in np.unique(labels) if not both or np.any(labels != i)]
-        return np.mean([score(labels == i, probabilities[:, i]) for i in chosen] or [np.nan])
-
-    return of_rows
-
-
-def _balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """Not by scikit-learn's function, which warns wherever a class is predicted that has no sample."""
-    return np.mean([np.mean(predicted[labels == i] == i) for i in np.unique(labels)])
-
-
-def _unless_one_class(score, otherwise: float):
-    """`score` of labels and predicted classes; `otherwise` where all are one class, for which it would warn."""
-    return lambda labels, predicted: score(labels, predicted) if len(np.unique([labels, predicted])) > 1 else otherwise
-
-
-def _all_classes_named(score) -> OfRows:
-    """scikit-learn's `score`, with the names of all classes, also those without a sample."""
-    return lambda labels, probabilities: score(labels, probabilities, labels=np.arange(probabilities.shape[1]))
-
-
-def _top(k: int) -> dict:
-    """The label is among the k most probable classes."""
+def _top(k: int) -> OfSamples:
+    """The label is among the k most probable classes; of equals the last come first, as in scikit-learn."""
 
     def of_samples(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-        order = np.argsort(probabilities, axis=1, kind="stable")[:, ::-1]  # ties as in scikit-learn's function
-        return (order[:, :k] == labels[:, None]).any(axis=1)
+        own = probabilities[np.arange(len(labels)), labels][:, None]
+        later = np.arange(probabilities.shape[1]) > labels[:, None]
+        return ((probabilities > own) | ((probabilities == own) & later)).sum(axis=1) < k
 
-    of_rows = _all_classes_named(partial(top_k_accuracy_score, k=k))
-    return {"of_rows": of_rows, "of_samples": of_samples, "least_classes": k + 1}
-
-
-# Of samples: functions of the same to (N,).
+    return of_samples
 
 
 def _loss_of_samples(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -106,8 +74,9 @@ def _loss_of_samples(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarra
 
 def _brier_of_samples(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     n_classes = probabilities.shape[1]
-    one_hot = np.arange(n_classes) == labels[:, None]
-    return ((probabilities - one_hot) ** 2).sum(axis=1) / (2 if n_classes == 2 else 1)
+    off = probabilities.copy()
+    off[np.arange(len(labels)), labels] -= 1
+    return (off**2).sum(axis=1) / (2 if n_classes == 2 else 1)
 
 
 # Of counts: functions of ClassCounts to (C, R) or (R,).
@@ -155,77 +124,34 @@ def _mcc_of_counts(classes: ClassCounts) -> np.ndarray:
     return np.where(apart > 0, together / np.sqrt(apart), 0.0)
 
 
-# Of ranks: functions of one class's RankCounts to (R,).
-
-
-def _average_precision_of_ranks(ranks: RankCounts) -> np.ndarray:
-    precision = np.where(ranks.samples_so_far > 0, ranks.positive * ranks.positive_so_far / ranks.samples_so_far, 0)
-    return precision.sum(axis=0) / ranks.positives
-
-
-def _roc_auc_of_ranks(ranks: RankCounts) -> np.ndarray:
-    """Negatives below a block, and half of those within it (Mann and Whitney, 1947)."""
-    negatives = ranks.total - ranks.positives
-    below = negatives - (ranks.samples_so_far - ranks.positive_so_far)
-    pairs = (ranks.positive * (below + (ranks.samples - ranks.positive) / 2)).sum(axis=0)
-    return pairs / (ranks.positives * negatives)
-
-
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric(
-            "accuracy", "Accuracy",
-            of_rows=_of_predicted(lambda labels, predicted: np.mean(predicted == labels)),
-            of_counts=_accuracy_of_counts, every_run=True,
-        ),
-        Metric(
-            "balanced_accuracy", "Balanced accuracy",
-            of_rows=_of_predicted(_balanced_accuracy), of_counts=_macro(_recall), every_run=True, column=False,
-        ),
+        Metric("accuracy", "Accuracy", of_counts=_accuracy_of_counts, every_run=True),
+        Metric("balanced_accuracy", "Balanced accuracy", of_counts=_macro(_recall), every_run=True, column=False),
         Metric(
             "precision", "Precision (macro)",
-            of_rows=_averaged(precision_score, "macro"), of_counts=_macro(_precision), every_run=True,
-            column=False, listed=False,
+            of_counts=_macro(_precision), every_run=True, column=False, listed=False,
         ),
-        Metric("f1", "F1 (macro)", of_rows=_averaged(f1_score, "macro"), of_counts=_macro(_f1), every_run=True),
-        Metric(
-            "map", "mAP",
-            of_rows=_one_against_rest(average_precision_score), of_ranks=_average_precision_of_ranks, every_run=True,
-        ),
-        Metric(
-            "roc_auc", "ROC-AUC (macro)",
-            of_rows=_one_against_rest(roc_auc_score, both=True), of_ranks=_roc_auc_of_ranks, column=False,
-        ),
+        Metric("f1", "F1 (macro)", of_counts=_macro(_f1), every_run=True),
+        Metric("map", "mAP", of_ranks=ranks.average_precision, every_run=True),
+        Metric("roc_auc", "ROC-AUC (macro)", of_ranks=ranks.roc_auc, column=False),
         Metric(
             "log_loss", "Log-loss",
-            of_rows=_all_classes_named(log_loss), of_samples=_loss_of_samples,
-            higher_is_better=False, share=False, every_run=True,
+            of_samples=_loss_of_samples, higher_is_better=False, share=False, every_run=True,
         ),
         Metric(
             "brier", "Brier score",
-            of_rows=_all_classes_named(brier_score_loss), of_samples=_brier_of_samples,
-            higher_is_better=False, share=False, column=False,
+            of_samples=_brier_of_samples, higher_is_better=False, share=False, column=False,
         ),
-        Metric(
-            "mcc", "MCC",
-            of_rows=_of_predicted(_unless_one_class(matthews_corrcoef, 0.0)), of_counts=_mcc_of_counts, share=False,
-        ),
-        Metric(
-            "kappa", "Cohen’s kappa",
-            of_rows=_of_predicted(_unless_one_class(cohen_kappa_score, np.nan)), of_counts=_kappa_of_counts,
-            share=False, column=False, listed=False,
-        ),
+        Metric("mcc", "MCC", of_counts=_mcc_of_counts, share=False),
+        Metric("kappa", "Cohen’s kappa", of_counts=_kappa_of_counts, share=False, column=False, listed=False),
         Metric(
             "precision_weighted", "Precision (weighted)",
-            of_rows=_averaged(precision_score, "weighted"), of_counts=_weighted(_precision),
-            column=False, listed=False,
+            of_counts=_weighted(_precision), column=False, listed=False,
         ),
-        Metric(
-            "f1_weighted", "F1 (weighted)",
-            of_rows=_averaged(f1_score, "weighted"), of_counts=_weighted(_f1), column=False, listed=False,
-        ),
-        Metric("top_3", "Top-3 accuracy", **_top(3), column=False, listed=False),
-        Metric("top_5", "Top-5 accuracy", **_top(5), column=False, listed=False),
+        Metric("f1_weighted", "F1 (weighted)", of_counts=_weighted(_f1), column=False, listed=False),
+        Metric("top_3", "Top-3 accuracy", of_samples=_top(3), least_classes=4, column=False, listed=False),
+        Metric("top_5", "Top-5 accuracy", of_samples=_top(5), least_classes=6, column=False, listed=False),
     )
 }  # fmt: skip

@@ -4,15 +4,20 @@ Nested cross-validation: Varma & Simon, "Bias in error estimation when using cro
 Bioinformatics 7:91, 2006. A fold is predicted by a whole pipeline (folds, runs, stack) that was made without it.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from foldstack.evaluation import metrics, words
-from foldstack.evaluation.bootstrap import Bootstrap, difference, intervals
+from foldstack.evaluation.bootstrap import Bootstrap, Scored, difference
+from foldstack.evaluation.prediction import Table
 
 SHOWN = ("accuracy", "log_loss")
 
 
-def nested_scores(labels: np.ndarray, nested: dict, oof: dict, resamples: int, seed: int) -> dict:
+def nested_scores(
+    labels: np.ndarray, nested: Mapping[str, Table], oof: Mapping[str, Table], resamples: int, seed: int
+) -> dict:
     """{method: {"nested", "oof", "difference": {metric: ...}}} from {method: (N, C)} of both.
 
     `nested` and `oof` hold each metric of SHOWN with its 95 % interval as `low` and `high`; `difference` is the OOF
@@ -20,22 +25,22 @@ def nested_scores(labels: np.ndarray, nested: dict, oof: dict, resamples: int, s
     """
     found = {}
     for method in nested:
-        tables = {"nested": nested[method], "oof": oof[method]}
-        scores = {name: metrics.scores(labels, values, SHOWN) for name, values in tables.items()}
-        drawn = Bootstrap(labels, resamples, seed).scores(tables, ranked=False)
-        found[method] = {
-            name: {
-                metric: {"value": scores[name][metric]}
-                | dict(zip(("low", "high"), intervals(scores[name], drawn[name])[metric], strict=True))
-                for metric in SHOWN
-            }
-            for name in tables
+        outcomes = {
+            name: metrics.outcome(labels, by_method[method], SHOWN)
+            for name, by_method in (("nested", nested), ("oof", oof))
         }
-        found[method]["difference"] = {
-            metric: difference(scores["oof"], scores["nested"], drawn["oof"], drawn["nested"], metric)
-            for metric in SHOWN
-        }
+        scored = Bootstrap(labels, resamples, seed).scored(outcomes)
+        found[method] = {name: _with_intervals(each) for name, each in scored.items()}
+        found[method]["difference"] = {metric: difference(scored["oof"], scored["nested"], metric) for metric in SHOWN}
     return found
+
+
+def _with_intervals(scored: Scored) -> dict:
+    reach = scored.intervals()
+    return {
+        metric: {"value": scored.scores[metric]} | dict(zip(("low", "high"), reach[metric], strict=True))
+        for metric in SHOWN
+    }
 
 
 def nested_summary(scores: dict, deployed: str, samples: int) -> str:

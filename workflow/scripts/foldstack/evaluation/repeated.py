@@ -1,12 +1,15 @@
 """What other draws of the folds say about the estimate (`snakemake repeated`)."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from foldstack.evaluation import metrics
 from foldstack.evaluation.nested import SHOWN
+from foldstack.evaluation.prediction import Table
 
 
-def repeated_scores(labels: np.ndarray, draws: list[dict[str, np.ndarray]]) -> dict:
+def repeated_scores(labels: np.ndarray, draws: Sequence[Mapping[str, Table]]) -> dict:
     """{method: {metric: {"each", "mean", "sd"}}} from one {method: (N, C)} a draw; the first is the experiment's."""
     found: dict = {}
     for method in draws[0]:

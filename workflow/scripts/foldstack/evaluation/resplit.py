@@ -37,7 +37,7 @@ def training_labels(samples: pd.DataFrame) -> pd.Series:
 
 def joined(parts: list[dict[str, np.ndarray]], folds: np.ndarray) -> dict[str, np.ndarray]:
     """{method: (N, C)} from one {method: (rows of fold k, C)} a fold."""
-    whole = {method: np.empty((len(folds), values.shape[1])) for method, values in parts[0].items()}
+    whole = {method: np.empty((len(folds), values.shape[1]), values.dtype) for method, values in parts[0].items()}
     for fold, part in enumerate(parts):
         for method, values in part.items():
             whole[method][folds == fold] = values

@@ -48,7 +48,7 @@ def stage_table(stages: list[dict], members: Members, config: dict) -> pd.DataFr
                 row["stack_own_rows"] = np.mean(table.argmax(axis=1) == members.labels)
             else:
                 row |= _accuracy(f"{what}_{part}", table, drawn[part])
-        now = tables["stack", "oof"]
+        now = tables["stack", "oof"].argmax(axis=1)
         if before is not None:
             gain = bootstrap.accuracy_difference(members.labels, now, before, *resampling)
             row |= {"gain": gain["difference"], "gain_low": gain["low"], "gain_high": gain["high"]}

@@ -4,10 +4,12 @@ import numpy as np
 
 from foldstack.ensemble.members import Members
 from foldstack.evaluation import metrics
-from foldstack.probabilities import softmax
+from foldstack.evaluation.prediction import Prediction
+
+MEASURES = ("accuracy", "brier", "log_loss")
 
 
-def spread(members: Members, runs: list[dict]) -> dict:
+def spread(seeds: dict[str, list[int]], scores: dict[tuple, dict], runs: list[dict]) -> dict:
     """{model: {metric: {`seeds`, `folds`, `seed_sd`, `fold_sd`}}}; an sd of one value is None.
 
     The metrics are those that each run is scored by.
@@ -16,26 +18,27 @@ def spread(members: Members, runs: list[dict]) -> dict:
     the sd over folds of the score on one fold, averaged over seeds: most of it comes from the few samples of a fold.
 
     Args:
-        runs: `evaluation.run_figures`.
+        seeds: {model: its seeds}.
+        scores: {contender: {metric: value}}, out of fold; a seed is the contender ("seed", model, seed).
+        runs: `evaluate.run_figures`.
     """
-    found = {}
-    for model, seeds in members.seeds.items():
-        by_seed = [metrics.core_scores(members.labels, softmax(members.oof[model, seed])) for seed in seeds]
+    found: dict = {}
+    for model, numbers in seeds.items():
         own = [run for run in runs if run["model"] == model]
         folds = sorted({run["fold"] for run in own})
-        found[model] = {
-            metric: {
-                "seeds": len(seeds),
+        found[model] = {}
+        for metric in own[0]["oof"]:
+            by_fold = [np.mean([run["oof"][metric] for run in own if run["fold"] == fold]) for fold in folds]
+            found[model][metric] = {
+                "seeds": len(numbers),
                 "folds": len(folds),
-                "seed_sd": _sd([each[metric] for each in by_seed]),
-                "fold_sd": _sd([np.mean([r["oof"][metric] for r in own if r["fold"] == fold]) for fold in folds]),
+                "seed_sd": _sd([scores["seed", model, seed][metric] for seed in numbers]),
+                "fold_sd": _sd(by_fold),
             }
-            for metric in by_seed[0]
-        }
     return found
 
 
-def further_seed(members: Members) -> dict:
+def further_seed(members: Members, scores: dict[tuple, dict]) -> dict:
     """{model, and "mean" for the plain mean of all models: what one further seed would likely change}.
 
     The expected Brier score of a mean of n exchangeable predictions is exactly a + b / n, since it is a squared error.
@@ -43,31 +46,34 @@ def further_seed(members: Members) -> dict:
     change it by (s(S) - s(1)) / (S^2 - 1), and any number of them by (s(S) - s(1)) / (S - 1). For accuracy and log-loss
     the same law is an assumption.
 
+    Args:
+        scores: as in `spread`; a model is the contender ("model", model, None).
+
     Returns:
         A model's `seeds`, `further` and `limit` ({accuracy, brier, log_loss: change}); models with one seed are left
         out, and "mean" where models have unequal numbers of seeds.
     """
     found: dict = {}
-    for model, seeds in members.seeds.items():
-        found |= _extrapolated(model, np.stack([softmax(members.oof[model, seed]) for seed in seeds]), members.labels)
-    numbers = {len(seeds) for seeds in members.seeds.values()}
-    if len(numbers) == 1:
-        single = [
-            np.mean([softmax(members.oof[model, seeds[i]]) for model, seeds in members.seeds.items()], axis=0)
-            for i in range(numbers.pop())
+    for model, numbers in members.seeds.items():
+        alone = [scores["seed", model, seed] for seed in numbers]
+        found |= _extrapolated(model, alone, scores["model", model, None])
+    counts = {len(numbers) for numbers in members.seeds.values()}
+    if len(counts) == 1 and counts != {1}:
+        each = [
+            [members.oof[model, numbers[i]] for model, numbers in members.seeds.items()] for i in range(counts.pop())
         ]
-        found |= _extrapolated("mean", np.stack(single), members.labels)
+        alone = [metrics.scores(members.labels, Prediction(logits), MEASURES) for logits in each]
+        together = metrics.scores(members.labels, Prediction([one for logits in each for one in logits]), MEASURES)
+        found |= _extrapolated("mean", alone, together)
     return found
 
 
-def _extrapolated(name: str, single: np.ndarray, labels: np.ndarray) -> dict:
-    """{name: entry} from (S, N, C) predictions, one a seed; nothing for S = 1."""
-    n = len(single)
+def _extrapolated(name: str, alone: list[dict], together: dict) -> dict:
+    """{name: entry} from the scores of each of S seeds and of their mean; nothing for S = 1."""
+    n = len(alone)
     if n < 2:
         return {}
-    alone = [_scores(labels, each) for each in single]
-    together = _scores(labels, single.mean(axis=0))
-    gained = {metric: together[metric] - np.mean([each[metric] for each in alone]) for metric in together}
+    gained = {metric: together[metric] - np.mean([each[metric] for each in alone]) for metric in MEASURES}
     return {
         name: {
             "seeds": n,
@@ -75,10 +81,6 @@ def _extrapolated(name: str, single: np.ndarray, labels: np.ndarray) -> dict:
             "limit": {metric: float(value / (n - 1)) for metric, value in gained.items()},
         }
     }
-
-
-def _scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    return metrics.scores(labels, probabilities, ("accuracy", "brier", "log_loss"))
 
 
 def _sd(values: list[float]) -> float | None:

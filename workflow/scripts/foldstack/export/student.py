@@ -110,6 +110,8 @@ def collect_oof(runs: Sequence, folds: pd.DataFrame, sample_ids: Sequence[str], 
 def out_of_fold(labels: np.ndarray, student: np.ndarray, teacher: np.ndarray, config: dict) -> dict:
     """The student's accuracy on the training samples against the stack's, both out of fold: what distillation costs."""
     scores = core_scores(labels, student)
-    difference = bootstrap.accuracy_difference(labels, student, teacher, config["bootstrap"], config["seed"])
+    difference = bootstrap.accuracy_difference(
+        labels, student.argmax(axis=1), teacher.argmax(axis=1), config["bootstrap"], config["seed"]
+    )
     return {"accuracy": scores["accuracy"], "log_loss": scores["log_loss"], "samples": len(labels),
             "full_accuracy": core_scores(labels, teacher)["accuracy"], "difference": difference}  # fmt: skip

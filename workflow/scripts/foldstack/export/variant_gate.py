@@ -9,7 +9,7 @@ import numpy as np
 from foldstack.data.digest import PIXEL_FORMAT
 from foldstack.errors import FoldstackError
 from foldstack.evaluation import bootstrap
-from foldstack.evaluation.metrics import core_scores
+from foldstack.evaluation.metrics import outcome
 from foldstack.export import agreement
 from foldstack.export.session import open_session, run_ensemble
 from foldstack.probabilities import normalised
@@ -51,11 +51,12 @@ def measure(
     tables["variant"] = own_oof if own_oof is not None else _table(sessions[1], pixels, folds)
     if not np.isfinite(tables["variant"]).all():
         raise FoldstackError(f"{variant} gives probabilities that are not finite; take it out of variants.kinds.")
-    drawn = bootstrap.Bootstrap(labels, config["bootstrap"], config["seed"]).scores(tables, ranked=False)
+    outcomes = {name: outcome(labels, table, ["accuracy", "log_loss"]) for name, table in tables.items()}
+    scored = bootstrap.Bootstrap(labels, config["bootstrap"], config["seed"]).scored(outcomes)
     report: dict = {"part": "test" if folds is None else "oof", "samples": len(labels)}
     for name, path in (("full", full), ("variant", variant)):
-        scores = core_scores(labels, tables[name])
-        low, high = bootstrap.intervals(scores, drawn[name])["accuracy"]
+        scores = scored[name].scores
+        low, high = scored[name].intervals()["accuracy"]
         report[name] = {
             "bytes": Path(path).stat().st_size,
             "accuracy": scores["accuracy"],
@@ -63,10 +64,11 @@ def measure(
         }
         report[name] |= {"accuracy_low": low, "accuracy_high": high}
     report["models"] = metadata[1]["models"]
+    variant_says, full_says = (outcomes[name].predicted for name in ("variant", "full"))
     report["difference"] = bootstrap.accuracy_difference(
-        labels, tables["variant"], tables["full"], config["bootstrap"], config["seed"]
+        labels, variant_says, full_says, config["bootstrap"], config["seed"]
     )
-    report["agreement"] = float(np.mean(tables["variant"].argmax(axis=1) == tables["full"].argmax(axis=1)))
+    report["agreement"] = float(np.mean(variant_says == full_says))
     report["max_abs_difference"] = agreement.difference(tables["variant"], tables["full"])
     # Reported, not checked: 8-bit arithmetic may take its ranges from the batch.
     report["batch_max_abs_difference"] = agreement.check_batches(

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from foldstack.data.pixels import Pixels
 from foldstack.ensemble.members import Members
 from foldstack.ensemble.quorum import banner
-from foldstack.report import interactive, mistakes, page, text
+from foldstack.report import confusion_map, interactive, mistakes, page, text
 from foldstack.report.figures.style import duration
 from foldstack.report.intake import intake_part
 from foldstack.report.leaderboard import leaderboard_table
@@ -66,6 +66,7 @@ def report(
         "total": f"{len(rows):,}",
         "wrong": f"{int((predicted != members.labels).sum()):,}",
         "board": leaderboard_table(board, metrics),
+        "confusion": confusion_map.confusion_part(metrics, figures["confusion"]),
         "classes": per_class_table(metrics),
         "contribution": metrics["contribution"] if len(members.models) > 1 else {},
         "factors": _factors(factors),
@@ -75,6 +76,8 @@ def report(
         "groups": mistakes.by_group(members.labels, predicted, rows["group"]),
         "shared": mistakes.shared_errors(members),
         "calibration": _calibration(metrics),
+        "thresholds": metrics["thresholds"],
+        "target": _target(metrics["threshold_target"]),
         "costs": costs(runs),
         "networks": len(runs),
         "intake": intake_part(intake),
@@ -85,7 +88,7 @@ def report(
     values |= {"what": _what(metrics, dataset), "data": _data(metrics, dataset, folds)}
     body = page.fill(text.MACROS + text.ANSWER + text.METHOD + text.REST, **values)
     title = f"Foldstack report: {config['experiment']}"
-    return page.wrap(title, body + interactive.script(), text.STYLE + interactive.STYLE)
+    return page.wrap(title, body + interactive.script(), text.STYLE + interactive.STYLE + confusion_map.STYLE)
 
 
 def _what(metrics: dict, dataset: dict) -> str:
@@ -175,6 +178,11 @@ def _calibration(metrics: dict) -> list[dict]:
         if found[part]["before"]["bins"]
         for name, state in STATES.items()
     ]
+
+
+def _target(target: dict) -> str:
+    """Such as "precision 95 %"; empty without one."""
+    return "".join(f"{name} {100 * value:g} %" for name, value in target.items() if value is not None)
 
 
 def costs(runs: Sequence[dict]) -> list[dict]:

@@ -2,6 +2,7 @@
 Reporting", 2019). Nothing in it depends on when or where the run was made, and it names no path of the machine.
 """
 
+import numpy as np
 import yaml
 
 from foldstack.evaluation.metric import Metric
@@ -10,7 +11,9 @@ from foldstack.report import page
 from foldstack.report.summary import NO_TEST
 from foldstack.report.words import PARTS, format_count
 
-WEAKEST = 5  # classes that are named
+ENDS = 5  # weakest and strongest classes, smallest and largest ones, that are named
+FEW = 30  # training samples
+LISTED = 30  # with more classes only those at the ends are named
 
 CARD = """\
 # {{ experiment }}: an image ensemble
@@ -39,6 +42,11 @@ measured on images from another source than the data described here.
 {{ same }} pairs of identical and {{ near }} of nearly equal training samples were kept in one fold each;
 {{ across }} such pairs have one sample in training and one in the test split.
 
+{% if more %}
+Of {{ classes|length }} classes the smallest and the largest by training samples; the median class has {{ median }}.
+`data/dataset.json` counts all.
+
+{% endif %}
 | class | training samples | test samples |
 |---|---:|---:|
 {% for row in counts %}
@@ -73,10 +81,13 @@ With 95 % intervals over samples. Macro figures and mAP are means over the class
 ## Limits
 
 - Weakest classes by out-of-fold F1: {{ weakest }}.
+{% if more %}
+- Strongest: {{ strongest }}. `evaluation/per_class.html` has all of them.
+{% endif %}
 - The intervals include neither the variation between trainings nor any shift of the data.
 - An image that belongs to none of the classes still gets one; look at the probability, and set a threshold.
 {% if few %}
-- Classes with fewer than 30 training samples, whose figures are very uncertain: {{ few }}.
+- Classes with fewer than {{ least }} training samples, whose figures are very uncertain: {{ few }}.
 {% endif %}
 
 ## How to reproduce
@@ -119,6 +130,9 @@ def model_card(metrics: dict, dataset: dict, described: dict, gate: dict, config
     parts = {part: title for part, title in PARTS.items() if entry[part]["accuracy"] is not None}
     listed = [metric for metric in METRICS.values() if metric.listed]
     height, width = dataset["image_size"]
+    counts = _counts(dataset)
+    by_size = sorted(counts, key=lambda row: row["train"])
+    by_f1 = _by_f1(dataset["classes"], entry["oof"]["per_class"]["f1"])
     values = {
         "experiment": _cell(config["experiment"]),
         "cautions": _cautions(metrics),
@@ -126,7 +140,7 @@ def model_card(metrics: dict, dataset: dict, described: dict, gate: dict, config
         "task": "pairs of images" if dataset["task"] == "pairs" else "images",
         "shape": described["input"]["shape"],
         "classes": dataset["classes"],
-        "named": ", ".join(map(_cell, dataset["classes"])),
+        "named": _named(list(map(_cell, dataset["classes"])), "; `classes` in the file’s metadata has all"),
         "networks": sum(len(seeds) for seeds in described["seeds"].values()) * described["n_splits"],
         "models": ", ".join(described["models"]),
         "parameters": _parameters(metrics, described),
@@ -137,14 +151,18 @@ def model_card(metrics: dict, dataset: dict, described: dict, gate: dict, config
         "same": dataset["duplicates"]["train"],
         "near": dataset["near_duplicates"]["train"],
         "across": dataset["duplicates"]["train_test"] + dataset["near_duplicates"]["train_test"],
-        "counts": _counts(dataset),
+        "more": len(counts) > LISTED,
+        "counts": counts if len(counts) <= LISTED else by_size[:ENDS] + by_size[-ENDS:],
+        "median": f"{np.median([row['train'] for row in counts]):g}",
         "parts": parts,
         "scores": [_score(entry, metric, parts) for metric in listed],
         "lower": " and ".join(metric.title for metric in listed if not metric.higher_is_better),
         "verdict": metrics["verdict"],
         "calibration": "T" + metrics["findings"]["calibration"]["text"].removeprefix("Calibration: t"),
-        "weakest": _weakest(entry["oof"]["per_class"]),
-        "few": ", ".join(row["name"] for row in _counts(dataset) if row["train"] < 30),
+        "weakest": ", ".join(by_f1[:ENDS]),
+        "strongest": ", ".join(by_f1[: -ENDS - 1 : -1]),
+        "few": _named([row["name"] for row in by_size if row["train"] < FEW]),
+        "least": FEW,
         "foreign": bool(config["data"]["path"]),
         "config": yaml.safe_dump(_without_paths(config), sort_keys=True, allow_unicode=True, width=100),
         "hashes": {key: described[f"{key}_digest"] for key in ("data", "folds", "config", "code")},
@@ -201,9 +219,16 @@ def _score(entry: dict, metric: Metric, parts: dict) -> dict:
     return {"name": metric.title, "cells": cells}
 
 
-def _weakest(per_class: list[dict]) -> str:
-    rows = sorted((row for row in per_class if row["f1"] is not None), key=lambda row: row["f1"])[:WEAKEST]
-    return ", ".join(f"{_cell(row['class'])} ({row['f1']:.2f})" for row in rows)
+def _named(names: list[str], where: str = "") -> str:
+    """All of them, or the first, how many more there are, and where they are."""
+    rest = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {rest:,} more{where}" if rest > 0 else "")
+
+
+def _by_f1(classes: list[str], f1: list[float | None]) -> list[str]:
+    """`name (F1)` of the classes that have one, weakest first."""
+    known = sorted((value, i) for i, value in enumerate(f1) if value is not None)
+    return [f"{_cell(classes[i])} ({value:.2f})" for value, i in known]
 
 
 def _without_paths(config: dict) -> dict:

@@ -3,7 +3,7 @@
 import numpy as np
 from markupsafe import Markup
 
-from foldstack.report import page
+from foldstack.report import confusion, interactive, page
 from foldstack.report.words import PARTS
 
 FIGURES = {"precision": "Precision", "recall": "Recall", "f1": "F1", "average_precision": "AP"}
@@ -44,7 +44,8 @@ def render_per_class(metrics: dict) -> str:
     deployed = metrics["deployed"]
     count = len(metrics["classes"])
     title = f"The {deployed['kind']} “{deployed['name']}”, class by class ({count} classes)"
-    return page.wrap(title, per_class_table(metrics))
+    table = per_class_table(metrics)
+    return page.wrap(title, table + interactive.script() if count > interactive.PAGED else table, interactive.STYLE)
 
 
 def per_class_table(metrics: dict) -> Markup:
@@ -52,17 +53,17 @@ def per_class_table(metrics: dict) -> Markup:
     deployed = metrics["deployed"]
     entry = metrics[deployed["kind"]][deployed["name"]]
     parts = {part: title for part, title in PARTS.items() if entry[part]["per_class"]}
-    rows = []
+    counts, rows = confusion.matrix(metrics), []
     for i, name in enumerate(metrics["classes"]):
-        row = {"name": name, "parts": [entry[part]["per_class"][i] for part in parts]}
-        rows.append(row | _taken_for(np.asarray(entry["oof"]["confusion"]), i, metrics["classes"]))
+        figures = [{key: column[i] for key, column in entry[part]["per_class"].items()} for part in parts]
+        rows.append({"name": name, "parts": figures} | _taken_for(counts[i], i, metrics["classes"]))
     rows.sort(key=lambda row: (row["parts"][0]["f1"] is None, row["parts"][0]["f1"]))
     return page.fill(BODY, parts=parts, figures=FIGURES, rows=rows)
 
 
-def _taken_for(confusion: np.ndarray, i: int, classes: list[str]) -> dict:
-    wrong = confusion[i].copy()
+def _taken_for(counts: np.ndarray, i: int, classes: list[str]) -> dict:
+    wrong = counts.copy()
     wrong[i] = 0
     if not wrong.any():
         return {"taken": None, "count": None}
-    return {"taken": classes[wrong.argmax()], "count": f"{wrong.max():,} of {confusion[i].sum():,}"}
+    return {"taken": classes[wrong.argmax()], "count": f"{wrong.max():,} of {counts.sum():,}"}

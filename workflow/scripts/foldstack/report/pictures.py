@@ -75,8 +75,13 @@ def thumbnail(pixels: np.ndarray) -> str:
     height = pixels.shape[-3]
     picture = tile(pixels, height * (TILE // height) if height <= TILE else TILE)
     grey = pixels.shape[-1] == 1
+    return encoded(Image.fromarray(picture).convert("L" if grey else "RGB"))
+
+
+def encoded(picture: Image.Image) -> str:
+    """Data URI of a picture, as PNG."""
     stream = io.BytesIO()
-    Image.fromarray(picture).convert("L" if grey else "RGB").save(stream, "PNG", optimize=True)
+    picture.save(stream, "PNG", optimize=True)
     return _uri(stream.getvalue())
 
 

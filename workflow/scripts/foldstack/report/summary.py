@@ -11,6 +11,7 @@ from foldstack.report.words import format_count
 
 WIDTH = 96
 NAME_WIDTH = 22
+SHOWN_CLASSES = 20  # with a threshold; the report has all
 NO_TEST = (
     "No untouched test split: all labelled samples were used for training, so the scores are those out of fold. "
     "`snakemake nested` adds scores of whole pipelines that never saw the fold they are scored on."
@@ -116,7 +117,13 @@ def _thresholds(figures: dict) -> str:
         f"{'class':<{NAME_WIDTH}}{'threshold':>10}{'OOF precision':>16}{'recall':>9}{'test precision':>17}{'recall':>9}"
     )
     lines = [f"Thresholds for {metric} {_share(target)}, chosen on the OOF rows (%):", "", title]
-    for row in figures["thresholds"]:
+    rows = figures["thresholds"]
+    if len(rows) > SHOWN_CLASSES:  # those that pay most for the target
+        other = "precision" if metric == "recall" else "recall"
+        rows = sorted(rows, key=lambda row: (row["threshold"] is not None, row["oof"][other]))[:SHOWN_CLASSES]
+        lines[0] = f"Thresholds for {metric} {_share(target)}, chosen on the OOF rows (%): the {len(rows)} classes of "
+        lines[0] += f"the lowest {other} of {len(figures['thresholds'])}"
+    for row in rows:
         cells = [_share(row[part][key]) for part in ("oof", "test") for key in ("precision", "recall")]
         value = "none" if row["threshold"] is None else f"{row['threshold']:.4f}"
         lines.append(f"{_name(row['class'])}{value:>10}" + "".join(map(_right, cells, (16, 9, 17, 9))))

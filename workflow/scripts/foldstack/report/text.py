@@ -171,7 +171,7 @@ data, folds or runs.</p>
 <p>The {{ deployed.kind }} “{{ deployed.name }}”, which is deployed: {{ wrong }} of {{ total }} training samples
 wrong, out
 of fold.</p>
-{{ figures.confusion }}
+{{ confusion }}
 <h3>The most confident mistakes</h3>
 {% if tiles %}
 <p>Out of fold, most confident first: true class → predicted class. Look for wrong labels among them.</p>
@@ -232,6 +232,23 @@ REST = """
 <td>{{ "%.2f"|format(100 * row.ece) }}</td>
 <td>{{ "%.4f"|format(row.brier) }}</td><td>{{ "%.4f"|format(row.log_loss) }}</td></tr>
 {% endfor %}</tbody></table></div>
+{% if thresholds %}
+<h3>Thresholds by class</h3>
+<p>On each class’s probability, for {{ target }}, chosen on the out-of-fold rows, where it reaches the target by choice;
+the test split shows what it gives. Predictions do not change.</p>
+<div class="scroll"><table class="sortable"><thead><tr><th class="first">Class</th><th>Threshold</th>
+{% for part in ("Out of fold", "Test") %}<th>{{ part }}: precision</th><th>recall</th><th>chosen</th>{% endfor %}
+</tr></thead><tbody>
+{% for row in thresholds %}<tr><th scope="row" class="first"><span class="name" title="{{ row.class }}">{{ row.class }}
+</span></th><td data-order="{{ "" if row.threshold is none else row.threshold }}">
+{{- "none" if row.threshold is none else "%.4f"|format(row.threshold) }}</td>
+{% for part in (row.oof, row.test) %}{% for value in (part.precision, part.recall) %}
+<td data-order="{{ "" if value is none else value }}">{{ "–" if value is none else "%.1f"|format(100 * value) }}</td>
+{% endfor %}<td data-order="{{ "" if part.chosen is none else part.chosen }}">
+{{- "–" if part.chosen is none else "{:,}".format(part.chosen) }}</td>
+{% endfor %}</tr>
+{% endfor %}</tbody></table></div>
+{% endif %}
 </section>
 {{ open("learning") }}
 <p>One thin line per run. No curve shows the fold that a run predicts, nor the test split: neither was scored during

@@ -11,6 +11,7 @@ from foldstack.data.pixels import Pixels
 from foldstack.report.figures import style
 
 NAMED_CLASSES = 144  # beyond this no names fit; the counts are drawn by rank
+NAMED_ENDS = 4  # classes with the most, and with the fewest samples, that are then named
 ROWS = 36
 SHEET_WIDTH = 980
 SHEET_CLASSES = 104
@@ -73,9 +74,16 @@ def _draw_ranks(counts: pd.DataFrame, title: str, path) -> None:
             axes.set_yscale("symlog", linthresh=1)
         else:
             axes.set_ylim(bottom=0)
-        axes.set(xlabel=f"the {len(counts):,} classes, largest first", ylabel="samples")
+        ends = counts["train"].sort_values(ascending=False, kind="stable")
+        largest, smallest = (_listed(part) for part in (ends.iloc[:NAMED_ENDS], ends.iloc[: -NAMED_ENDS - 1 : -1]))
+        ranked = f"the {len(counts):,} classes, largest first"
+        axes.set(xlabel=f"{ranked}\nmost: {largest}\nfewest: {smallest}", ylabel="samples")
         axes.grid(axis="y")
         axes.legend()
+
+
+def _listed(counts: pd.Series) -> str:
+    return ", ".join(f"{style.short(name, 20)} ({count:,})" for name, count in counts.items())
 
 
 def draw_contact_sheet(samples: pd.DataFrame, pixels: Pixels, dataset: dict, path) -> None:

@@ -38,6 +38,8 @@ def draw_folds(folds: pd.DataFrame, summary: dict, samples: pd.DataFrame, datase
     with style.drawing(path, title, 960, height) as figure:
         left, right = figure.subplots(1, 2, width_ratios=[1, 1])
         _draw_sizes(left, run_sizes(folds, n_splits, summary["inner_splits"]))
+        if len(classes) > NAMED_CLASSES:  # without names, by size: in small classes every sample weighs much
+            counts = counts[np.argsort(-counts.sum(axis=1), kind="stable")]
         image = _draw_map(right, counts, classes)
         bar = figure.colorbar(image, ax=right, shrink=min(1, 220 / height + 0.2), aspect=18, pad=0.02)
         bar.set_label("against an even share")
@@ -84,7 +86,7 @@ def _draw_map(axes, counts: np.ndarray, classes: list[str]):
     if len(classes) <= NAMED_CLASSES:
         axes.set_yticks(range(len(classes)), [style.short(name, 20) for name in classes])
     else:
-        axes.set_ylabel(f"{len(classes)} classes")
+        axes.set_ylabel(f"{len(classes):,} classes, largest first")
         axes.set_yticks([])
     step = max(counts.shape[1] // 10, 1)
     axes.set_xticks(range(0, counts.shape[1], step))

@@ -1,0 +1,48 @@
+"""A contender's probabilities, made only for the rows that are asked for: all of them at once fill the memory."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from foldstack.probabilities import blocks, softmax
+
+
+class Table(Protocol):
+    """Probabilities (N, C), whether an array or made when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, rows, /) -> np.ndarray: ...
+
+
+class Prediction:
+    """(N, C) float64 probabilities: the mean of the softmax of several logits. `x[rows]` reads some rows, `x[:]` all.
+
+    Args:
+        logits: (N, C) float32 each, such as those of a model's seeds; they may be mapped from files.
+    """
+
+    def __init__(self, logits: Sequence[np.ndarray]):
+        self.logits, self.shape = list(logits), logits[0].shape
+
+    def __getitem__(self, rows) -> np.ndarray:
+        total = softmax(self.logits[0][rows])
+        for logits in self.logits[1:]:
+            total += softmax(logits[rows])
+        return total / len(self.logits)
+
+
+def by_rows(table: Table) -> Iterator[tuple[slice, np.ndarray]]:
+    """Rows and their probabilities (n, C), block by block."""
+    for rows in blocks(*table.shape):
+        yield rows, table[rows]
+
+
+def columns(table: Table) -> np.ndarray:
+    """(C, N) float64: the probabilities class by class."""
+    found = np.empty(table.shape[::-1])
+    for rows, probabilities in by_rows(table):
+        found[:, rows] = probabilities.T
+    return found
