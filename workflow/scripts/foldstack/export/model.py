@@ -4,6 +4,7 @@ One network is traced; the others are its graph with other weights. What depends
 images, is in the graph once.
 """
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from foldstack.errors import FoldstackError
 from foldstack.export.agreement import SIZES, check_batches
 from foldstack.export.graphs import renamed, split
 from foldstack.export.onnx_file import write_model
-from foldstack.export.session import input_shape, run_batches, session_of
-from foldstack.export.tensors import joined, prefixed
+from foldstack.export.session import input_shape, open_session, run_batches
+from foldstack.export.tensors import Tensors, joined, prefixed
 from foldstack.export.trace import IMAGE, PROBABILITIES, Trace
 from foldstack.files import read_json
 from foldstack.folds.digest import check_versions
@@ -83,20 +84,28 @@ def export_model(runs: Sequence[Run], path, metadata: dict, traced: Sequence[Tra
     runs, seeds, n_splits = order_runs(runs)
     name = metadata["model"]
     metadata = metadata | {"seeds": seeds, "n_splits": n_splits, "versions": versions()}
-    known, traces = list(traced), []
+    known, parts = list(traced), []
     for _, _, weights in runs:
-        traces.append(_trace_of(weights, known, name))
-    proto = _compose(traces, n_splits, input_shape(metadata))
-    networks = [trace.weights_in(weights) for trace, (_, _, weights) in zip(traces, runs, strict=True)]
-    tensors = joined(prefixed(own, f"network{number}_") for number, own in enumerate(networks))
+        parts.append((_trace_of(weights, known, name), weights))
+    with tempfile.TemporaryDirectory() as folder:
+        for trace, weights in {trace.digest: (trace, weights) for trace, weights in reversed(parts)}.values():
+            _check_batches(Path(folder) / f"{trace.digest}.onnx", trace, weights, metadata)
+    return write_model(*_networks(parts, n_splits, input_shape(metadata)), path, lambda _: metadata)
 
-    def check(file: Path) -> dict:
-        session = session_of(str(file))
-        images = np.random.default_rng(0).integers(0, 256, (max(SIZES), *input_shape(metadata)), dtype=np.uint8)
-        check_batches(f"The export of model {name!r}", lambda batch: _outputs(session, batch), images)
-        return metadata
 
-    return write_model(proto, tensors, path, check)
+def _check_batches(file: Path, trace: Trace, weights: Path, metadata: dict) -> None:
+    """Does a row depend on its batch? Of one network; the graph decides it, not the weights."""
+    shape = input_shape(metadata)
+    write_model(*_networks([(trace, weights)], 1, shape), file, lambda _: metadata)
+    session, _ = open_session(file)
+    images = np.random.default_rng(0).integers(0, 256, (max(SIZES), *shape), dtype=np.uint8)
+    check_batches(f"The export of model {metadata['model']!r}", lambda batch: run_batches(session, batch)[0], images)
+
+
+def _networks(parts: Sequence[tuple[Trace, Path]], n_splits: int, shape: tuple) -> tuple[ModelProto, Tensors]:
+    """The graph of some networks, given by their traces and weights files, and their weights."""
+    tensors = [prefixed(trace.weights_in(weights), f"network{i}_") for i, (trace, weights) in enumerate(parts)]
+    return _compose([trace for trace, _ in parts], n_splits, shape), joined(tensors)
 
 
 def _trace_of(weights: Path, known: list[Trace], name: str) -> Trace:
@@ -163,9 +172,3 @@ def _average(n_networks: int, n_splits: int, n_classes: int, shape: tuple[int, .
         fold_probabilities = ReduceMean<keepdims = 0>(seeds, axis_2)
         probabilities = ReduceMean<keepdims = 0>(fold_probabilities, axis_1)
     }}""")
-
-
-def _outputs(session, images: np.ndarray) -> np.ndarray:
-    """(n, 1 + n_splits, C): the mean, then each fold."""
-    mean, folds = run_batches(session, images)
-    return np.concatenate([mean[:, None], folds], axis=1)
