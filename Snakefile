@@ -94,6 +94,7 @@ rule all:
 
 
 onstart:
+    failed_trace.remove(Path(RESULTS))
     note = note_on_gpus()
     if note:
         logger.info(note)

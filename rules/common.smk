@@ -15,7 +15,7 @@ from foldstack.config import grid
 from foldstack.config import resolve as configuration
 from foldstack.ensemble import quorum
 from foldstack.errors import FoldstackError
-from foldstack.jobs import lock, terminal
+from foldstack.jobs import failed_trace, lock, terminal
 from foldstack.models import registry
 from foldstack.reruns import code_digest, reasons, sources
 
@@ -108,6 +108,13 @@ def content(wildcards):
 def _content(summary, mtime):
     folds = json.loads(summary.read_text())
     return f"data {folds['data_digest']} folds {folds['digest']}"
+
+
+def data_shape(wildcards):
+    """What of dataset.json decides the shape of a network: other images of the same classes and size change nothing."""
+    dataset = json.loads(Path(prepared("dataset")(wildcards)).read_text())
+    shape = {key: dataset[key] for key in ("task", "image_size", "channels")}
+    return configuration.canonical(shape | {"classes": len(dataset["classes"])})
 
 
 def intake_content(wildcards):

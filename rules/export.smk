@@ -1,12 +1,18 @@
 """ONNX files, and the gates that they must pass.
 
-INPUTS   weights of all runs, stack/*, evaluation/metrics.json
+INPUTS   data/dataset.json, weights of all runs, stack/*, evaluation/metrics.json
 OUTPUTS  export/ensemble.onnx, export/parity.json, export/MODEL_CARD.md;
-         before them export/models/{model}.onnx, export/parity/{model}.json
+         before them export/models/{model}.onnx, export/parity/{model}.json;
+         before the runs export/traces/{model}.onnx, {model}.json
 """
+
+# What of a model's config decides its graph, and what a training step keeps in memory.
+TRACED = ("architecture", "options", "image_size", "tta", "temperature", "gradient_checkpointing", "text", "loss")
+BEFORE_RUNS = 10**15  # seconds; the runs' priorities are their estimated times
 
 # As `intermediate_files`, for the evaluation and the export.
 INTERMEDIATE_EXPORTS = [
+    *expand("<results>/export/traces/{model}.json", model=MEMBERS),
     "<results>/evaluation/metrics.json",
     *expand("<results>/export/models/{model}.onnx", model=MEMBERS),
     *expand("<results>/export/parity/{model}.json", model=MEMBERS),
@@ -14,10 +20,34 @@ INTERMEDIATE_EXPORTS = [
 ]
 
 
+rule trace_model:
+    """Trace and export a network with fresh weights, before the model's runs: what cannot be exported is not trained."""
+    input:
+        **prepared_inputs("dataset"),
+        prompts=lambda wildcards: PROMPTS_OF.get(wildcards.model, []),
+    output:
+        graph="<results>/export/traces/{model}.onnx",
+        record="<results>/export/traces/{model}.json",
+    log:
+        "<results>/logs/trace_model/{model}.log",
+    # Above every run's. It is no input of a run: an edit of the export would train everything again.
+    priority: BEFORE_RUNS
+    params:
+        code=lambda wildcards: code("trace_model.py", wildcards.model),
+        config=lambda wildcards: configuration.canonical(
+            {key: CONFIG["models"][wildcards.model].get(key) for key in TRACED}
+        ),
+        shape=data_shape,
+        results=lambda wildcards, output: RESULTS,  # not tracked, since it takes `output`
+    script:
+        "../workflow/scripts/trace_model.py"
+
+
 rule export_model:
     """All networks of one model, averaged over folds and seeds, with their preprocessing, as one ONNX file."""
     input:
         **prepared_inputs("dataset", "folds_summary"),
+        graph="<results>/export/traces/{model}.onnx",
         weights=lambda wildcards: run_files("weights.safetensors", [wildcards.model]),
         runs=lambda wildcards: run_files("run.json", [wildcards.model]),
     output:

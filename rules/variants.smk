@@ -35,7 +35,7 @@ rule make_variant:
             "<results>/student/fold{fold}/run.json", fold=[NO_HELD_OUT_FOLD] if wildcards.variant == "student" else []
         ),
     output:
-        onnx=temp("<results>/work/variants/{variant}.onnx"),
+        folder=temp(directory("<results>/work/variants/{variant}")),  # ensemble.onnx, and its weights if they are beside
     log:
         "<results>/logs/make_variant/{variant}.log",
     params:
@@ -57,7 +57,7 @@ rule verify_variant:
     input:
         **prepared_inputs("samples", "pixels", "folds"),
         onnx="<results>/export/ensemble.onnx",
-        candidate="<results>/work/variants/{variant}.onnx",
+        candidate="<results>/work/variants/{variant}",
         stack="<results>/stack/stack.json",
         stack_oof="<results>/stack/oof.arrow",
         students=lambda wildcards: expand(

@@ -16,9 +16,11 @@ import export_model
 import fit_stacker
 from foldstack import tables
 from foldstack.data.prepare import prepare
+from foldstack.export import tracing
 from foldstack.files import read_json, write_json
 from foldstack.folds import split as splits
-from foldstack.models.network import Classifier, save_classifier
+from foldstack.models.network import Classifier, load_classifier, save_classifier
+from foldstack.runs import beside
 
 CLASSES = ["cat", "dog", "owl"]
 MEMBERS = {"cnn": [0, 3], "vit": [0]}
@@ -136,13 +138,21 @@ def export(paths):
     paths.onnx = {}
     for model, runs in paths.runs.items():
         paths.onnx[model] = str(paths.root / "export" / "models" / f"{model}.onnx")
-        inputs, where = {"runs": runs, "dataset": paths.dataset, "folds_summary": paths.folds_summary}, {"model": model}
+        graph = str(paths.root / "export" / "traces" / f"{model}.onnx")
+        trace_of(runs[0], model).save(graph)
+        inputs = {"graph": graph, "runs": runs, "dataset": paths.dataset, "folds_summary": paths.folds_summary}
+        where = {"model": model}
         run_script(export_model.main, paths.root, "export_model", inputs, {"onnx": paths.onnx[model]}, where)
     paths.metrics, paths.ensemble = paths.root / "evaluation" / "metrics.json", paths.root / "export" / "ensemble.onnx"
     write_json(paths.metrics, {"stack": {"lightgbm": SCORES}})
     run_script(export_ensemble.main, paths.root, "export_ensemble", inputs_of_ensemble(paths), {"onnx": paths.ensemble},
                config="CC-BY-4.0")  # fmt: skip
     return paths
+
+
+def trace_of(run_file, model):
+    """The trace of the network of a run, given its run.json."""
+    return tracing.trace(load_classifier(beside(run_file, "weights")), model)
 
 
 def inputs_of_ensemble(paths):

@@ -237,13 +237,6 @@ def test_parts_that_do_not_belong_together_are_refused(original, tmp_path):
     assert not out.exists()
 
 
-def test_more_than_one_file_can_hold_is_refused(original, tmp_path, monkeypatch):
-    models, booster, stack, dataset = parts(original)
-    monkeypatch.setattr(ensemble, "MAX_BYTES", 1000)
-    with pytest.raises(FoldstackError, match="2 GB of an ONNX file"):
-        ensemble.export_ensemble(models, booster, stack, dataset, {}, tmp_path / "x.onnx")
-
-
 def test_digests_follow_config_and_code_but_not_times(original):
     records = [read_json(path) for path in original.runs["cnn"]]
     stack, metrics = read_json(original.stack_stack), read_json(original.metrics)

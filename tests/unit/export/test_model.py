@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from foldstack.errors import FoldstackError
-from foldstack.export import model
-from foldstack.export.model import FoldEnsemble, export_model, order_runs, read_runs
+from foldstack.export import trace, tracing
+from foldstack.export.model import export_model, order_runs, read_runs
 from foldstack.export.session import input_shape, open_session, run_batches
 from foldstack.files import write_json
 from foldstack.models.network import load_classifier
@@ -81,7 +81,7 @@ def test_the_file_says_what_it_takes_and_gives(exported):
         "fold_probabilities": ["batch", 3, 3],
     }
     assert proto.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    assert {opset.domain: opset.version for opset in proto.opset_import}[""] == model.OPSET
+    assert {opset.domain: opset.version for opset in proto.opset_import}[""] == trace.OPSET
     stored = json.loads({item.key: item.value for item in proto.metadata_props}["foldstack"])
     assert fake_nets.metadata("cnn").items() <= stored.items()
     assert (stored["seeds"], stored["n_splits"]) == ([0, 5], 3)
@@ -93,7 +93,7 @@ def test_equal_runs_give_equal_bytes_in_any_order_and_without_local_paths(export
     export_model(runs[::-1], tmp_path / "again.onnx", fake_nets.metadata("cnn"))
     content = path.read_bytes()
     assert (tmp_path / "again.onnx").read_bytes() == content
-    for name in (str(path.parent), str(model.__file__), "site-packages", ".py"):
+    for name in (str(path.parent), str(tracing.__file__), "site-packages", ".py"):
         assert name.encode() not in content
 
 
@@ -113,29 +113,18 @@ def test_runs_are_ordered_by_fold_then_seed():
     assert (seeds, n_splits) == ([2, 7], 2)
 
 
-def test_more_than_one_file_can_hold_is_refused_before_anything_is_loaded(exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(model, "MAX_BYTES", 1000)
-    monkeypatch.setattr(model, "load_classifier", None)
-    with pytest.raises(FoldstackError, match="2 GB of an ONNX file"):
-        export_model(exported[1], tmp_path / "big.onnx", fake_nets.metadata("cnn"))
-    assert list(tmp_path.iterdir()) == []
-
-
 class FixedBatch(torch.nn.Module):
     """A network that bakes the batch size of its example into the graph."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.spec = load_classifier(path).spec
 
     def forward(self, pixels):
         return pixels.reshape(int(pixels.shape[0]) // 2 * 2, -1)[:, :3].float()
 
 
-def test_a_network_that_fixes_the_batch_size_is_refused(exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(model, "load_classifier", lambda path: FixedBatch())
-    with pytest.raises(FoldstackError, match="batch size"):
-        export_model(exported[1], tmp_path / "fixed.onnx", fake_nets.metadata("cnn"))
-    assert list(tmp_path.iterdir()) == []
-
-
-class LeakyBatch(torch.nn.Module):
+class LeakyBatch(FixedBatch):
     """A network whose rows depend on the rest of their batch."""
 
     def forward(self, pixels):
@@ -143,27 +132,14 @@ class LeakyBatch(torch.nn.Module):
         return 9 * (values - values.mean(dim=0))
 
 
-def test_a_network_whose_rows_depend_on_their_batch_is_refused(exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(model, "load_classifier", lambda path: LeakyBatch())
-    with pytest.raises(FoldstackError, match="model 'cnn' is wrong at a batch of 2"):
-        export_model(exported[1], tmp_path / "leaky.onnx", fake_nets.metadata("cnn"))
+@pytest.mark.parametrize(
+    ("network", "words"), [(FixedBatch, "batch size"), (LeakyBatch, "model 'cnn' is wrong at a batch of 2")]
+)
+def test_a_network_that_needs_its_batch_is_refused(exported, tmp_path, monkeypatch, network, words):
+    monkeypatch.setattr("foldstack.models.network.load_classifier", network)
+    with pytest.raises(FoldstackError, match=words):
+        export_model(exported[1], tmp_path / "model.onnx", fake_nets.metadata("cnn"))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_fold_ensemble_averages_probabilities_not_logits():
-    class Constant(torch.nn.Module):
-        def __init__(self, logits):
-            super().__init__()
-            self.logits = torch.tensor(logits)
-
-        def forward(self, pixels):
-            return self.logits.expand(len(pixels), -1)
-
-    networks = [Constant([[0.0, 8.0]]), Constant([[0.0, 0.0]]), Constant([[9.0, 0.0]]), Constant([[9.0, 0.0]])]
-    mean, folds = FoldEnsemble(networks, n_splits=2)(torch.zeros(3, 4, 4, 1, dtype=torch.uint8))
-    first, second = (1 / (1 + np.exp(8)) + 0.5) / 2, 1 / (1 + np.exp(-9))
-    np.testing.assert_allclose(folds[0, :, 0], [first, second], atol=1e-6)
-    np.testing.assert_allclose(mean[:, 0], [(first + second) / 2] * 3, atol=1e-6)
 
 
 @pytest.fixture

@@ -43,14 +43,14 @@ def make(original, root, kind, more=(), **settings):
     inputs |= {"student": []} | dict(more)
     own = {"budget": "parameters", "share": None} | settings
     config = {"variants": own, "stack": STACK, "members": fake_nets.MEMBERS}
-    path = root / f"{kind}-candidate.onnx"
-    run_script(make_variant.main, root, "make_variant", inputs, {"onnx": path}, {"variant": kind}, config=config)
-    return path
+    folder = root / f"{kind}-candidate"
+    run_script(make_variant.main, root, "make_variant", inputs, {"folder": folder}, {"variant": kind}, config=config)
+    return folder / "ensemble.onnx"
 
 
 def verify(original, root, candidate, full=None, min_agreement=0.0, **changes):
     """Run verify_variant; returns its report and the path of what is passed on."""
-    inputs = {"onnx": full or original.ensemble, "candidate": candidate, "samples": original.samples}
+    inputs = {"onnx": full or original.ensemble, "candidate": candidate.parent, "samples": original.samples}
     inputs |= {"pixels": original.pixels, "folds": original.folds, "students": []} | changes
     out = {"onnx": root / "variant.onnx", "report": root / "variant.json"}
     config = {"min_agreement": min_agreement, "bootstrap": 100, "seed": 0}
@@ -144,8 +144,9 @@ def test_a_variant_that_labels_otherwise_fails_and_is_not_passed_on(original, tm
     tensor.CopyFrom(numpy_helper.from_array(-3 * numpy_helper.to_array(tensor), tensor.name))
     for node in [node for node in proto.graph.node if node.output[0] == "of_ensemble"]:
         node.op_type = "ReduceMin"
-    onnx.save(proto, tmp_path / "broken.onnx")
-    report, path = verify(original, tmp_path, tmp_path / "broken.onnx", min_agreement=0.999)
+    (tmp_path / "broken").mkdir()
+    onnx.save(proto, tmp_path / "broken" / "ensemble.onnx")
+    report, path = verify(original, tmp_path, tmp_path / "broken" / "ensemble.onnx", min_agreement=0.999)
     assert report["passed"] is False
     assert report["agreement"] < 0.999
     assert "variants.min_agreement" in report["reasons"][0]
@@ -156,9 +157,10 @@ def test_a_variant_of_other_data_is_refused(original, tmp_path, capfd):
     proto = onnx.load(make(original, tmp_path, "fp16"))
     metadata = json.loads(proto.metadata_props[0].value) | {"data_digest": "other"}
     onnx.helper.set_model_props(proto, {"foldstack": json.dumps(metadata)})
-    onnx.save(proto, tmp_path / "other.onnx")
+    (tmp_path / "other").mkdir()
+    onnx.save(proto, tmp_path / "other" / "ensemble.onnx")
     with pytest.raises(SystemExit):
-        verify(original, tmp_path, tmp_path / "other.onnx")
+        verify(original, tmp_path, tmp_path / "other" / "ensemble.onnx")
     assert "differ in data_digest" in capfd.readouterr().err
 
 

@@ -1,7 +1,9 @@
 """Parts of an ONNX file as files of their own, to test them by themselves."""
 
 import onnx
-from onnx import GraphProto, ModelProto, helper
+from onnx import ModelProto, helper
+
+from foldstack.export.graphs import reads
 
 
 def cut(proto: ModelProto, inputs: dict[str, tuple[int, list]], output: str) -> bytes:
@@ -14,7 +16,7 @@ def cut(proto: ModelProto, inputs: dict[str, tuple[int, list]], output: str) -> 
     for node in reversed(proto.graph.node):
         if needed & set(node.output) and not set(node.output) & set(inputs):
             nodes.append(node)
-            needed |= set(node.input) | {name for graph in _subgraphs(node) for name in _names(graph)}
+            needed |= reads(node)
     graph = helper.make_graph(
         nodes[::-1],
         "part",
@@ -26,13 +28,3 @@ def cut(proto: ModelProto, inputs: dict[str, tuple[int, list]], output: str) -> 
         graph, opset_imports=proto.opset_import, functions=proto.functions, ir_version=proto.ir_version
     )
     return part.SerializeToString()
-
-
-def _subgraphs(node) -> list[GraphProto]:
-    return [graph for attribute in node.attribute for graph in (attribute.g, *attribute.graphs)]
-
-
-def _names(graph: GraphProto) -> set[str]:
-    """What the nodes of a subgraph read, whether from it or from around it."""
-    inner = {name for node in graph.node for part in _subgraphs(node) for name in _names(part)}
-    return {name for node in graph.node for name in node.input} | inner

@@ -14,8 +14,9 @@ from torch import nn
 
 from foldstack.errors import FoldstackError
 from foldstack.export import agreement
-from foldstack.export.model import MAX_BYTES, to_proto
+from foldstack.export.onnx_file import LIMIT
 from foldstack.export.session import session_of
+from foldstack.export.tracing import reason, to_ir, to_proto, unfuse_attention
 from foldstack.files import atomic, read_json, write_json
 from foldstack.models.network import Classifier, load_classifier
 from foldstack.text.encoder import SETTINGS, TextEncoder, padded, read_encoder, tokens
@@ -67,7 +68,7 @@ def export_dual(weights: Sequence, encoder, folder, tolerance: float) -> None:
     if any("encoder" in net.spec["options"] for net in networks):
         raise FoldstackError("The text encoder was trained with the images and is not stored; set text.train: frozen.")
     text = read_encoder(encoder)
-    if sum(value.numel() * value.element_size() for value in text.state_dict().values()) > MAX_BYTES:
+    if sum(value.numel() * value.element_size() for value in text.state_dict().values()) > LIMIT:
         raise FoldstackError(
             f"The text encoder in {encoder} is larger than the 2 GB of an ONNX file; choose a smaller one."
         )
@@ -99,15 +100,15 @@ def _export(half: nn.Module, example: dict, free: dict, folder: Path, tolerance:
     """Write a half as ONNX with the dimensions of `free` dynamic; returns its largest difference from torch, at other
     sizes too."""
     half.eval().requires_grad_(False)
+    unfuse_attention(half)
     path = folder / ("image.onnx" if "image" in example else "text.onnx")
     try:
         program = torch.export.export(half, tuple(example.values()), dynamic_shapes=(free,) * len(example))
     except Exception as error:  # torch raises many kinds here
         raise FoldstackError(
-            f"{path.stem}: this half cannot be traced for export ({str(error).splitlines()[0]}); take another tower or "
-            "text encoder."
+            f"{path.stem}: this half cannot be traced for export ({reason(error)}); take another tower or text encoder."
         ) from error
-    proto = to_proto(program, list(example), ["features"])
+    proto = to_proto(to_ir(program, list(example), ["features"], optimize=True))
     with atomic(path) as temporary:
         temporary.write_bytes(proto.SerializeToString(deterministic=True))
     session, worst = session_of(str(path)), 0.0

@@ -5,28 +5,31 @@ what `stacking.predict_folds` computes for the method of stack.json, made of the
 """
 
 import base64
-import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import ModelProto, helper
+from onnx import ModelProto, helper, numpy_helper
 
 from foldstack.data.digest import PIXEL_FORMAT
 from foldstack.ensemble.stacking import BLENDS
 from foldstack.errors import FoldstackError
-from foldstack.export.model import MAX_BYTES, OPSET
+from foldstack.export.graphs import renamed
+from foldstack.export.model import IR_VERSION
+from foldstack.export.onnx_file import write_model
 from foldstack.export.resize import fit_graph
-from foldstack.export.session import ENSEMBLE_OUTPUTS, input_shape, metadata_of, run_ensemble, session_of
+from foldstack.export.session import ENSEMBLE_OUTPUTS, input_shape, read_metadata, run_ensemble, session_of
 from foldstack.export.stack_graph import stack_graph
+from foldstack.export.tensors import Tensors, joined, of_onnx, prefixed
+from foldstack.export.trace import IMAGE, OPSET
 from foldstack.export.trees import OPSET as TREES_OPSET
-from foldstack.files import atomic, digest_of
+from foldstack.files import digest_of
 from foldstack.folds.digest import check_versions
 from foldstack.reruns.versions import versions
 
 FORMAT = 1
-IR_VERSION = 10
 ONNXRUNTIME = "1.21"  # the first that computes TreeEnsemble
 FROM_STACK = ("method", "form", "classes", "models", "floor", "n_splits", "data_digest", "folds_digest")
 PROTOCOL = (
@@ -60,20 +63,21 @@ def export_ensemble(onnx_paths: Sequence, booster, stack: dict, dataset: dict, d
     metadata |= {"reading": dataset["reading"]} if dataset.get("reading") else {}  # how unusual files are read
     metadata |= {"format": FORMAT, "onnxruntime": f">={ONNXRUNTIME}"}
     metadata |= {"input": _input_contract(metadata), "versions": versions(), "left_out": stack.get("left_out", [])}
-    networks, metadata["seeds"] = _read_networks(onnx_paths, metadata)
-    return write_ensemble(_compose(networks, booster, stack, metadata), metadata, path)
+    networks, tensors, metadata["seeds"] = _read_networks(onnx_paths, metadata)
+    return write_ensemble(_compose(networks, booster, stack, metadata), tensors, metadata, path)
 
 
-def write_ensemble(proto: ModelProto, metadata: dict, path) -> dict:
-    """Write a graph with its metadata, to which golden samples are added; returns the metadata."""
-    metadata = metadata | {"golden": _golden(proto, metadata)}
-    helper.set_model_props(proto, {"foldstack": json.dumps(metadata, sort_keys=True, ensure_ascii=False)})
-    onnx.checker.check_model(proto)
+def write_ensemble(proto: ModelProto, tensors: Tensors, metadata: dict, path) -> dict:
+    """Write a graph with its large tensors and its metadata; returns these, with golden samples added."""
+
+    def finish(file: Path) -> dict:
+        onnx.checker.check_model(str(file))
+        return metadata | {"golden": _golden(file, metadata)}
+
     _check_free(proto)
-    data = proto.SerializeToString(deterministic=True)
-    with atomic(path) as temporary:
-        temporary.write_bytes(data)
-    return metadata
+    del proto.metadata_props[:]
+    metadata = {key: value for key, value in metadata.items() if key != "data"}  # of what this file is made of
+    return write_model(proto, tensors, path, finish)
 
 
 def describe(records: Sequence[dict], stack: dict, metrics: dict, licence: str | None) -> dict:
@@ -109,9 +113,9 @@ def golden_images(metadata: dict) -> np.ndarray:
     return np.stack(views).astype(np.uint8)
 
 
-def _golden(proto: ModelProto, metadata: dict) -> dict:
+def _golden(file: Path, metadata: dict) -> dict:
     images = golden_images(metadata)
-    expected = run_ensemble(session_of(proto.SerializeToString()), images)["probabilities"]
+    expected = run_ensemble(session_of(str(file)), images)["probabilities"]
     return {
         "shape": list(images.shape),
         "pixels": base64.b64encode(zlib.compress(images.tobytes(), 9)).decode(),
@@ -133,30 +137,28 @@ def _input_contract(metadata: dict) -> dict:
     }
 
 
-def _read_networks(onnx_paths: Sequence, metadata: dict) -> tuple[list[ModelProto], dict]:
-    """The models' graphs in the order of `metadata["models"]`, and their seeds."""
-    found, seeds, size = {}, {}, 0
+def _read_networks(onnx_paths: Sequence, metadata: dict) -> tuple[list[ModelProto], Tensors, dict]:
+    """The models' graphs in the order of `metadata["models"]`, their tensors under the names of `_compose`, and their
+    seeds."""
+    found = {}
     for path in onnx_paths:
-        proto = onnx.load(path)
-        own = metadata_of(proto, path)
+        proto, tensors = of_onnx(path)
+        own = read_metadata(path)
         for key in ("classes", "n_splits", "data_digest", "folds_digest", *PIXEL_FORMAT):
             if own[key] != metadata[key]:
                 raise FoldstackError(
                     f"{path} and the stack are of different runs: {key} is {own[key]!r} in one and {metadata[key]!r} "
                     "in the other; delete both and run again."
                 )
-        found[own["model"]], seeds[own["model"]], size = proto, own["seeds"], size + proto.ByteSize()
+        found[own["model"]] = proto, tensors, own["seeds"]
     if len(found) != len(onnx_paths) or set(found) != set(metadata["models"]):
         raise FoldstackError(
             f"The ensemble needs one file of each of the models {metadata['models']}, but {len(onnx_paths)} files hold "
             f"{sorted(found)}; run the export of all models again."
         )
-    if size > MAX_BYTES:
-        raise FoldstackError(
-            f"The networks of all models hold {size / 1e9:.1f} GB, more than the 2 GB of an ONNX file; "
-            "use fewer seeds or folds, smaller architectures, or fewer models."
-        )
-    return [found[model] for model in metadata["models"]], {model: seeds[model] for model in metadata["models"]}
+    ordered = [found[model] for model in metadata["models"]]
+    tensors = joined(prefixed(own, f"model{i}_") for i, (_, own, _) in enumerate(ordered))
+    return [proto for proto, _, _ in ordered], tensors, {model: found[model][2] for model in metadata["models"]}
 
 
 def _compose(networks: list[ModelProto], booster, spec: dict, metadata: dict) -> ModelProto:
@@ -164,14 +166,10 @@ def _compose(networks: list[ModelProto], booster, spec: dict, metadata: dict) ->
     classes, n_splits = metadata["classes"], metadata["n_splits"]
     fit = fit_graph(metadata["image_size"], metadata["channels"], metadata["fit"], metadata["task"] == "pairs")
     nodes, initializers = list(fit.node), []
-    functions = []
     for i, proto in enumerate(networks):
-        part = onnx.compose.add_prefix(proto, f"model{i}_", rename_inputs=True)
-        for node in part.graph.node:
-            _rename_inputs(node, f"model{i}_image", "pixels")
-        nodes += part.graph.node
-        initializers += part.graph.initializer
-        functions += part.functions
+        nodes += [renamed(node, _named(f"model{i}_")) for node in proto.graph.node]
+        held = ((tensor.name, numpy_helper.to_array(tensor)) for tensor in proto.graph.initializer)
+        initializers += [numpy_helper.from_array(value, f"model{i}_{name}") for name, value in held]
     stack = stack_graph(len(networks), n_splits, len(classes), spec, booster)
     nodes += stack.node
     initializers += stack.initializer
@@ -179,21 +177,13 @@ def _compose(networks: list[ModelProto], booster, spec: dict, metadata: dict) ->
     graph = helper.make_graph(nodes, "ensemble", fit.input, stack.output, [*initializers, names])
     domains = {opset.domain: opset.version for proto in networks for opset in proto.opset_import}
     domains |= {"": OPSET, "ai.onnx.ml": TREES_OPSET}
-    opsets = [helper.make_opsetid(domain, version) for domain, version in sorted(domains.items())]
-    return helper.make_model(
-        graph, opset_imports=opsets, functions=functions, ir_version=IR_VERSION, producer_name="foldstack"
-    )
+    used = {node.domain for node in nodes}
+    opsets = [helper.make_opsetid(domain, version) for domain, version in sorted(domains.items()) if domain in used]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="foldstack")
 
 
-def _rename_inputs(node, old: str, new: str) -> None:
-    """Also inside the node's subgraphs."""
-    for i, name in enumerate(node.input):
-        if name == old:
-            node.input[i] = new
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            for inner in graph.node:
-                _rename_inputs(inner, old, new)
+def _named(prefix: str) -> Callable[[str], str]:
+    return lambda name: "pixels" if name == IMAGE else prefix + name
 
 
 def _check_free(proto: ModelProto) -> None:

@@ -1,46 +1,32 @@
-"""One ONNX file a model: the networks of all its folds and seeds, with their preprocessing, in one graph."""
+"""One ONNX file a model: the networks of all its folds and seeds, with their preprocessing, in one graph.
 
-import json
-from collections.abc import Sequence
+One network is traced; the others are its graph with other weights. What depends on no weight, such as the resizing of
+images, is in the graph once.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
-import torch
-from torch import nn
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper, parser
 
 from foldstack.data.digest import PIXEL_FORMAT
 from foldstack.errors import FoldstackError
 from foldstack.export.agreement import SIZES, check_batches
-from foldstack.export.session import OUTPUTS, input_shape, open_session, run_batches
-from foldstack.files import atomic, read_json
+from foldstack.export.graphs import renamed, split
+from foldstack.export.onnx_file import write_model
+from foldstack.export.session import input_shape, open_session, run_batches
+from foldstack.export.tensors import Tensors, joined, prefixed
+from foldstack.export.trace import IMAGE, PROBABILITIES, Trace
+from foldstack.files import read_json
 from foldstack.folds.digest import check_versions
-from foldstack.models.network import load_classifier
 from foldstack.reruns.versions import versions
 from foldstack.runs import beside
 
-OPSET = 20  # read by onnxruntime >= 1.17
-MAX_BYTES = 2**31 - 1  # what one protobuf file can hold
+IR_VERSION = 10
 
 Run = tuple[int, int, Path]  # seed, fold, weights file
-
-
-class FoldEnsemble(nn.Module):
-    """Averages the softmax of `n_splits * n_seeds` networks that are ordered by fold, then by seed.
-
-    `forward` takes uint8 images (B, H, W, C) or pairs (B, 2, H, W, C) and gives float32 probabilities: (B, classes),
-    the mean over folds and seeds, and (B, n_splits, classes), the mean over seeds.
-    """
-
-    def __init__(self, networks: Sequence[nn.Module], n_splits: int):
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
-        self.n_splits = n_splits
-
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        each = torch.stack([network(image).float().softmax(dim=-1) for network in self.networks], dim=1)
-        folds = each.unflatten(1, (self.n_splits, -1)).mean(dim=2)
-        return folds.mean(dim=1), folds
 
 
 def read_runs(run_files: Sequence[str], model: str, dataset: dict, today: dict) -> tuple[list[Run], dict]:
@@ -83,82 +69,106 @@ def order_runs(runs: Sequence[Run]) -> tuple[list[Run], list[int], int]:
     return ordered, seeds, len(folds)
 
 
-def export_model(runs: Sequence[Run], path, metadata: dict) -> dict:
+def export_model(runs: Sequence[Run], path, metadata: dict, traced: Sequence[Trace] = ()) -> dict:
     """Write all `runs` of one model as one ONNX file: input `image`, the outputs of `OUTPUTS`; repeatable to the byte.
 
     Args:
         runs: (seed, fold, weights file) in any order.
         metadata: `model`, `classes`, `task`, `image_size`, `channels`, `fit`, `data_digest`, `folds_digest`.
+        traced: graphs that were made before; a network that fits none is traced here.
 
-    Returns the metadata as stored under the key `foldstack`: with `seeds`, `n_splits` and `versions` added.
-    Raises FoldstackError when runs are missing, the file would be too large, or the batch size is not free.
+    Returns the metadata as stored under the key `foldstack`: with `seeds`, `n_splits` and `versions` added, and `data`
+    where the weights are in a file beside (onnx_file.py).
+    Raises FoldstackError when runs are missing, cannot be written as ONNX, or the batch size is not free.
     """
     runs, seeds, n_splits = order_runs(runs)
     name = metadata["model"]
-    size = sum(Path(weights).stat().st_size for _, _, weights in runs)
-    if size > MAX_BYTES:
-        raise FoldstackError(
-            f"The {len(runs)} networks of model {name!r} hold {size / 1e9:.1f} GB, more than the 2 GB of an ONNX file; "
-            "use fewer seeds or folds, a smaller architecture, or take the model out of the export."
-        )
     metadata = metadata | {"seeds": seeds, "n_splits": n_splits, "versions": versions()}
-    ensemble = FoldEnsemble([load_classifier(weights) for _, _, weights in runs], n_splits)
-    proto = _to_onnx(ensemble, input_shape(metadata), name)
-    onnx.helper.set_model_props(proto, {"foldstack": json.dumps(metadata, sort_keys=True, ensure_ascii=False)})
-    data = proto.SerializeToString(deterministic=True)
-    with atomic(path) as temporary:
-        temporary.write_bytes(data)
-        session, _ = open_session(temporary)
-        images = np.random.default_rng(0).integers(0, 256, (max(SIZES), *input_shape(metadata)), dtype=np.uint8)
-        check_batches(f"The export of model {name!r}", lambda batch: _outputs(session, batch), images)
-    return metadata
+    known, parts = list(traced), []
+    for _, _, weights in runs:
+        parts.append((_trace_of(weights, known, name), weights))
+    with tempfile.TemporaryDirectory() as folder:
+        for trace, weights in {trace.digest: (trace, weights) for trace, weights in reversed(parts)}.values():
+            _check_batches(Path(folder) / f"{trace.digest}.onnx", trace, weights, metadata)
+    return write_model(*_networks(parts, n_splits, input_shape(metadata)), path, lambda _: metadata)
 
 
-def _to_onnx(ensemble: FoldEnsemble, shape: tuple[int, ...], name: str) -> onnx.ModelProto:
-    """Trace first with torch.export, which refuses a fixed batch; torch.onnx.export alone would write one silently."""
-    ensemble.eval().requires_grad_(False)
-    example = torch.zeros((2, *shape), dtype=torch.uint8)
-    try:
-        program = torch.export.export(ensemble, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
-    except Exception as error:  # torch raises many kinds here, all with the same remedy
-        raise FoldstackError(
-            f"Model {name!r} cannot be traced for export with a free batch size ({str(error).splitlines()[0]}); "
-            "its forward must not depend on the batch size or on values of the input."
-        ) from error
-    proto = to_proto(program, ["image"], list(OUTPUTS))
-    _name_batch(proto, name)
-    return proto
+def _check_batches(file: Path, trace: Trace, weights: Path, metadata: dict) -> None:
+    """Does a row depend on its batch? Of one network; the graph decides it, not the weights."""
+    shape = input_shape(metadata)
+    write_model(*_networks([(trace, weights)], 1, shape), file, lambda _: metadata)
+    session, _ = open_session(file)
+    images = np.random.default_rng(0).integers(0, 256, (max(SIZES), *shape), dtype=np.uint8)
+    check_batches(f"The export of model {metadata['model']!r}", lambda batch: run_batches(session, batch)[0], images)
 
 
-def to_proto(program: torch.export.ExportedProgram, inputs: list[str], outputs: list[str]) -> onnx.ModelProto:
-    """A traced program as ONNX, without stack traces, which contain paths of this machine, and without value_info,
-    which breaks later tools."""
-    proto = torch.onnx.export(  # type: ignore[union-attr]  # None of the exporter before this one only
-        program,
-        input_names=inputs,
-        output_names=outputs,
-        opset_version=OPSET,
-        external_data=False,
-        verbose=False,
-    ).model_proto
-    graph = proto.graph
-    del graph.value_info[:]
-    for item in (proto, graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *proto.functions):
-        item.doc_string = ""
-        del item.metadata_props[:]
-    return proto
+def _networks(parts: Sequence[tuple[Trace, Path]], n_splits: int, shape: tuple) -> tuple[ModelProto, Tensors]:
+    """The graph of some networks, given by their traces and weights files, and their weights."""
+    tensors = [prefixed(trace.weights_in(weights), f"network{i}_") for i, (trace, weights) in enumerate(parts)]
+    return _compose([trace for trace, _ in parts], n_splits, shape), joined(tensors)
 
 
-def _name_batch(proto: onnx.ModelProto, name: str) -> None:
-    """Call the free dimension `batch`; raises FoldstackError if it is not free."""
-    for value in (*proto.graph.input, *proto.graph.output):
-        dimension, *others = value.type.tensor_type.shape.dim
-        if not dimension.dim_param or any(other.dim_param for other in others):
-            raise FoldstackError(f"The export of model {name!r} has a fixed batch size in {value.name!r}.")
-        dimension.dim_param = "batch"
+def _trace_of(weights: Path, known: list[Trace], name: str) -> Trace:
+    """The first of `known` that fits the weights; where none does, a new one, which is added."""
+    for trace in known:
+        if trace.fits(weights):
+            return trace
+    from foldstack.export import tracing  # imports torch, which is not needed where all were traced before
+    from foldstack.models.network import load_classifier
+
+    known.append(tracing.trace(load_classifier(weights), name))
+    return known[-1]
 
 
-def _outputs(session, images: np.ndarray) -> np.ndarray:
-    """(n, 1 + n_splits, C): the mean, then each fold."""
-    mean, folds = run_batches(session, images)
-    return np.concatenate([mean[:, None], folds], axis=1)
+def _compose(traces: Sequence[Trace], n_splits: int, shape: tuple[int, ...]) -> ModelProto:
+    """One graph of all networks, which are ordered by fold, then by seed; their weights are still missing.
+
+    Probabilities are averaged over seeds, then over folds. `shape` is that of one sample.
+    """
+    nodes: list[NodeProto] = []
+    constants: list[TensorProto] = []
+    opsets: dict[str, int] = {}
+    copies: dict[str, Callable[[int], list[NodeProto]]] = {}
+    for number, trace in enumerate(traces):
+        if trace.digest not in copies:
+            once, held, copies[trace.digest] = _parts(trace, f"graph{len(copies)}_")
+            nodes, constants = nodes + once, constants + held
+            opsets |= {opset.domain: opset.version for opset in trace.proto.opset_import}
+        nodes += copies[trace.digest](number)
+    average = _average(len(traces), n_splits, traces[0].spec["classes"], shape)
+    graph = helper.make_graph([*nodes, *average.node], "networks", average.input, average.output, constants)
+    imports = [helper.make_opsetid(domain, version) for domain, version in sorted(opsets.items())]
+    return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION, producer_name="foldstack")
+
+
+def _parts(trace: Trace, prefix: str) -> tuple[list[NodeProto], list[TensorProto], Callable[[int], list[NodeProto]]]:
+    """What all networks of a trace share, nodes and constants, and a function from a network's number to its nodes."""
+    graph = trace.proto.graph
+    once, own = split(graph.node, set(trace.weights), {PROBABILITIES})
+    shared = {name for node in once for name in node.output} | {tensor.name for tensor in graph.initializer}
+
+    def of_network(number: int) -> list[NodeProto]:
+        def named(name: str) -> str:
+            return name if name == IMAGE else f"{prefix if name in shared else f'network{number}_'}{name}"
+
+        return [renamed(node, named) for node in own]
+
+    held = [numpy_helper.from_array(numpy_helper.to_array(t), prefix + t.name) for t in graph.initializer]
+    return [renamed(node, lambda name: name if name == IMAGE else prefix + name) for node in once], held, of_network
+
+
+def _average(n_networks: int, n_splits: int, n_classes: int, shape: tuple[int, ...]) -> GraphProto:
+    """From `network<i>_probabilities` to the outputs."""
+    networks = "\n".join(f"one{i} = Unsqueeze(network{i}_{PROBABILITIES}, axis_1)" for i in range(n_networks))
+    return parser.parse_graph(f"""average (uint8[batch, {", ".join(map(str, shape))}] {IMAGE}) => (
+        float[batch, {n_classes}] probabilities, float[batch, {n_splits}, {n_classes}] fold_probabilities
+    ) {{
+        axis_1 = Constant<value = int64[1] {{1}}>()
+        axis_2 = Constant<value = int64[1] {{2}}>()
+        {networks}
+        networks = Concat<axis = 1>({", ".join(f"one{i}" for i in range(n_networks))})
+        by_fold = Constant<value = int64[4] {{-1, {n_splits}, {n_networks // n_splits}, {n_classes}}}>()
+        seeds = Reshape(networks, by_fold)
+        fold_probabilities = ReduceMean<keepdims = 0>(seeds, axis_2)
+        probabilities = ReduceMean<keepdims = 0>(fold_probabilities, axis_1)
+    }}""")

@@ -1,11 +1,14 @@
-"""Open an exported file: the only place that knows its contents. Needs onnxruntime only."""
+"""Open an exported file: the only place that knows its contents. Needs no torch."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from foldstack.errors import FoldstackError
+from foldstack.files import sha256_of
 
 OUTPUTS = ("probabilities", "fold_probabilities")  # of one model's file
 ENSEMBLE_OUTPUTS = (
@@ -16,12 +19,39 @@ BATCH = 64
 
 
 def open_session(path, threads: int = 1) -> tuple[onnxruntime.InferenceSession, dict]:
-    """Open an exported file on the CPU; returns the session and its `foldstack` metadata."""
+    """Open an exported file on the CPU; returns the session and its `foldstack` metadata.
+
+    Raises FoldstackError where it is broken, or the file with its weights beside it is missing or another one.
+    """
     try:
         session = session_of(str(path), threads)
     except Exception as error:  # onnxruntime has no public base class for the errors of a broken file
-        raise FoldstackError(f"{path} cannot be opened ({error}); export it again.") from error
-    return session, _parsed(session.get_modelmeta().custom_metadata_map, path)
+        raise FoldstackError(f"{path} cannot be opened ({_reason(error)}); export it again.") from error
+    metadata = _parsed(session.get_modelmeta().custom_metadata_map, path)
+    _check_data(path, metadata)
+    return session, metadata
+
+
+def _reason(error: Exception) -> str:
+    """onnxruntime's words; of weights that lie beside the file it says too little."""
+    beside = re.search(r"[^\s\"'/\\]+\.data\b", str(error))
+    return f"its weights lie in {beside[0]}, which must be whole and beside it: {error}" if beside else str(error)
+
+
+def _check_data(path, metadata: dict) -> None:
+    """Is the file with the weights the one that was exported with this graph?"""
+    if "data" in metadata:
+        beside = Path(path).parent / metadata["data"]["file"]
+        if sha256_of(beside) != metadata["data"]["sha256"]:
+            raise FoldstackError(f"{beside} belongs to another export than {path}; put its own beside it.")
+
+
+def read_metadata(path) -> dict:
+    """The `foldstack` metadata of an exported file, which is not opened."""
+    import onnx
+
+    proto = onnx.load(path, load_external_data=False)
+    return _parsed({item.key: item.value for item in proto.metadata_props}, path)
 
 
 def session_of(content: str | bytes, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -31,11 +61,6 @@ def session_of(content: str | bytes, threads: int = 1) -> onnxruntime.InferenceS
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-
-def metadata_of(proto, path) -> dict:
-    """The `foldstack` metadata of an `onnx.ModelProto`; `path` is for the message."""
-    return _parsed({item.key: item.value for item in proto.metadata_props}, path)
 
 
 def _parsed(properties: dict, path) -> dict:

@@ -24,7 +24,7 @@ from foldstack.evaluation.metrics import core_scores
 from foldstack.export import model_gate
 from foldstack.export.ensemble import export_ensemble
 from foldstack.export.model import export_model
-from foldstack.export.session import metadata_of
+from foldstack.export.session import read_metadata
 from foldstack.files import digest_of, read_json, sha256_of
 from foldstack.folds.digest import check_versions
 from foldstack.folds.proof import check_ids
@@ -47,14 +47,12 @@ def write_student(full, run, stack: dict, dataset: dict, pixels: np.ndarray, pat
         stack, dataset: stack.json and dataset.json.
         pixels: stored pixels of some samples, on which the file must agree with torch.
     """
-    import onnx
-
     record = _trained(run)
     check_versions(record, run, stack)
     weights = [(record["seed"], 0, beside(run, "weights"))]
     described = {key: dataset[key] for key in ("classes", *PIXEL_FORMAT)}
     described |= {"model": NAME, "data_digest": stack["data_digest"], "folds_digest": stack["folds_digest"]}
-    own = metadata_of(onnx.load(full), full)
+    own = read_metadata(full)
     spec = {key: stack[key] for key in ("classes", "floor", "data_digest", "folds_digest", "left_out")}
     spec |= {
         "method": "mean",

@@ -2,7 +2,6 @@
 
 import statistics
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from foldstack.errors import FoldstackError
 from foldstack.evaluation import bootstrap
 from foldstack.evaluation.metrics import outcome
 from foldstack.export import agreement
+from foldstack.export.onnx_file import total_bytes
 from foldstack.export.session import open_session, run_ensemble
 from foldstack.probabilities import normalised
 
@@ -58,7 +58,7 @@ def measure(
         scores = scored[name].scores
         low, high = scored[name].intervals()["accuracy"]
         report[name] = {
-            "bytes": Path(path).stat().st_size,
+            "bytes": total_bytes(path),
             "accuracy": scores["accuracy"],
             "log_loss": scores["log_loss"],
         }

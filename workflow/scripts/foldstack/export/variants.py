@@ -8,42 +8,55 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+import onnxruntime
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from foldstack.ensemble.members import Members
 from foldstack.ensemble.stacking import fit_stack
+from foldstack.errors import FoldstackError
 from foldstack.evaluation.contribution import smallest
 from foldstack.export.ensemble import export_ensemble, write_ensemble
-from foldstack.export.session import metadata_of
+from foldstack.export.session import read_metadata
+from foldstack.export.tensors import Tensors, header_of, of_onnx
 from foldstack.files import sha256_of
 
 SMALLEST = 256  # numbers; below it, what fp16 saves is not worth a node
 FP16_LARGEST = 65504
 CALIBRATION = 256  # training samples
 CALIBRATION_BATCH = 32
+LARGEST = 2**31 - 2**24  # bytes of a model that can be quantized: the tools hold it in one protobuf
 QUANTIZED = ("Conv", "Gemm", "MatMul")
 FROM_FULL = ("architectures", "licence", "config_digest", "code_digest")
 
 
 def write_fp16(full, path) -> dict:
     """Write the ensemble with its large float32 constants as float16; returns the metadata."""
-    proto = onnx.load(full)
-    casts, kept = [], []
-    for tensor in proto.graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if values.dtype == np.float32 and values.size >= SMALLEST and np.abs(values).max() <= FP16_LARGEST:
-            kept.append(numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}_fp16"))
-            casts.append(helper.make_node("Cast", [f"{tensor.name}_fp16"], [tensor.name], to=TensorProto.FLOAT))
-        else:
-            kept.append(tensor)
-    _replace(proto.graph, "initializer", kept)
-    _replace(proto.graph, "node", [*casts, *proto.graph.node])
-    return write_ensemble(proto, _of_full(full, "fp16"), path)
+    proto, tensors = of_onnx(full)
+    halved = [h.data_type == TensorProto.FLOAT and np.prod(h.dims) >= SMALLEST for h in tensors.headers]
+    fits = [
+        half and np.abs(np.frombuffer(data, np.float32)).max() <= FP16_LARGEST
+        for half, data in zip(halved, tensors.stream(), strict=True)
+    ]
+    headers = [
+        header_of(f"{h.name}_fp16", TensorProto.FLOAT16, h.dims) if half else h
+        for h, half in zip(tensors.headers, fits, strict=True)
+    ]
+
+    def stream() -> Iterator[bytes]:
+        for data, half in zip(tensors.stream(), fits, strict=True):
+            yield np.frombuffer(data, np.float32).astype(np.float16).tobytes() if half else data
+
+    names = [header.name for header, half in zip(tensors.headers, fits, strict=True) if half]
+    casts = [helper.make_node("Cast", [f"{name}_fp16"], [name], to=TensorProto.FLOAT) for name in names]
+    nodes = [*casts, *map(NodeProto.FromString, (node.SerializeToString() for node in proto.graph.node))]
+    proto.graph.ClearField("node")
+    proto.graph.node.extend(nodes)
+    return write_ensemble(proto, Tensors(headers, stream), _of_full(full, "fp16"), path)
 
 
 def write_int8(full, onnx_paths: Sequence, booster, stack: dict, dataset: dict, pixels: np.ndarray, path) -> dict:
@@ -75,7 +88,7 @@ def write_pruned(
     oof = members.seed_averaged_oof().of([members.models.index(model) for model in kept])
     spec, booster = fit_stack(oof, members.labels, members.folds, kept, members.classes, config)
     spec |= {key: stack[key] for key in ("n_splits", "data_digest", "folds_digest", "left_out")}
-    paths = [source for source in onnx_paths if metadata_of(onnx.load(source), source)["model"] in kept]
+    paths = [source for source in onnx_paths if read_metadata(source)["model"] in kept]
     described = _described(_of_full(full, "pruned"))
     described["architectures"] = {model: described["architectures"][model] for model in kept}
     return export_ensemble(paths, booster, spec, dataset, described, path)
@@ -99,17 +112,10 @@ def choose_models(metrics: dict, budget: str, share: float | None) -> list[str]:
     return max(fit, key=lambda row: (row["accuracy"], -row["log_loss"]))["models"]
 
 
-def _replace(graph, field: str, values: Sequence) -> None:
-    """Put `values`, some of which may be of the graph itself, in the place of all that a field holds."""
-    values = [type(value).FromString(value.SerializeToString()) for value in values]
-    graph.ClearField(field)
-    getattr(graph, field).extend(values)
-
-
 def _of_full(full, kind: str) -> dict:
     """The full file's metadata, less its scores, which are not the variant's."""
     described = {"scores": {}, "variant": {"kind": kind, "made_of": sha256_of(full)}}
-    return metadata_of(onnx.load(full), full) | described
+    return read_metadata(full) | described
 
 
 def _described(metadata: dict) -> dict:
@@ -130,22 +136,46 @@ def _quantize(source, target, pixels: np.ndarray) -> None:
             return next(self.batches, None)
 
     common = {"per_channel": True, "reduce_range": True, "weight_type": QuantType.QInt8}
-    if is_convolutional(onnx.load(source)):
-        own = {"op_types_to_quantize": list(QUANTIZED), "activation_type": QuantType.QUInt8}
-        quantize_static(source, target, Samples(), **own, **common)
-    else:
-        own = {"op_types_to_quantize": ["Gemm", "MatMul"], "extra_options": {"DefaultTensorType": TensorProto.FLOAT}}
-        quantize_dynamic(source, target, **own, **common)
-    proto, metadata = onnx.load(target), metadata_of(onnx.load(source), source)
-    helper.set_model_props(proto, {"foldstack": json.dumps(metadata, sort_keys=True, ensure_ascii=False)})
-    onnx.save(proto, target)
+    proto, tensors = of_onnx(source)
+    if tensors.nbytes > LARGEST:
+        raise FoldstackError(
+            f"{source} is too large for the tools that quantize it ({tensors.nbytes / 1e9:.1f} GB, of at most "
+            f"{LARGEST / 1e9:.1f}); take int8 out of variants.kinds: fp16 has no such limit."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "model.onnx"
+        _fuse(source, whole)
+        if is_convolutional(proto, tensors):
+            own = {"op_types_to_quantize": list(QUANTIZED), "activation_type": QuantType.QUInt8}
+            quantize_static(whole, target, Samples(), **own, **common)
+        else:
+            own = {
+                "op_types_to_quantize": ["Gemm", "MatMul"],
+                "extra_options": {"DefaultTensorType": TensorProto.FLOAT},
+            }
+            quantize_dynamic(whole, target, **own, **common)
+    quantized = onnx.load(target)
+    helper.set_model_props(
+        quantized, {"foldstack": json.dumps(read_metadata(source), sort_keys=True, ensure_ascii=False)}
+    )
+    onnx.save(quantized, target)
 
 
-def is_convolutional(proto: ModelProto) -> bool:
+def _fuse(source, target: Path) -> None:
+    """As one file in which normalisations are part of their convolutions and no weight is transposed at run time."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(target)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+
+
+def is_convolutional(proto: ModelProto, tensors: Tensors) -> bool:
     """Do most weights belong to convolutions?"""
-    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in proto.graph.initializer}
+    sizes = {each.name: int(np.prod(each.dims)) for each in (*tensors.headers, *proto.graph.initializer)}
+    through = {node.output[0]: node.input[0] for node in proto.graph.node if node.op_type in ("Transpose", "Reshape")}
     count = dict.fromkeys(QUANTIZED, 0)
     for node in proto.graph.node:
         if node.op_type in count:
-            count[node.op_type] += sum(sizes.get(name, 0) for name in node.input[:2])
+            count[node.op_type] += sum(sizes.get(through.get(name, name), 0) for name in node.input[:2])
     return count["Conv"] > count["Gemm"] + count["MatMul"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from foldstack.files import read_json
 from foldstack.gpus import costs
 from foldstack.gpus.claim import claim
-from foldstack.jobs import tensorboard
+from foldstack.jobs import failed_trace, tensorboard
 from foldstack.jobs.failed_run import failure_recorded
 from foldstack.jobs.progress import run_reporter
 from foldstack.reruns import finished_runs
@@ -35,8 +35,10 @@ def run_job(snakemake, run, files, place, train: Callable[[str], None]) -> None:
         return
     print(f"CUDA_VISIBLE_DEVICES as the job found it: {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}")
     tolerate = bool(snakemake.params.get("tolerate"))
-    with failure_recorded(run, place.outputs, tolerate=tolerate), _leased(snakemake, run, place, report) as device:
-        train(device)
+    with failure_recorded(run, place.outputs, tolerate=tolerate):
+        failed_trace.check(Path(place.work).parent, run.model)
+        with _leased(snakemake, run, place, report) as device:
+            train(device)
 
 
 def _leased(snakemake, run, place, report):

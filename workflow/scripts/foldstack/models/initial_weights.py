@@ -8,7 +8,7 @@ from torch import nn
 
 from foldstack.errors import FoldstackError
 from foldstack.models import registry
-from foldstack.models.network import FROM_FILES, Classifier, head_of, last_linear
+from foldstack.models.network import Classifier, head_of, last_linear
 
 
 def load_pretrained(classifier: Classifier, path) -> None:
@@ -66,7 +66,7 @@ def _by_timm(spec: dict, given: dict, part: nn.Module, prefix: str) -> dict[str,
     """Of the network `part` of timm, which is the whole architecture, or is found in it under `prefix`."""
     overlay = {"state_dict": given, "custom_load": False, "source": ""}
     more = {"pretrained": True, "pretrained_cfg_overlay": overlay}
-    options = {name: value for name, value in spec["options"].items() if name not in FROM_FILES}
+    options = {name: value for name, value in spec["options"].items() if name not in registry.FROM_FILES}
     if prefix:
         more = {"tower_options": (options.get("tower_options") or {}) | more}
     fresh, loaded = (_within(prefix, _drawn(spec, each)) for each in (options, options | more))

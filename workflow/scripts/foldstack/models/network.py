@@ -14,7 +14,6 @@ from foldstack.files import atomic
 from foldstack.models import registry
 from foldstack.models.views import views
 
-FROM_FILES = ("pretrained", "prompts", "encoder")  # options that name files of initial weights and constants
 SPEC_KEYS = {"architecture", "options", "image_size", "store_size", "channels", "task", "classes"}
 MORE_KEYS = {"tta", "temperature"}
 
@@ -91,6 +90,21 @@ class Classifier(nn.Module):
         return logits / self.spec["temperature"] if "temperature" in self.spec else logits
 
 
+def spec_of(config: dict, info: dict) -> dict:
+    """The spec of a `Classifier` that a model's resolved config and dataset.json ask for."""
+    size = config["image_size"] or info["image_size"]
+    spec = {
+        "architecture": config["architecture"],
+        "options": config["options"],
+        "image_size": [size, size] if isinstance(size, int) else list(size),
+        "store_size": list(info["image_size"]),
+        "channels": info["channels"],
+        "task": info["task"],
+        "classes": list(info["classes"]),
+    }
+    return spec | ({"tta": config["tta"]} if config["tta"] else {})
+
+
 def save_classifier(classifier: Classifier, path) -> None:
     """Write a safetensors file: parameters and buffers, and the spec as JSON under the metadata key `spec`."""
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in classifier.state_dict().items()}
@@ -110,7 +124,7 @@ def load_classifier(path) -> Classifier:
             spec = json.loads(file.metadata()["spec"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         # Weights come from this file, so nothing must be downloaded to build the network around them.
-        options = {key: value for key, value in spec["options"].items() if key not in FROM_FILES}
+        options = {key: value for key, value in spec["options"].items() if key not in registry.FROM_FILES}
         classifier = Classifier({**spec, "options": options})
         classifier.load_state_dict(tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:

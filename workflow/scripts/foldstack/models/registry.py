@@ -20,6 +20,7 @@ FOLDER = Path(__file__).resolve().parent
 SHAPE = ("in_channels", "n_classes", "image_size")
 # Options that the workflow sets, and a config may not.
 SET_BY_WORKFLOW = {"clip": ("prompts", "text_features", "shift", "encoder", "train", "text_lr")}
+FROM_FILES = ("pretrained", "prompts", "encoder")  # options that name files of initial weights and constants
 # Architectures with the options `tower` and `tower_options`, and what their module calls the tower.
 TOWERS = {"clip": "image", "pair_net": "tower"}
 OPTION_TYPES: dict[str, type | tuple[type, ...]] = {

@@ -11,7 +11,7 @@ from foldstack.errors import FoldstackError
 from foldstack.files import read_json, write_json
 from foldstack.folds.digest import check_folds
 from foldstack.models.initial_weights import load_pretrained
-from foldstack.models.network import Classifier, save_classifier
+from foldstack.models.network import Classifier, save_classifier, spec_of
 from foldstack.reruns import finished_runs
 from foldstack.training import memory, outputs, seeding
 from foldstack.training.checkpoint import StopSignal, of_run
@@ -112,7 +112,7 @@ def _network(run: Run, info: dict, pretrained: str | None) -> Classifier:
     config = run.config
     seeding.seed_weights(run.seed, run.fold)
     try:
-        classifier = Classifier(_spec(config, info))
+        classifier = Classifier(spec_of(config, info))
     except (FoldstackError, MemoryError):
         raise
     except Exception as error:  # a missing or broken file of weights raises many kinds of errors
@@ -166,17 +166,3 @@ def _set_up_torch(device: str, threads: int, deterministic: bool) -> None:
     if deterministic or device == "cpu":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
         torch.set_deterministic_debug_mode("warn")  # unlike use_deterministic_algorithms, imports nothing more
-
-
-def _spec(config: dict, info: dict) -> dict:
-    size = config["image_size"] or info["image_size"]
-    spec = {
-        "architecture": config["architecture"],
-        "options": config["options"],
-        "image_size": [size, size] if isinstance(size, int) else list(size),
-        "store_size": list(info["image_size"]),
-        "channels": info["channels"],
-        "task": info["task"],
-        "classes": list(info["classes"]),
-    }
-    return spec | ({"tta": config["tta"]} if config["tta"] else {})
