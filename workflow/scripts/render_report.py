@@ -9,10 +9,10 @@ from foldstack import tables
 from foldstack.data.pixels import open_pixels
 from foldstack.ensemble import quorum
 from foldstack.ensemble.members import read_methods, read_stacked
+from foldstack.evaluation.prediction import Prediction
 from foldstack.files import read_json, write_text
 from foldstack.folds.digest import check_versions, versions
 from foldstack.jobs.job import job
-from foldstack.probabilities import softmax
 from foldstack.report.build import report
 from foldstack.report.leaderboard import read_leaderboard
 from foldstack.report.pictures import inline_png, inline_svg
@@ -34,7 +34,9 @@ def main(snakemake):
             board=read_leaderboard(snakemake.input.leaderboard),
             metrics=read_json(snakemake.input.metrics),
             members=members,
-            deployed_oof=softmax(read_methods(snakemake.input.stack_oof, members.sample_ids, classes)[stack["method"]]),
+            deployed_oof=Prediction(
+                [read_methods(snakemake.input.stack_oof, members.sample_ids, classes)[stack["method"]]]
+            ),
             samples=samples,
             pixels=open_pixels(snakemake.input.pixels),
             dataset=dataset,

@@ -21,7 +21,8 @@ import render_report
 from foldstack.ensemble.members import Members
 from foldstack.errors import FoldstackError
 from foldstack.evaluation import factors, retrieval, stages
-from foldstack.evaluation.metrics import METRICS
+from foldstack.evaluation.metrics import METRICS, outcome
+from foldstack.evaluation.prediction import Prediction
 from foldstack.files import read_json
 from foldstack.probabilities import log_probabilities
 from foldstack.report import build, mistakes, pictures, text
@@ -132,7 +133,7 @@ def made(root, classes=("cat", "dog", "owl"), groups=None, **changes):
         board=read_leaderboard(root / "evaluation/leaderboard.csv"),
         metrics=metrics,
         members=members,
-        deployed_oof=members.oof["small_cnn", 0],
+        deployed_oof=Prediction([members.oof["small_cnn", 0]]),
         samples=samples,
         pixels=np.load(root / "data/pixels.npy"),
         dataset=dataset | {"quarantined": 4},
@@ -335,7 +336,7 @@ def test_the_most_confident_mistakes_come_first_and_only_mistakes():
     samples, _ = frame(6)
     labels = np.array([0, 0, 0, 1, 1, 1])
     values = np.array([[0.9, 0.1], [0.3, 0.7], [0.01, 0.99], [0.1, 0.9], [0.6, 0.4], [0.99, 0.01]])
-    found = mistakes.most_confident(labels, values, samples, np.zeros((6, 8, 8, 1), np.uint8), ["a", "b"])
+    found = mistakes.most_confident(outcome(labels, values, []), samples, np.zeros((6, 8, 8, 1), np.uint8), ["a", "b"])
     assert [row["sample_id"] for row in found] == ["s2", "s5", "s1", "s4"]
     assert (found[0]["true"], found[0]["predicted"], found[0]["confidence"]) == ("a", "b", 0.99)
     assert found[0]["picture"].startswith("data:image/png;base64,")

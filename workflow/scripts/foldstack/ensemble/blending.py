@@ -8,11 +8,6 @@ from foldstack.probabilities import blocks, negative_log
 GREEDY_ROUNDS = 50
 
 
-def log_loss(members: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(M,) mean log-loss of each of the models in `members` (M, N, C) on `labels` (N,)."""
-    return negative_log(members[:, np.arange(len(labels)), labels]).mean(axis=-1)
-
-
 def true_class(members, labels: np.ndarray) -> np.ndarray:
     """(M, N) what each model gives to the label: log-loss reads nothing else, and a blend is linear in it.
 

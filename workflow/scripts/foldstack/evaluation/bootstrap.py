@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from foldstack.evaluation import counting, metrics
 from foldstack.evaluation.metrics import METRICS
 from foldstack.evaluation.outcome import Outcome
+from foldstack.jobs.progress import steps
 
 COVERAGE = 95
 CHUNK_CELLS = 20_000_000
@@ -69,7 +70,7 @@ class Bootstrap:
     def scored(self, outcomes: dict) -> dict:
         """{contender: Scored} from {contender: Outcome}, by the metrics that each outcome is for."""
         drawn: dict = {key: {} for key in outcomes}
-        for counts in self._counts() if len(self.labels) else ():
+        for counts in self._counts():
             exact = counts.astype(np.float64)
             for key, each in outcomes.items():
                 for metric, figures in _of_resamples(each, counts, exact).items():
@@ -88,10 +89,10 @@ class Bootstrap:
             return np.concatenate([values @ counts / len(self.labels) for counts in self._counts()], axis=1)
 
     def _counts(self) -> Iterator[np.ndarray]:
-        """(N, r) float32 pieces of the (N, resamples) counts, small enough to hold in memory."""
+        """(N, r) float32 pieces of the (N, resamples) counts, small enough to hold in memory; none without samples."""
         n = len(self.labels)
-        size = max(1, CHUNK_CELLS // n)
-        for number, start in enumerate(range(0, self.resamples, size)):
+        size = max(1, CHUNK_CELLS // max(n, 1))
+        for number, start in enumerate(steps(range(0, self.resamples if n else 0, size), "resampling")):
             rng = np.random.default_rng([self.seed, number])
             width = min(size, self.resamples - start)
             rows = (np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(width))

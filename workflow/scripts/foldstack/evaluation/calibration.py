@@ -12,6 +12,7 @@ from foldstack.evaluation import metrics
 from foldstack.evaluation.outcome import Outcome
 from foldstack.evaluation.prediction import Table, columns
 from foldstack.evaluation.temperatures import Cooled, temperatures
+from foldstack.jobs.progress import steps
 
 BINS = 15
 MEASURES = ("brier", "log_loss")
@@ -82,7 +83,7 @@ def thresholds(
         return []
     rows = []
     parts = {"oof": (labels, columns(oof)), "test": (test_labels, columns(test))}
-    for i, name in enumerate(classes):
+    for i, name in enumerate(steps(classes, "choosing thresholds")):
         value = _threshold(labels == i, parts["oof"][1][i], **target)
         outcome = {part: _outcome(truth == i, scores[i], value) for part, (truth, scores) in parts.items()}
         rows.append({"class": name, "threshold": value} | outcome)

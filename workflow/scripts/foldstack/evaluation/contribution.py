@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from foldstack.ensemble.blending import greedy_weights, true_class
-from foldstack.ensemble.members import Members
+from foldstack.ensemble.members import Members, SeedAveraged
 from foldstack.evaluation import bootstrap
 from foldstack.evaluation.outcome import Outcome
+from foldstack.jobs.progress import steps
 from foldstack.probabilities import blocks, negative_log
 
 ALL_SUBSETS = 8  # with up to this many models every subset is tried
@@ -120,12 +121,16 @@ def _total(parts: list[tuple[int | None, int]]) -> int | None:
     return sum(known) if len(known) == len(parts) else None
 
 
+def _blocks(averaged: SeedAveraged) -> list[slice]:
+    return list(blocks(averaged.shape[1], averaged.shape[0] * averaged.shape[2]))
+
+
 def _predicted_by_means(members: Members, chosen: Sequence[tuple[int, ...]]) -> np.ndarray:
     """(len(chosen), N): the class that the plain mean of each set of models predicts."""
     averaged = members.seed_averaged_oof()
     found = np.empty((len(chosen), len(members.labels)), np.int32)
     order = sorted(range(len(chosen)), key=lambda k: chosen[k])
-    for rows in blocks(len(members.labels), len(averaged) * averaged.shape[2]):
+    for rows in steps(_blocks(averaged), "trying subsets of models"):
         values = averaged[:, rows]
         sums: dict[tuple[int, ...], np.ndarray] = {(): np.zeros(values.shape[1:])}
         for k in order:  # sets that begin alike follow each other, and share the sum of their beginning
@@ -155,7 +160,7 @@ def _blended(members: Members, weights: Sequence[np.ndarray]) -> list[Outcome]:
     averaged, labels, folds = members.seed_averaged_oof(), members.labels, members.folds
     predicted = np.empty((len(weights), len(labels)), np.int64)
     confidence, losses = np.empty((2, *predicted.shape))
-    for rows in blocks(len(labels), len(averaged) * averaged.shape[2]):
+    for rows in steps(_blocks(averaged), "leaving models out"):
         values = averaged[:, rows]
         for k, by_fold in enumerate(weights):
             own = by_fold[folds[rows]].T[:, :, None]

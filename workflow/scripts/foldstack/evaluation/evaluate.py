@@ -20,6 +20,7 @@ from foldstack.evaluation.bootstrap import Bootstrap, Scored, difference
 from foldstack.evaluation.contenders import PARTS, Contender, by_run, kind_of
 from foldstack.evaluation.outcome import Outcome
 from foldstack.evaluation.prediction import Prediction
+from foldstack.jobs.progress import steps
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Evaluation:
     def outcomes(self) -> dict[str, dict[tuple, Outcome]]:
         """{part: {contender: Outcome}}."""
         found: dict[str, dict] = {part: {} for part in PARTS}
-        for row in self.rows:
+        for row in steps(self.rows, "scoring models, blends and stacks"):
             for part in PARTS:
                 only = row.kind == "seed" and len(self.members.seeds[row.name]) == 1  # the model is that seed
                 again = found[part].get(("model", row.name, None)) if only else None
@@ -152,7 +153,7 @@ def run_figures(members: Members, records: Sequence[dict]) -> list[dict]:
     """Each run's own figures: one network on the fold that it never saw and on the test split."""
     known = by_run(members, records)
     figures = []
-    for (model, seed), oof in members.oof.items():
+    for (model, seed), oof in steps(members.oof.items(), "scoring runs"):
         for fold, test in enumerate(members.test[model, seed]):
             record, rows = known[model, seed, fold], np.flatnonzero(members.folds == fold)
             figures.append(

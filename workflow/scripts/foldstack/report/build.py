@@ -12,6 +12,8 @@ from markupsafe import Markup, escape
 from foldstack.data.pixels import Pixels
 from foldstack.ensemble.members import Members
 from foldstack.ensemble.quorum import banner
+from foldstack.evaluation.metrics import outcome
+from foldstack.evaluation.prediction import Table
 from foldstack.report import confusion_map, interactive, mistakes, page, text
 from foldstack.report.figures.style import duration
 from foldstack.report.intake import intake_part
@@ -30,7 +32,7 @@ def report(
     board: pd.DataFrame,
     metrics: dict,
     members: Members,
-    deployed_oof: np.ndarray,
+    deployed_oof: Table,
     samples: pd.DataFrame,
     pixels: Pixels,
     dataset: dict,
@@ -58,7 +60,8 @@ def report(
         stages: stages.csv, where the config has stages.
     """
     rows = samples.set_index("sample_id", drop=False).loc[members.sample_ids]
-    predicted = deployed_oof.argmax(axis=1)
+    deployed = outcome(members.labels, deployed_oof, [])
+    predicted = deployed.predicted
     values = {
         "sections": text.SECTIONS,
         "figures": figures,
@@ -72,7 +75,7 @@ def report(
         "factors": _factors(factors),
         "retrieval": _retrieval(retrieval),
         "stages": _stages(stages),
-        "tiles": mistakes.most_confident(members.labels, deployed_oof, rows, pixels, members.classes),
+        "tiles": mistakes.most_confident(deployed, rows, pixels, members.classes),
         "groups": mistakes.by_group(members.labels, predicted, rows["group"]),
         "shared": mistakes.shared_errors(members),
         "calibration": _calibration(metrics),

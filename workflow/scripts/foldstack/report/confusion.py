@@ -10,7 +10,8 @@ from scipy.spatial.distance import squareform
 from foldstack.report.figures import style
 
 PAIRS = 200  # in the table
-FAINTEST, STRONGEST = 0.35, 0.85  # of the colours of mistakes
+NAMED = 40  # with more classes their names do not fit on a matrix
+FAINTEST, STRONGEST = 0.35, 0.85  # of the colours of mistakes; where cells are dots, rare ones must be seen too
 
 
 def matrix(metrics: dict, part: str = "oof") -> np.ndarray:
@@ -34,10 +35,11 @@ def worst(counts: np.ndarray) -> float:
 
 
 def colours(counts: np.ndarray, most: float) -> np.ndarray:
-    """(C, C, 4): hits in blue (0 to 100 %), mistakes in orange (0 to `most`, by its root); none is white."""
+    """(C, C, 4): hits in blue (0 to 100 %), mistakes in orange (0 to `most`, by its root)."""
     share, right = shares(counts), np.eye(len(counts), dtype=bool)
+    faintest = FAINTEST if len(counts) > NAMED else 0
     shown = style.BLUES(np.where(right, share, 0))
-    strength = np.where(share > 0, FAINTEST + (STRONGEST - FAINTEST) * np.sqrt(share / most), 0)
+    strength = np.where(share > 0, faintest + (STRONGEST - faintest) * np.sqrt(share / most), 0)
     shown[~right] = style.ORANGES(strength)[~right]
     return shown
 

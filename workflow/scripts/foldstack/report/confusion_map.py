@@ -9,7 +9,6 @@ from PIL import Image
 from foldstack.report import confusion, page
 from foldstack.report.pictures import encoded
 
-DRAWN = 40  # with more classes the page has the map instead of the figure with names
 VIEW = 640  # px: what the map fills where its cells are not smaller than a pixel
 
 STYLE = """
@@ -98,7 +97,7 @@ of the two classes.</p>
 
 def confusion_part(metrics: dict, figure: Markup) -> Markup:
     """What the page shows: the `figure` with few classes, else a map to zoom and a table of the most confused pairs."""
-    if len(metrics["classes"]) <= DRAWN:
+    if len(metrics["classes"]) <= confusion.NAMED:
         return figure
     counts, classes = confusion.matrix(metrics), metrics["classes"]
     total = int((np.triu(counts + counts.T, 1) > 0).sum())

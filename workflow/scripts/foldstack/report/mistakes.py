@@ -6,25 +6,27 @@ from scipy.stats import binomtest
 
 from foldstack.data.pixels import Pixels
 from foldstack.ensemble.members import Members
+from foldstack.evaluation.metrics import outcome
+from foldstack.evaluation.outcome import Outcome
+from foldstack.evaluation.prediction import Prediction
+from foldstack.jobs.progress import steps
 from foldstack.report.pictures import thumbnail
 
 SHOWN = 24
 GROUPS = 200  # in the table; the weakest
 
 
-def most_confident(
-    labels: np.ndarray, probabilities: np.ndarray, samples: pd.DataFrame, pixels: Pixels, classes: list[str]
-) -> list[dict]:
+def most_confident(deployed: Outcome, samples: pd.DataFrame, pixels: Pixels, classes: list[str]) -> list[dict]:
     """At most 24 mistakes, those with the highest probability first; equals by sample id.
 
     Args:
-        labels, probabilities: (N,), (N, C) of the training samples, out of fold.
+        deployed: on the N training samples, out of fold.
         samples: their N rows of samples.parquet, in the same order.
         pixels: uint8, indexed by the column `row`.
 
     Returns a list of `sample_id`, `source`, `true`, `predicted`, `confidence` and `picture`, a data URI.
     """
-    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    labels, predicted, confidence = deployed.labels, deployed.predicted, deployed.confidence
     wrong = np.flatnonzero(predicted != labels)
     ids = samples["sample_id"].to_numpy(str)
     order = wrong[np.lexsort((ids[wrong], -confidence[wrong]))][:SHOWN]
@@ -66,8 +68,11 @@ def shared_errors(members: Members) -> dict:
     a model is never or always wrong), `both` (a matrix of counts), `nobody` and `somebody` (samples that no model,
     and that any model, gets right).
     """
-    averaged = members.seed_averaged_oof()
-    wrong = np.stack([averaged[i].argmax(axis=1) != members.labels for i in range(len(averaged))])
+    each = [
+        outcome(members.labels, Prediction([members.oof[model, seed] for seed in seeds]), [])
+        for model, seeds in steps(members.seeds.items(), "comparing mistakes")
+    ]
+    wrong = np.stack([found.predicted != members.labels for found in each])
     values = wrong.astype(np.float64)
     centred = values - values.mean(axis=1, keepdims=True)
     sizes = np.sqrt((centred**2).sum(axis=1))

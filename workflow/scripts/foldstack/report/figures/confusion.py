@@ -7,7 +7,6 @@ from foldstack.report.figures import style
 from foldstack.report.words import PARTS
 
 WRITTEN_CELLS = 12  # with up to this many classes, counts are written into the cells
-NAMED_CLASSES = 40
 DOTS = 200  # a side, as many as can be told apart at the figure's size
 LISTED = 8
 
@@ -15,13 +14,13 @@ LISTED = 8
 def draw_confusion(metrics: dict, path) -> None:
     """Two row-normalised matrices side by side, and under each a list of its most frequent mistakes.
 
-    Beyond NAMED_CLASSES the classes have no names and stand in an order in which those alike are neighbours.
+    Beyond `confusion.NAMED` the classes have no names and stand in an order in which those alike are neighbours.
     """
     classes, deployed = metrics["classes"], metrics["deployed"]
     entry = metrics[deployed["kind"]][deployed["name"]]
     parts = {key: label for key, label in PARTS.items() if metrics["confusion"][key]["count"]}
     matrices = {key: confusion.matrix(metrics, key) for key in parts}
-    order = np.arange(len(classes)) if len(classes) <= NAMED_CLASSES else confusion.by_likeness(matrices["oof"])
+    order = np.arange(len(classes)) if len(classes) <= confusion.NAMED else confusion.by_likeness(matrices["oof"])
     worst = max(map(confusion.worst, matrices.values()))
     title = f"Which classes the {deployed['kind']} “{deployed['name']}” confuses"
     listed = min(LISTED, len(classes) * (len(classes) - 1))
@@ -39,7 +38,7 @@ def _draw_matrix(axes, matrix: np.ndarray, classes: list[str], title: str, worst
     axes.imshow(_darkest(confusion.colours(matrix, worst), step), interpolation="none", aspect="equal")
     if len(classes) <= WRITTEN_CELLS:
         _write_cells(axes, matrix, worst)
-    if len(classes) <= NAMED_CLASSES:
+    if len(classes) <= confusion.NAMED:
         size = style.SMALL if len(classes) <= 24 else style.SMALL - 1.5
         names = [style.short(name, 14) for name in classes]
         axes.set_yticks(range(len(classes)), names, fontsize=size)
@@ -49,7 +48,7 @@ def _draw_matrix(axes, matrix: np.ndarray, classes: list[str], title: str, worst
         axes.set_yticks([])
     axes.set_title(title)
     alike = f"true class ({len(classes):,}, those alike side by side)" + f"; a dot for {step} × {step}" * (step > 1)
-    axes.set_ylabel("true class" if len(classes) <= NAMED_CLASSES else alike)
+    axes.set_ylabel("true class" if len(classes) <= confusion.NAMED else alike)
     axes.set_xlabel("predicted class")
     axes.tick_params(length=0)
     axes.spines[:].set(visible=True)
