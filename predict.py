@@ -14,9 +14,11 @@ import argparse
 import base64
 import csv
 import glob
+import hashlib
 import io
 import json
 import os
+import re
 import sys
 import zlib
 from pathlib import Path
@@ -82,7 +84,19 @@ class Model:
             self.classes, self.pairs = self.metadata["classes"], self.metadata["task"] == "pairs"
             self.golden = self.metadata["golden"]
         except Exception as error:  # onnxruntime raises many kinds
+            beside = re.search(r"[^\s\"'/\\]+\.data\b", str(error))
+            if beside or "xternal initializer" in str(error):
+                name = beside[0] if beside else f"{Path(path).name}.data"
+                sys.exit(f"{path} needs its weights beside it, in {name}, whole and unchanged: {error}")
             sys.exit(f"{path} is not a Foldstack ensemble, or needs a newer onnxruntime (1.21 or later): {error}")
+        if "data" in self.metadata:  # its weights are in a second file
+            weights = Path(path).parent / self.metadata["data"]["file"]
+            digest = hashlib.sha256()
+            with open(weights, "rb") as stream:
+                for part in iter(lambda: stream.read(2**24), b""):
+                    digest.update(part)
+            if digest.hexdigest() != self.metadata["data"]["sha256"]:
+                sys.exit(f"{weights} belongs to another export than {path}; put its own beside it.")
 
     def run(self, pixels: np.ndarray) -> dict:
         names = ["probabilities", "label", "class_name"]

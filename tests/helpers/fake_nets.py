@@ -1,6 +1,8 @@
 """A small experiment on disk with real files at every stage; only the training is left out: networks stay random."""
 
 import copy
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +18,7 @@ import export_model
 import fit_stacker
 from foldstack import tables
 from foldstack.data.prepare import prepare
-from foldstack.export import tracing
+from foldstack.export import onnx_file, tracing
 from foldstack.files import read_json, write_json
 from foldstack.folds import split as splits
 from foldstack.models.network import Classifier, load_classifier, save_classifier
@@ -139,7 +141,8 @@ def export(paths):
     for model, runs in paths.runs.items():
         paths.onnx[model] = str(paths.root / "export" / "models" / f"{model}.onnx")
         graph = str(paths.root / "export" / "traces" / f"{model}.onnx")
-        trace_of(runs[0], model).save(graph)
+        if not Path(graph).exists():
+            trace_of(runs[0], model).save(graph)
         inputs = {"graph": graph, "runs": runs, "dataset": paths.dataset, "folds_summary": paths.folds_summary}
         where = {"model": model}
         run_script(export_model.main, paths.root, "export_model", inputs, {"onnx": paths.onnx[model]}, where)
@@ -148,6 +151,18 @@ def export(paths):
     run_script(export_ensemble.main, paths.root, "export_ensemble", inputs_of_ensemble(paths), {"onnx": paths.ensemble},
                config="CC-BY-4.0")  # fmt: skip
     return paths
+
+
+def export_beside(paths, root, monkeypatch):
+    """The exported files of `export` once more below `root`, as if they were too large for one file each."""
+    monkeypatch.setattr(onnx_file, "LIMIT", 1000)
+    again = SimpleNamespace(**vars(paths))
+    again.root = root
+    for model in paths.runs:
+        graph = paths.root / "export" / "traces" / f"{model}.onnx"
+        Path(root / "export" / "traces").mkdir(parents=True, exist_ok=True)
+        shutil.copy(graph, root / "export" / "traces")
+    return export(again)
 
 
 def trace_of(run_file, model):

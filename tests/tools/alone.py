@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from foldstack import tables  # noqa: E402
 from foldstack.data.pixels import open_pixels  # noqa: E402
+from foldstack.export.onnx_file import data_path  # noqa: E402
 from foldstack.files import read_json  # noqa: E402
 
 PACKAGES = ("onnxruntime", "numpy", "pillow")
@@ -88,7 +89,9 @@ def main() -> int:
         alone = folder / "alone"
         alone.mkdir()
         shutil.copyfile(ROOT / "predict.py", alone / "predict.py")
-        shutil.copyfile(file, alone / "ensemble.onnx")
+        for part in (file, data_path(file)):
+            if part.exists():  # weights of more than 2 GB lie beside
+                shutil.copyfile(part, alone / part.name)
         write_test(options.results, alone / "test.npz")
         command = [python, "predict.py", "ensemble.onnx", "test.npz", "--self-test", "-o", "predictions.csv"]
         clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import fake_nets
 import lightgbm
@@ -16,8 +18,9 @@ import verify_ensemble
 from foldstack.ensemble import shared, stacking
 from foldstack.errors import FoldstackError
 from foldstack.export import ensemble
-from foldstack.export.session import open_session, run_ensemble
-from foldstack.files import read_json, write_json
+from foldstack.export.onnx_file import data_path
+from foldstack.export.session import open_session, read_metadata, run_ensemble
+from foldstack.files import read_json, sha256_of, write_json
 
 CONFIG = {"export": {"tolerance": 1e-5, "samples": 256}, "members": fake_nets.MEMBERS}
 LICENCE = "CC-BY-4.0"
@@ -235,6 +238,23 @@ def test_parts_that_do_not_belong_together_are_refused(original, tmp_path):
     with pytest.raises(FoldstackError, match="different runs: folds_digest"):
         ensemble.export_ensemble(models, booster, stack | {"folds_digest": "x"}, dataset, {}, out)
     assert not out.exists()
+
+
+def test_weights_beside_the_file_pass_the_same_gate(original, tmp_path, monkeypatch):
+    again = fake_nets.export_beside(original, tmp_path, monkeypatch)
+    for path in (again.ensemble, *map(Path, again.onnx.values())):
+        assert path.stat().st_size < data_path(path).stat().st_size
+        stored = read_metadata(path)["data"]
+        assert stored == {"file": data_path(path).name, "bytes": data_path(path).stat().st_size,
+                          "sha256": sha256_of(data_path(path))}  # fmt: skip
+    files = SimpleNamespace(**vars(again) | {"root": original.root})
+    assert verify(files, tmp_path, again.ensemble) == verify(original, tmp_path, original.ensemble)
+    monkeypatch.undo()
+    fake_nets.export(again)  # as one file again, where nothing is left of the second
+    assert again.ensemble.read_bytes() == original.ensemble.read_bytes()
+    assert sorted(path.name for path in tmp_path.rglob("*.onnx*")) == sorted(
+        ["ensemble.onnx", *(f"{model}.onnx" for model in again.onnx), *(f"{model}.onnx" for model in again.onnx)]
+    )
 
 
 def test_digests_follow_config_and_code_but_not_times(original):

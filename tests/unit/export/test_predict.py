@@ -305,6 +305,31 @@ def test_predict_needs_no_torch_and_the_command_nothing_of_foldstack():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+def test_weights_beside_the_file_predict_the_same_and_only_with_their_own_file(
+    original, tool, tmp_path, monkeypatch, capfd
+):
+    again = fake_nets.export_beside(original, tmp_path, monkeypatch)
+    images = original.images / "test" / "cat"
+    for made, name in ((original, "one.csv"), (again, "two.csv")):
+        assert command(tool, monkeypatch, made.ensemble, images, "--self-test", "-o", tmp_path / name) == 0
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+    with pytest.raises(FoldstackError, match=r"larger than a web page can hold .* use predict\.py"):
+        browser.write_page(again.ensemble, tmp_path, tmp_path / "predict.html")
+    beside = tmp_path / "export" / "ensemble.onnx.data"
+    content = bytearray(beside.read_bytes())
+    content[len(content) // 2] ^= 1
+    changes = {"of another export": bytes(content), "truncated": bytes(content[: len(content) // 2]), "missing": None}
+    for change in changes.values():
+        beside.unlink()
+        if change is not None:
+            beside.write_bytes(change)
+        said = command(tool, monkeypatch, again.ensemble, images)
+        assert "ensemble.onnx.data" in said
+        assert "belongs to another export" in said or "needs its weights beside it" in said
+        with pytest.raises(FoldstackError, match=r"ensemble\.onnx\.data.*(another export|must be whole and beside it)"):
+            Ensemble(again.ensemble)
+
+
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory):
     """Where the rule keeps onnxruntime-web; skips where it cannot be had."""

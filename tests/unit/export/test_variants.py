@@ -15,7 +15,7 @@ import make_variant
 import verify_variant
 from foldstack import tables
 from foldstack.errors import FoldstackError
-from foldstack.export import student, variants
+from foldstack.export import onnx_file, student, variants
 from foldstack.export.session import open_session, run_ensemble
 from foldstack.files import read_json, write_json
 
@@ -99,6 +99,28 @@ def test_the_networks_of_fp16_and_int8_stay_near_those_of_the_full_file(original
     for kind, near in (("fp16", 0.001), ("int8", 0.05)):  # on average; single rows of random networks lie further off
         found = run_ensemble(open_session(make(original, tmp_path, kind))[0], pixels)["fold_probabilities"]
         assert 0 < np.abs(found - full).mean() < near, kind
+
+
+@pytest.mark.parametrize("kind", ["fp16", "int8", "pruned"])
+def test_a_variant_with_its_weights_beside_it_passes_the_same_gate(original, tmp_path, monkeypatch, kind):
+    report, whole = verify(original, tmp_path, make(original, tmp_path, kind))
+    monkeypatch.setattr(onnx_file, "LIMIT", 1000)
+    beside, path = verify(original, tmp_path, make(original, tmp_path, kind))
+    assert onnx_file.data_path(path).exists()
+    timed = ("speed", "full", "variant")
+    assert {key: beside[key] for key in beside if key not in timed} == {k: report[k] for k in report if k not in timed}
+    assert beside["variant"]["bytes"] > path.stat().st_size
+    monkeypatch.undo()
+    verify(original, tmp_path, make(original, tmp_path, kind))
+    assert whole == path
+    assert not onnx_file.data_path(path).exists()
+
+
+def test_a_model_too_large_for_the_tools_of_int8_is_refused_and_fp16_is_named(original, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(variants, "LARGEST", 1000)
+    with pytest.raises(SystemExit):
+        make(original, tmp_path, "int8")
+    assert "fp16 has no such limit" in capfd.readouterr().err
 
 
 def test_int8_computes_convolutions_and_matrices_with_8_bits(original, tmp_path):

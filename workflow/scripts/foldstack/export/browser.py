@@ -81,6 +81,7 @@ def write_page(onnx_path, runtime, path) -> None:
     import jinja2
     from markupsafe import Markup
 
+    from foldstack.export.onnx_file import total_bytes
     from foldstack.export.session import open_session
 
     content = Path(onnx_path).read_bytes()
@@ -90,6 +91,11 @@ def write_page(onnx_path, runtime, path) -> None:
     if metadata.get("reading"):
         raise FoldstackError(
             f"A browser cannot read images as {onnx_path} needs them (data.bits, data.pages); use predict.py instead."
+        )
+    if "data" in metadata:
+        raise FoldstackError(
+            f"{onnx_path} is larger than a web page can hold ({total_bytes(onnx_path) / 1e9:.1f} GB); use predict.py, "
+            "or the page of a smaller variant."
         )
     described = {key: metadata[key] for key in ("task", "channels", "classes", "golden")}
     files = {"runtime": Path(runtime) / SCRIPT, "wasm": Path(runtime) / WASM}

@@ -14,10 +14,12 @@ from torch import nn
 
 from foldstack.errors import FoldstackError
 from foldstack.export import agreement
-from foldstack.export.onnx_file import LIMIT
+from foldstack.export.onnx_file import write_model
 from foldstack.export.session import session_of
-from foldstack.export.tracing import reason, to_ir, to_proto, unfuse_attention
-from foldstack.files import atomic, read_json, write_json
+from foldstack.export.tensors import Tensors, header_of
+from foldstack.export.trace import shape_of
+from foldstack.export.tracing import reason, to_graph, unfuse_attention
+from foldstack.files import read_json, write_json
 from foldstack.models.network import Classifier, load_classifier
 from foldstack.text.encoder import SETTINGS, TextEncoder, padded, read_encoder, tokens
 
@@ -62,16 +64,12 @@ def export_dual(weights: Sequence, encoder, folder, tolerance: float) -> None:
         tolerance: largest difference of a feature.
 
     Raises:
-        FoldstackError: the encoder was trained, a file would be too large, or they do not agree.
+        FoldstackError: the encoder was trained, or they do not agree.
     """
     networks, folder = [load_classifier(path) for path in weights], Path(folder)
     if any("encoder" in net.spec["options"] for net in networks):
         raise FoldstackError("The text encoder was trained with the images and is not stored; set text.train: frozen.")
     text = read_encoder(encoder)
-    if sum(value.numel() * value.element_size() for value in text.state_dict().values()) > LIMIT:
-        raise FoldstackError(
-            f"The text encoder in {encoder} is larger than the 2 GB of an ONNX file; choose a smaller one."
-        )
     spec, longest = networks[0].spec, read_json(Path(encoder) / SETTINGS)["longest"]
     drawn = np.random.default_rng(0).integers(0, 256, (3, *spec["store_size"], spec["channels"]), dtype=np.uint8)
     batch, length = torch.export.Dim("batch", min=1), torch.export.Dim("length", min=1, max=longest)
@@ -108,9 +106,13 @@ def _export(half: nn.Module, example: dict, free: dict, folder: Path, tolerance:
         raise FoldstackError(
             f"{path.stem}: this half cannot be traced for export ({reason(error)}); take another tower or text encoder."
         ) from error
-    proto = to_proto(to_ir(program, list(example), ["features"], optimize=True))
-    with atomic(path) as temporary:
-        temporary.write_bytes(proto.SerializeToString(deterministic=True))
+    state = half.state_dict()
+    proto, _ = to_graph(program, list(example), ["features"], state)
+    inputs = list(proto.graph.input)
+    weights = [header_of(w.name, w.type.tensor_type.elem_type, shape_of(w)) for w in inputs[len(example) :]]
+    del proto.graph.input[len(example) :]
+    tensors = Tensors(weights, lambda: (state[header.name].contiguous().numpy().tobytes() for header in weights))
+    write_model(proto, tensors, path, lambda _: {})
     session, worst = session_of(str(path)), 0.0
     for rows in (len(next(iter(example.values()))), 1):
         given = {name: value[-rows:] for name, value in example.items()}

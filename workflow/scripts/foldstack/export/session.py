@@ -26,16 +26,19 @@ def open_session(path, threads: int = 1) -> tuple[onnxruntime.InferenceSession, 
     try:
         session = session_of(str(path), threads)
     except Exception as error:  # onnxruntime has no public base class for the errors of a broken file
-        raise FoldstackError(f"{path} cannot be opened ({_reason(error)}); export it again.") from error
+        raise FoldstackError(f"{path} cannot be opened ({_reason(path, error)}); export it again.") from error
     metadata = _parsed(session.get_modelmeta().custom_metadata_map, path)
     _check_data(path, metadata)
     return session, metadata
 
 
-def _reason(error: Exception) -> str:
+def _reason(path, error: Exception) -> str:
     """onnxruntime's words; of weights that lie beside the file it says too little."""
     beside = re.search(r"[^\s\"'/\\]+\.data\b", str(error))
-    return f"its weights lie in {beside[0]}, which must be whole and beside it: {error}" if beside else str(error)
+    if not beside and "xternal initializer" not in str(error):
+        return str(error)
+    name = beside[0] if beside else f"{Path(path).name}.data"
+    return f"its weights lie in {name}, which must be whole and beside it: {error}"
 
 
 def _check_data(path, metadata: dict) -> None:

@@ -52,20 +52,14 @@ def trace(network: Classifier, name: str) -> Trace:
             f"Model {name!r} ({spec['architecture']}) cannot be traced for export with a free batch size "
             f"({reason(error)}); its forward must not depend on the batch size or on values of the input."
         ) from error
+    state = {key.removeprefix("network."): value for key, value in module.state_dict().items()}
     try:
-        model = to_ir(program, [IMAGE], [PROBABILITIES], optimize=False)
+        proto, constants = to_graph(program, [IMAGE], [PROBABILITIES], state)
     except Exception as error:  # and here
         raise FoldstackError(
             f"Model {name!r} ({spec['architecture']}) cannot be written as ONNX ({reason(error)}); "
             "choose another architecture or other options for it."
         ) from error
-    state = {key.removeprefix("network."): value for key, value in module.state_dict().items()}
-    weights_as_inputs(model, state)
-    # What is left are tensors of the module; torch's own, scalars and small lists, are nodes until they are optimized.
-    held = {key.removeprefix("network."): value.const_value for key, value in model.graph.initializers.items()}
-    constants = {key: sha256(tensor) for key, tensor in held.items()}
-    optimize_ir(model)
-    proto = to_proto(model)
     _name_batch(proto, name)
     return Trace(proto, structure_of(spec), constants)
 
@@ -77,7 +71,14 @@ def unfuse_attention(module: nn.Module) -> None:
             part.fused_attn = False  # type: ignore[assignment]  # the stubs know tensors and modules only
 
 
-def to_ir(program: torch.export.ExportedProgram, inputs: list[str], outputs: list[str], *, optimize: bool) -> ir.Model:
+def to_graph(
+    program: torch.export.ExportedProgram, inputs: list[str], outputs: list[str], state: dict[str, torch.Tensor]
+) -> tuple[ModelProto, dict[str, str]]:
+    """A traced program as ONNX, whose weights are further inputs, and the SHA-256 of other tensors of the module.
+
+    Args:
+        state: the weights by name. Names of the program's may have `network.` before them.
+    """
     written = torch.onnx.export(
         program,
         input_names=inputs,
@@ -85,23 +86,25 @@ def to_ir(program: torch.export.ExportedProgram, inputs: list[str], outputs: lis
         opset_version=OPSET,
         external_data=False,
         verbose=False,
-        optimize=optimize,
+        optimize=False,
     )
-    return written.model  # type: ignore[union-attr]  # None of the exporter before this one only
-
-
-def to_proto(model: ir.Model) -> ModelProto:
-    """Without stack traces, which contain paths of this machine, and without value_info, which breaks later tools."""
+    model = written.model  # type: ignore[union-attr]  # None of the exporter before this one only
+    _make_inputs(model, state)
+    # What is left are tensors of the module; torch's own, scalars and small lists, are nodes until they are optimized.
+    held = {name.removeprefix("network."): value.const_value for name, value in model.graph.initializers.items()}
+    constants = {name: sha256(tensor) for name, tensor in held.items()}
+    optimize_ir(model)  # only now, when no constant can be made of weights
     proto = ir.to_proto(model)
+    # Without stack traces, which contain paths of this machine, and without value_info, which breaks later tools.
     graph = proto.graph
     del graph.value_info[:]
-    for item in (proto, graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *proto.functions):
+    for item in (proto, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
         item.doc_string = ""
         del item.metadata_props[:]
-    return proto
+    return proto, constants
 
 
-def weights_as_inputs(model: ir.Model, state: dict[str, torch.Tensor]) -> None:
+def _make_inputs(model: ir.Model, state: dict[str, torch.Tensor]) -> None:
     """Make inputs, under the names of `state`, of the initializers that are its tensors; the rest stays."""
     graph = model.graph
     for full in list(graph.initializers):
