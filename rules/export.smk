@@ -17,7 +17,7 @@ INTERMEDIATE_EXPORTS = [
 rule export_model:
     """All networks of one model, averaged over folds and seeds, with their preprocessing, as one ONNX file."""
     input:
-        **prepared_inputs("dataset", "folds_summary"),
+        prepared_inputs("dataset", "folds_summary"),
         weights=lambda wildcards: run_files("weights.safetensors", [wildcards.model]),
         runs=lambda wildcards: run_files("run.json", [wildcards.model]),
     output:
@@ -36,7 +36,7 @@ rule export_model:
 rule verify_export:
     """Compare the ONNX file with torch and with the pipeline's own predictions; fail where they differ."""
     input:
-        **prepared_inputs("samples", "pixels", "dataset", "folds"),
+        prepared_inputs("samples", "pixels", "dataset", "folds"),
         onnx="<results>/export/models/{model}.onnx",
         weights=lambda wildcards: run_files("weights.safetensors", [wildcards.model]),
         runs=lambda wildcards: run_files("run.json", [wildcards.model]),
@@ -57,7 +57,7 @@ rule verify_export:
 rule export_ensemble:
     """All networks, their preprocessing and the stacker as one ONNX file: what a user deploys."""
     input:
-        **prepared_inputs("dataset", "folds_summary"),
+        prepared_inputs("dataset", "folds_summary"),
         models=expand("<results>/export/models/{model}.onnx", model=MEMBERS),
         runs=run_files("run.json"),
         stacker="<results>/stack/stacker.txt",
@@ -80,7 +80,7 @@ rule export_ensemble:
 rule verify_ensemble:
     """Compare the one file with the pipeline's own predictions and with its parts; fail where they differ."""
     input:
-        **prepared_inputs("samples", "pixels", "dataset", "folds"),
+        prepared_inputs("samples", "pixels", "dataset", "folds"),
         onnx="<results>/export/ensemble.onnx",
         models=expand("<results>/export/models/{model}.onnx", model=MEMBERS),
         verified=expand("<results>/export/parity/{model}.json", model=MEMBERS),
@@ -107,7 +107,7 @@ rule verify_ensemble:
 rule write_model_card:
     """The model card of the exported file: data, protocol, scores, limits, how to reproduce."""
     input:
-        **prepared_inputs("dataset"),
+        prepared_inputs("dataset"),
         onnx="<results>/export/ensemble.onnx",
         parity="<results>/export/parity.json",
         metrics="<results>/evaluation/metrics.json",
