@@ -1,7 +1,7 @@
-"""What a plan and an invocation with nothing to do cost with 500 finished runs (`make bench-noop`).
+"""What a plan and an invocation with nothing to do cost with 500 and 2,000 finished runs (`make bench-noop`).
 
 The data and the folds are real; the outputs of all later jobs are empty files that `snakemake --touch` takes for
-finished, since neither command reads what is in them.
+finished, since neither command reads what is in them. Snakemake's records of the jobs are made, too: a plan reads them.
 """
 
 import argparse
@@ -19,6 +19,17 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ("Snakefile", "rules", "workflow", "profiles", "config")
+TOUCH = """
+import sys
+from snakemake.cli import main
+from snakemake.executors.touch import Executor
+touch, Executor.SLEEPING_TIME = Executor.run_job, 0.0
+def run_job(self, job):
+    touch(self, job)
+    self.workflow.async_run(self.workflow.persistence.finished(job))
+Executor.run_job = run_job
+main()
+"""
 
 
 def config(models: int, seeds: int, folds: int) -> dict:
@@ -30,9 +41,9 @@ def config(models: int, seeds: int, folds: int) -> dict:
     }
 
 
-def snakemake(folder: Path, *arguments: str) -> tuple[str, float, float, float]:
+def snakemake(folder: Path, *arguments: str, by=("-m", "snakemake")) -> tuple[str, float, float, float]:
     """Output, wall seconds, CPU seconds and peak memory (MiB) of one snakemake."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config.yaml", *arguments]
+    command = [sys.executable, *by, "--cores", "2", "--configfile", "config.yaml", *arguments]
     with tempfile.TemporaryFile("w+") as output:
         started = time.monotonic()
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
@@ -57,29 +68,36 @@ def fabricate(folder: Path, settings: dict) -> None:
         for path in line.split(", "):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).touch()
-    snakemake(folder, "--touch")
+    snakemake(folder, "--touch", by=("-c", TOUCH))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, default in (("models", 10), ("seeds", 10), ("folds", 5), ("repeats", 5)):
-        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--sizes", nargs="+", default=["10x10x5", "20x20x5"], help="models x seeds x folds")
+    parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        fabricate(Path(folder), config(options.models, options.seeds, options.folds))
-        print(
-            f"{options.models * options.seeds * options.folds} finished runs, median (and range) of {options.repeats}"
-        )
-        print("| command | wall seconds | CPU seconds | peak memory |\n|---|---|---|---|")
-        for title, arguments in (("`snakemake -n`", ["-n"]), ("`snakemake`", [])):
-            measured = []
-            for _ in range(options.repeats):
-                text, *figures = snakemake(Path(folder), *arguments)
-                assert "Nothing to be done" in text, text[-2000:]
-                measured.append(figures)
-            wall, cpu, memory = ([row[i] for row in measured] for i in range(3))
-            cells = [f"{statistics.median(v):.1f} ({min(v):.1f} to {max(v):.1f})" for v in (wall, cpu)]
-            print(f"| {title} | {cells[0]} | {cells[1]} | {statistics.median(memory):.0f} MiB |", flush=True)
+    print(f"| runs | command | wall seconds, median (and range) of {options.repeats} | CPU seconds | peak memory |")
+    print("|---|---|---|---|---|", flush=True)
+    for size in options.sizes:
+        models, seeds, folds = map(int, size.split("x"))
+        with tempfile.TemporaryDirectory() as folder:
+            fabricate(Path(folder), config(models, seeds, folds))
+            for title, arguments in (("`snakemake -n`", ["-n"]), ("`snakemake`", [])):
+                print(
+                    f"| {models * seeds * folds:,} | {title} | {measured(Path(folder), arguments, options.repeats)} |"
+                )
+
+
+def measured(folder: Path, arguments: list[str], repeats: int) -> str:
+    """Cells of a row."""
+    found = []
+    for _ in range(repeats):
+        text, *figures = snakemake(folder, *arguments)
+        assert "Nothing to be done" in text, text[-2000:]
+        found.append(figures)
+    wall, cpu, memory = ([row[i] for row in found] for i in range(3))
+    cells = [f"{statistics.median(v):.1f} ({min(v):.1f} to {max(v):.1f})" for v in (wall, cpu)]
+    return f"{cells[0]} | {cells[1]} | {statistics.median(memory):.0f} MiB"
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ rule repeated:
 rule shuffle_labels:
     """Give the training samples labels that have nothing to do with them."""
     input:
-        **prepared_inputs("samples", "dataset", "duplicates"),
+        prepared_inputs("samples", "dataset", "duplicates"),
     output:
         samples="<results>/leakcheck/data/samples.parquet",
         dataset="<results>/leakcheck/data/dataset.json",
@@ -59,7 +59,7 @@ rule shuffle_labels:
 rule hold_out_fold:
     """Make one fold the test split, and leave the real test split out."""
     input:
-        **prepared_inputs("samples", "dataset", "folds"),
+        prepared_inputs("samples", "dataset", "folds"),
     output:
         samples="<results>/nested/fold{fold}/data/samples.parquet",
         dataset="<results>/nested/fold{fold}/data/dataset.json",
@@ -76,7 +76,7 @@ rule hold_out_fold:
 rule keep_data:
     """A copy of the samples, for another draw of the folds."""
     input:
-        **prepared_inputs("samples", "dataset"),
+        prepared_inputs("samples", "dataset"),
     output:
         samples="<results>/repeated/draw{draw}/data/samples.parquet",
         dataset="<results>/repeated/draw{draw}/data/dataset.json",
@@ -92,7 +92,7 @@ rule keep_data:
 
 use rule assign_folds as check_assign_folds with:
     input:
-        **prepared_inputs("duplicates"),
+        prepared_inputs("duplicates"),
         samples="<results>/data/samples.parquet",
         dataset="<results>/data/dataset.json",
     pathvars:
@@ -106,7 +106,7 @@ use rule assign_folds as check_assign_folds with:
 
 use rule train_fold as check_train_fold with:
     input:
-        **prepared_inputs("pixels"),
+        prepared_inputs("pixels"),
         samples="<results>/data/samples.parquet",
         dataset="<results>/data/dataset.json",
         folds="<results>/folds/folds.parquet",
@@ -127,7 +127,7 @@ use rule train_fold as check_train_fold with:
 
 use rule collect_oof as check_collect_oof with:
     input:
-        **prepared_inputs("duplicates"),
+        prepared_inputs("duplicates"),
         runs=expand("<member>/fold{fold}/run.json", fold=FOLDS),
         oof=expand("<member>/fold{fold}/oof.arrow", fold=FOLDS),
         test=expand("<member>/fold{fold}/test.arrow", fold=FOLDS),
@@ -141,7 +141,7 @@ use rule collect_oof as check_collect_oof with:
 
 use rule fit_stacker as check_fit_stacker with:
     input:
-        **prepared_inputs("duplicates"),
+        prepared_inputs("duplicates"),
         oof=member_files("oof"),
         test=member_files("test"),
         samples="<results>/data/samples.parquet",
@@ -155,7 +155,7 @@ use rule fit_stacker as check_fit_stacker with:
 rule check_chance:
     """Fail where anything scores above chance on shuffled labels."""
     input:
-        **prepared_inputs("duplicates"),
+        prepared_inputs("duplicates"),
         oof=member_files("oof", "<results>/leakcheck"),
         test=member_files("test", "<results>/leakcheck"),
         stack="<results>/leakcheck/stack/stack.json",
@@ -176,7 +176,7 @@ rule check_chance:
 rule score_nested:
     """Score each fold by a pipeline that never saw it, beside the out-of-fold estimate."""
     input:
-        **prepared_inputs("samples", "dataset", "folds"),
+        prepared_inputs("samples", "dataset", "folds"),
         stack="<results>/stack/stack.json",
         stack_oof="<results>/stack/oof.arrow",
         stack_test=expand("<results>/{check}/stack/test.arrow", check=NESTED),
@@ -196,7 +196,7 @@ rule score_nested:
 rule score_repeated:
     """Score the out-of-fold predictions of every draw of the folds."""
     input:
-        **prepared_inputs("samples", "dataset", "folds_summary"),
+        prepared_inputs("samples", "dataset", "folds_summary"),
         stack="<results>/stack/stack.json",
         stack_oof=["<results>/stack/oof.arrow", *expand("<results>/{check}/stack/oof.arrow", check=DRAWS)],
         other_folds=expand("<results>/{check}/folds/folds.json", check=DRAWS),

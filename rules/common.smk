@@ -59,6 +59,12 @@ def slice_of(*sections):
     return configuration.canonical({name: CONFIG[name] for name in sections})
 
 
+@functools.cache
+def slice_of_run(model):
+    """As `slice_of`: what the config says of the runs of a model."""
+    return configuration.canonical(configuration.training_slice(CONFIG, model))
+
+
 def decisive_slice():
     """The part of the config that decides a result, defaults filled in: what the report shows of it."""
     sections = {name: CONFIG[name] for name in ("experiment", "data", "folds", "stack", "evaluation")}
@@ -87,15 +93,29 @@ def prepared(name):
     """
 
     def file(wildcards):
-        checkpoints.assign_folds.get()
+        wait_for_folds()
         return f"{RESULTS}/{PREPARED[name]}"
 
     return file
 
 
+@functools.cache
+def wait_for_folds():
+    """Raise what tells Snakemake to wait, until the checkpoint is done; then never ask again, since asking takes time."""
+    checkpoints.assign_folds.get()
+
+
 def prepared_inputs(*names):
-    """Named inputs of a rule: files of the data and folds stages, whose times do not count."""
-    return {name: ancient(prepared(name)) for name in names}
+    """Named inputs of a rule: files of the data and folds stages, whose times do not count.
+
+    They come from one function, since thousands of runs ask for them.
+    """
+
+    def files(wildcards):
+        wait_for_folds()
+        return {name: ancient(f"{RESULTS}/{PREPARED[name]}") for name in names}
+
+    return ancient(unpack(files))  # the first also for the checkpoint, which Snakemake asks for in their place
 
 
 def content(wildcards):

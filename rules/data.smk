@@ -31,7 +31,7 @@ rule prepare_data:
 rule plot_data:
     """Draw the samples: how many of each class, and what they look like."""
     input:
-        **prepared_inputs("samples", "pixels", "dataset"),
+        prepared_inputs("samples", "pixels", "dataset"),
     output:
         counts=report(
             "<results>/data/class_counts.svg",
@@ -57,7 +57,7 @@ rule plot_data:
 rule plot_duplicates:
     """Draw the pairs of identical and nearly equal samples."""
     input:
-        **prepared_inputs("samples", "pixels", "dataset", "duplicates"),
+        prepared_inputs("samples", "pixels", "dataset", "duplicates"),
     output:
         figure=report(
             "<results>/data/duplicates.png",

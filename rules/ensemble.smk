@@ -9,7 +9,7 @@ OUTPUTS  oof/{model}/seed{seed}.arrow, test/{model}/seed{seed}.arrow;
 rule collect_oof:
     """Join the folds of one model and seed; refuse a run that saw what it predicts."""
     input:
-        **prepared_inputs("samples", "dataset", "duplicates", "folds", "folds_summary"),
+        prepared_inputs("samples", "dataset", "duplicates", "folds", "folds_summary"),
         runs=expand("<member>/fold{fold}/run.json", fold=FOLDS),
         oof=expand("<member>/fold{fold}/oof.arrow", fold=FOLDS),
         test=expand("<member>/fold{fold}/test.arrow", fold=FOLDS),
@@ -28,7 +28,7 @@ rule collect_oof:
 rule fit_stacker:
     """Fit every way of combining the models, each on the folds that it does not predict."""
     input:
-        **prepared_inputs("samples", "dataset", "duplicates", "folds", "folds_summary"),
+        prepared_inputs("samples", "dataset", "duplicates", "folds", "folds_summary"),
         oof=member_files("oof"),
         test=member_files("test"),
     output:

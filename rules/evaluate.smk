@@ -8,7 +8,7 @@ OUTPUTS  evaluation/leaderboard.csv, metrics.json, summary.txt; where asked for 
 rule evaluate:
     """Score every model, seed, blend and stack."""
     input:
-        **prepared_inputs("samples", "dataset", "duplicates", "folds", "folds_summary"),
+        prepared_inputs("samples", "dataset", "duplicates", "folds", "folds_summary"),
         oof=member_files("oof"),
         test=member_files("test"),
         stack_oof="<results>/stack/oof.arrow",
@@ -45,7 +45,7 @@ rule evaluate:
 rule tabulate_factors:
     """What each factor of the config's grids changes, with paired intervals."""
     input:
-        **prepared_inputs("samples", "dataset"),
+        prepared_inputs("samples", "dataset"),
         oof=member_files("oof"),
         test=member_files("test"),
         stack="<results>/stack/stack.json",
@@ -66,7 +66,7 @@ rule tabulate_factors:
 rule tabulate_stages:
     """The scores of the stack of all models so far, stage by stage."""
     input:
-        **prepared_inputs("samples", "dataset"),
+        prepared_inputs("samples", "dataset"),
         oof=member_files("oof"),
         test=member_files("test"),
         stack="<results>/stack/stack.json",
@@ -96,7 +96,7 @@ rule tabulate_stages:
 rule tabulate_retrieval:
     """How well held-out images find their captions and captions their images."""
     input:
-        **prepared_inputs("samples", "dataset"),
+        prepared_inputs("samples", "dataset"),
         runs=run_files("run.json", CAPTIONED) if CAPTIONED else [],
         oof=run_files("oof.arrow", CAPTIONED) if CAPTIONED else [],
         test=run_files("test.arrow", CAPTIONED) if CAPTIONED else [],

@@ -23,7 +23,7 @@ INTERMEDIATE_EXPORTS = [
 rule trace_model:
     """Trace and export a network with fresh weights, before the model's runs: what cannot be exported is not trained."""
     input:
-        **prepared_inputs("dataset"),
+        prepared_inputs("dataset"),
         prompts=lambda wildcards: PROMPTS_OF.get(wildcards.model, []),
     output:
         graph="<results>/export/traces/{model}.onnx",
@@ -46,7 +46,7 @@ rule trace_model:
 rule export_model:
     """All networks of one model, averaged over folds and seeds, with their preprocessing, as one ONNX file."""
     input:
-        **prepared_inputs("dataset", "folds_summary"),
+        prepared_inputs("dataset", "folds_summary"),
         graph="<results>/export/traces/{model}.onnx",
         weights=lambda wildcards: run_files("weights.safetensors", [wildcards.model]),
         runs=lambda wildcards: run_files("run.json", [wildcards.model]),
@@ -66,7 +66,7 @@ rule export_model:
 rule verify_export:
     """Compare the ONNX file with torch and with the pipeline's own predictions; fail where they differ."""
     input:
-        **prepared_inputs("samples", "pixels", "dataset", "folds"),
+        prepared_inputs("samples", "pixels", "dataset", "folds"),
         onnx="<results>/export/models/{model}.onnx",
         weights=lambda wildcards: run_files("weights.safetensors", [wildcards.model]),
         runs=lambda wildcards: run_files("run.json", [wildcards.model]),
@@ -87,7 +87,7 @@ rule verify_export:
 rule export_ensemble:
     """All networks, their preprocessing and the stacker as one ONNX file: what a user deploys."""
     input:
-        **prepared_inputs("dataset", "folds_summary"),
+        prepared_inputs("dataset", "folds_summary"),
         models=expand("<results>/export/models/{model}.onnx", model=MEMBERS),
         runs=run_files("run.json"),
         stacker="<results>/stack/stacker.txt",
@@ -110,7 +110,7 @@ rule export_ensemble:
 rule verify_ensemble:
     """Compare the one file with the pipeline's own predictions and with its parts; fail where they differ."""
     input:
-        **prepared_inputs("samples", "pixels", "dataset", "folds"),
+        prepared_inputs("samples", "pixels", "dataset", "folds"),
         onnx="<results>/export/ensemble.onnx",
         models=expand("<results>/export/models/{model}.onnx", model=MEMBERS),
         verified=expand("<results>/export/parity/{model}.json", model=MEMBERS),
@@ -137,7 +137,7 @@ rule verify_ensemble:
 rule write_model_card:
     """The model card of the exported file: data, protocol, scores, limits, how to reproduce."""
     input:
-        **prepared_inputs("dataset"),
+        prepared_inputs("dataset"),
         onnx="<results>/export/ensemble.onnx",
         parity="<results>/export/parity.json",
         metrics="<results>/evaluation/metrics.json",

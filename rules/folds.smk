@@ -28,7 +28,7 @@ checkpoint assign_folds:
 rule plot_folds:
     """Draw the folds: sizes, classes, inner split."""
     input:
-        **prepared_inputs("folds", "folds_summary", "samples", "dataset"),
+        prepared_inputs("folds", "folds_summary", "samples", "dataset"),
     output:
         figure=report(
             "<results>/folds/folds.svg",

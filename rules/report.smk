@@ -110,7 +110,7 @@ rule plot_pareto:
 rule render_report:
     """The report: one HTML file with every figure in it, from the verdict to the hashes."""
     input:
-        **prepared_inputs("samples", "pixels", "dataset", "folds_summary", "intake"),
+        prepared_inputs("samples", "pixels", "dataset", "folds_summary", "intake"),
         leaderboard="<results>/evaluation/leaderboard.csv",
         metrics="<results>/evaluation/metrics.json",
         oof=member_files("oof"),

@@ -11,7 +11,7 @@ NO_HELD_OUT_FOLD = CONFIG["folds"]["n_splits"]
 rule train_student:
     """Train a student on all folds but k, or on all training samples, and predict fold k and the test split."""
     input:
-        **prepared_inputs("samples", "pixels", "dataset", "folds", "folds_summary"),
+        prepared_inputs("samples", "pixels", "dataset", "folds", "folds_summary"),
         stack="<results>/stack/stack.json",
         stack_oof="<results>/stack/oof.arrow",
     output:

@@ -45,7 +45,7 @@ rule fetch_encoder:
 rule embed_prompts:
     """Embed the prompts of each class, once for all folds and seeds."""
     input:
-        **prepared_inputs("dataset"),
+        prepared_inputs("dataset"),
         encoder=lambda wildcards: ENCODER_OF[wildcards.model],
     output:
         prompts="<results>/prompts/{model}.safetensors",
@@ -62,7 +62,7 @@ rule embed_prompts:
 rule embed_captions:
     """Embed the captions of all samples, once for all models with this encoder."""
     input:
-        **prepared_inputs("samples"),
+        prepared_inputs("samples"),
         encoder="<results>/encoders/{encoder}",
     output:
         captions="<results>/captions/{encoder}.safetensors",

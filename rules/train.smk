@@ -20,6 +20,8 @@ PRETRAINED_OF = {
     if CONFIG["models"][name]["pretrained"]
 }
 
+GIVEN_TO_RUNS = {"prompts": PROMPTS_OF, "captions": CAPTIONS_OF, "pretrained": PRETRAINED_OF}
+
 
 rule fetch_weights:
     """Bring the weights that a model starts from into one file: besides fetch_encoder the only job that may need the internet."""
@@ -40,10 +42,8 @@ rule fetch_weights:
 rule train_fold:
     """Train one model with one seed on all folds but k, then predict fold k and the test split once."""
     input:
-        **prepared_inputs("samples", "pixels", "dataset", "folds", "folds_summary"),
-        prompts=lambda wildcards: PROMPTS_OF.get(wildcards.model, []),
-        captions=lambda wildcards: CAPTIONS_OF.get(wildcards.model, []),
-        pretrained=lambda wildcards: PRETRAINED_OF.get(wildcards.model, []),
+        prepared_inputs("samples", "pixels", "dataset", "folds", "folds_summary"),
+        unpack(lambda wildcards: {name: of.get(wildcards.model, []) for name, of in GIVEN_TO_RUNS.items()}),
     output:
         weights="<run>/weights.safetensors",
         oof="<run>/oof.arrow",
@@ -63,7 +63,7 @@ rule train_fold:
     params:
         **run_places(RESULTS, "{model}/seed{seed}/fold{fold}"),
         code=lambda wildcards: code("train_fold.py", wildcards.model),
-        config=lambda wildcards: configuration.canonical(configuration.training_slice(CONFIG, wildcards.model)),
+        config=lambda wildcards: slice_of_run(wildcards.model),
         content=content,
         # They take `output` so that Snakemake does not track them: none changes a run's result.
         tolerate=lambda wildcards, output: CONFIG["stack"]["quorum"] < 1,

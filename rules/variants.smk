@@ -22,7 +22,7 @@ rule variants:
 rule make_variant:
     """Write one smaller or faster form of the ensemble."""
     input:
-        **prepared_inputs("samples", "pixels", "dataset"),
+        prepared_inputs("samples", "pixels", "dataset"),
         onnx="<results>/export/ensemble.onnx",
         parity="<results>/export/parity.json",
         models=expand("<results>/export/models/{model}.onnx", model=MEMBERS),
@@ -55,7 +55,7 @@ rule make_variant:
 rule verify_variant:
     """Measure what a variant costs and saves; pass it on where it agrees with the full file."""
     input:
-        **prepared_inputs("samples", "pixels", "folds"),
+        prepared_inputs("samples", "pixels", "folds"),
         onnx="<results>/export/ensemble.onnx",
         candidate="<results>/work/variants/{variant}",
         stack="<results>/stack/stack.json",

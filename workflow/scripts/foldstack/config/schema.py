@@ -17,7 +17,8 @@ SCHEMA_PATH = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.y
 
 def load_schema() -> dict:
     """The schema, with `$defs/model` extended by every key of `$defs/training`."""
-    schema = yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))
+    text = SCHEMA_PATH.read_text(encoding="utf-8")
+    schema = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # the former is ten times as fast
     overrides = copy.deepcopy(schema["$defs"]["training"]["properties"])
     for key in overrides.values():
         key.pop("default")

@@ -26,6 +26,7 @@ from foldstack.errors import FoldstackError
 
 SCRIPTS = Path(__file__).resolve().parents[2]
 FOLDER = Path(".snakemake") / "foldstack" / "code"
+PARSED = FOLDER.with_name("parsed")
 PLUMBING = ("reruns", "gpus", "jobs")
 BENEATH = tuple(f"foldstack/{name}.py" for name in ("errors", "runs", "files", "columns", "text_table"))
 # A job that decodes stored images compares each with its recorded hash: this code cannot change its result unnoticed.
@@ -69,14 +70,8 @@ def of_script(script: str, extra: tuple[str, ...] = ()) -> Code:
 
 def remember(code: Code) -> None:
     """Keep the files of a digest. Where the folder cannot be written, only their names are lost."""
-    path = FOLDER / f"{code.digest}.json"
-    if recall(code.digest) == code:
-        return
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(code.files), encoding="utf-8")
-        os.replace(temporary, path)
+    if recall(code.digest) != code:
+        _write(FOLDER / f"{code.digest}.json", code.files)
 
 
 def recall(digest: str) -> Code | None:
@@ -142,16 +137,53 @@ def _hash(value, digits: int) -> str:
 @functools.cache
 def _parsed(path: Path) -> tuple[str, list[Import]]:
     """(text without docstrings and without imports of this project's modules, these imports)."""
+    content = path.read_bytes()
+    text, taken = _kept_or_parsed(content)
+    found = []
+    for scope, module, name, local in taken:
+        own = _module_file(f"{module}.{name}")
+        target = own or _module_file(module)
+        if target:
+            found.append(Import(scope, target, "" if own else name, local))
+    return text, found
+
+
+def _kept_or_parsed(content: bytes) -> tuple[str, list[list[str]]]:
+    """What a file's content is parsed to, from PARSED where it is known, since parsing all files takes half a second.
+
+    Returns:
+        (text, taken): the latter are [scope, module, name, local name] of each import.
+    """
+    path = PARSED / f"{hashlib.sha256(_parser() + content).hexdigest()}.json"
+    with contextlib.suppress(OSError, ValueError):
+        text, taken = json.loads(path.read_text(encoding="utf-8"))
+        return text, taken
     visitor = _TakeImports()
-    tree = visitor.visit(ast.parse(path.read_text(encoding="utf-8")))
-    return ast.unparse(tree), visitor.found
+    text = ast.unparse(visitor.visit(ast.parse(content)))
+    _write(path, [text, visitor.found])
+    return text, visitor.found
+
+
+@functools.cache
+def _parser() -> bytes:
+    """Bytes that change with whatever else decides what a file is parsed to: Python, and this module."""
+    return sys.version.encode() + Path(__file__).read_bytes()
+
+
+def _write(path: Path, value) -> None:
+    """Where the folder cannot be written, only time or names of files are lost."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(value), encoding="utf-8")
+        os.replace(temporary, path)
 
 
 class _TakeImports(ast.NodeTransformer):
     """Takes docstrings and imports of this project's modules out of a syntax tree."""
 
     def __init__(self) -> None:
-        self.found: list[Import] = []
+        self.found: list[list[str]] = []
         self.scope: list[str] = []
 
     def visit(self, node):
@@ -170,12 +202,8 @@ class _TakeImports(ast.NodeTransformer):
     def visit_ImportFrom(self, node: ast.ImportFrom):
         if node.level or node.module is None or node.module.partition(".")[0] != "foldstack":
             return node
-        for alias in node.names:
-            module = _module_file(f"{node.module}.{alias.name}")
-            target = module or _module_file(node.module)
-            if target:
-                taken = "" if module else alias.name
-                self.found.append(Import(".".join(self.scope), target, taken, alias.asname or alias.name))
+        scope = ".".join(self.scope)
+        self.found += [[scope, node.module, alias.name, alias.asname or alias.name] for alias in node.names]
         return None
 
 
