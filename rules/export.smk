@@ -56,6 +56,8 @@ rule export_model:
         "<results>/logs/export_model/{model}.log",
     benchmark:
         "<results>/benchmarks/export_model/{model}.tsv"
+    resources:
+        **needs("export_model"),
     params:
         code=lambda wildcards: code("export_model.py", wildcards.model),
         content=content,
@@ -76,6 +78,8 @@ rule verify_export:
         parity="<results>/export/parity/{model}.json",
     log:
         "<results>/logs/verify_export/{model}.log",
+    resources:
+        **needs("verify_export"),
     params:
         code=lambda wildcards: code("verify_export.py", wildcards.model),
         config=configuration.canonical({key: CONFIG["export"][key] for key in ("samples", "tolerance")}),
@@ -99,6 +103,8 @@ rule export_ensemble:
         "<results>/logs/export_ensemble.log",
     benchmark:
         "<results>/benchmarks/export_ensemble.tsv"
+    resources:
+        **needs("export_ensemble"),
     params:
         code=code("export_ensemble.py"),
         config=configuration.canonical(CONFIG["export"]["licence"]),
@@ -124,6 +130,8 @@ rule verify_ensemble:
         parity="<results>/export/parity.json",
     log:
         "<results>/logs/verify_ensemble.log",
+    resources:
+        **needs("verify_ensemble"),
     params:
         code=code("verify_ensemble.py"),
         config=configuration.canonical(
