@@ -161,14 +161,13 @@ def scores_section(work: Path) -> list[str]:
     lines = []
     for path in sorted(work.glob("cells/scores-*.json")):
         figures = _json(path)
-        lines += ["", f"**{figures['title']}**", "", "| | OOF accuracy | log-loss | against the mean | CPU |"]
-        lines.append("|---|---|---|---|---|")
+        lines += ["", f"**{figures['title']}**", "", "| | OOF accuracy | log-loss | against the mean |"]
+        lines.append("|---|---|---|---|")
         for name, row in figures["methods"].items():
             change = row.get("difference")
             against = f"{change['difference']:+.2%} [{change['low']:+.2%}, {change['high']:+.2%}]" if change else ""
             accuracy = f"{row['accuracy']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"
-            cpu = f"{row['cpu']:.1f} s" if row.get("cpu") else ""
-            lines.append(f"| {name} | {accuracy} | {row['log_loss']:.4f} | {against} | {cpu} |")
+            lines.append(f"| {name} | {accuracy} | {row['log_loss']:.4f} | {against} |")
     head = ["", "## Scores", "", "Cross-fitted on the same folds; 95 % intervals over samples, differences paired."]
     return head + lines if lines else []
 

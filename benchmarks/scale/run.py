@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / name) for name in ("workflow/scripts", "benchmarks")]
 
-from scale import cell, exports, page, whole  # noqa: E402
+from scale import cell, exports, page, scores, whole  # noqa: E402
 
 BEFORE = "3fde706"  # the last one before this growth was looked at
 WHOLE = (200, 100_000, 10_000, 3, 2)  # classes, training and validation images, folds, epochs: TinyImageNet's size
@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=5400, help="seconds that one stage may take")
     parser.add_argument("--limit-before", type=float, default=900, help="the same for the older code")
     parser.add_argument("--whole", type=int, nargs=5, metavar=("CLASSES", "TRAIN", "VAL", "FOLDS", "EPOCHS"))
+    parser.add_argument("--cifar", type=Path, help="folder or tar of CIFAR-10's images, for the part scores")
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="of the whole run")
     parser.add_argument("--work", type=Path, default=ROOT / "results" / "bench-scale")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks" / "scale.md")
@@ -59,6 +60,8 @@ def main() -> None:
     code = older_code(work, options.before) if {"before", "export"} & set(parts) else None
     if "whole" in parts:
         whole.measure(work, ROOT, *(options.whole or WHOLE), options.cores)
+    if "scores" in parts:
+        scores.measure(work, ROOT, options.cifar, options.cores)
     for architecture in options.architectures if "export" in parts else []:
         exports.measure(work, code, architecture, limits)
     for samples in sorted(options.samples):

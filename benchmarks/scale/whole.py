@@ -38,19 +38,25 @@ def measure(work: Path, root: Path, classes: int, train: int, val: int, folds: i
     figures, folder = cell.Figures(work / "cells" / "whole.json"), work / "whole"
     if "snakemake" in figures:
         return
-    for name in CODE:
-        shutil.rmtree(folder / name, ignore_errors=True)
-        copy = shutil.copytree if (root / name).is_dir() else shutil.copy2
-        folder.mkdir(parents=True, exist_ok=True)
-        copy(root / name, folder / name)
+    settings = config("images", train, val, folds, epochs)
+    checkout(folder, root, settings)
     if not (folder / "images" / "words.txt").exists():  # written last
         shutil.rmtree(folder / "images", ignore_errors=True)
         cell.helper("images.py", folder / "images", classes, train, val)
-    settings = config("images", train, val, folds, epochs)
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     figures.keep("config", lambda: settings | {"classes": classes, "train": train, "val": val, "cores": cores})
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", "config.yaml"]
     figures.keep("snakemake", lambda: _snakemake(command, folder))
+
+
+def checkout(folder: Path, root: Path, settings: dict) -> Path:
+    """A copy of the workflow in `folder`, with a config.yaml; results that are there stay."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in CODE:
+        shutil.rmtree(folder / name, ignore_errors=True)
+        copy = shutil.copytree if (root / name).is_dir() else shutil.copy2
+        copy(root / name, folder / name)
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    return folder
 
 
 def _snakemake(command: list[str], folder: Path) -> dict:
