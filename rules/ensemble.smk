@@ -18,6 +18,8 @@ rule collect_oof:
         test="<results>/test/{model}/seed{seed}.arrow",
     log:
         "<results>/logs/collect_oof/{model}/seed{seed}.log",
+    benchmark:
+        "<results>/benchmarks/collect_oof/{model}/seed{seed}.tsv"
     resources:
         **needs("collect_oof"),
     params:

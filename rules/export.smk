@@ -30,8 +30,12 @@ rule trace_model:
         record="<results>/export/traces/{model}.json",
     log:
         "<results>/logs/trace_model/{model}.log",
+    benchmark:
+        "<results>/benchmarks/trace_model/{model}.tsv"
     # Above every run's. It is no input of a run: an edit of the export would train everything again.
     priority: BEFORE_RUNS
+    resources:
+        **needs("trace_model"),
     params:
         code=lambda wildcards: code("trace_model.py", wildcards.model),
         config=lambda wildcards: configuration.canonical(
@@ -78,6 +82,8 @@ rule verify_export:
         parity="<results>/export/parity/{model}.json",
     log:
         "<results>/logs/verify_export/{model}.log",
+    benchmark:
+        "<results>/benchmarks/verify_export/{model}.tsv"
     resources:
         **needs("verify_export"),
     params:
@@ -130,6 +136,8 @@ rule verify_ensemble:
         parity="<results>/export/parity.json",
     log:
         "<results>/logs/verify_ensemble.log",
+    benchmark:
+        "<results>/benchmarks/verify_ensemble.tsv"
     resources:
         **needs("verify_ensemble"),
     params:

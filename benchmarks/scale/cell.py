@@ -57,8 +57,18 @@ class Figures(dict):
 class Cell:
     """The folders and jobs of one cell."""
 
-    def __init__(self, work: Path, classes: int, samples: int, models: int, folds: int, code: Path = CODE):
+    def __init__(
+        self,
+        work: Path,
+        classes: int,
+        samples: int,
+        models: int,
+        folds: int,
+        code: Path = CODE,
+        architecture: str = "small_cnn",
+    ):
         self.classes, self.samples, self.models, self.folds, self.code = classes, samples, models, folds, code
+        self.architecture = architecture
         self.name = f"C{classes}-N{samples}"
         self.folder = work / self.name
         self.results = self.folder / ("after" if code == CODE else "before")
@@ -73,7 +83,7 @@ class Cell:
             },
             "folds": {"n_splits": folds},
             "training": {"selection": "final"},
-            "models": {f"m{i}": {"architecture": "small_cnn"} for i in range(models)},
+            "models": {f"m{i}": {"architecture": architecture} for i in range(models)},
         }
         (self.folder / "images").mkdir(parents=True, exist_ok=True)  # the config's check asks for it
         self.test, self.config = test, configuration.resolve(raw)
@@ -132,6 +142,10 @@ class Cell:
             "evaluate": {key: known[key] for key in ("leaderboard", "metrics")}
             | {"summary": root / "evaluation/summary.txt"},
             "render_report": {"report": root / "evaluation/report.html"},
+            "trace_model": {
+                "graph": root / "export/traces" / f"{model}.onnx",
+                "record": root / "export/traces" / f"{model}.json",
+            },
             "export_model": {"onnx": root / "export/models" / f"{model}.onnx"},
             "export_ensemble": {"onnx": root / "export/ensemble.onnx"},
             "render_leaderboard": {
@@ -152,11 +166,13 @@ class Cell:
         """One job of a rule, measured; with `runs`, on those folds alone."""
         given = self.inputs()
         if model := wildcards.get("model"):
+            given["graph"] = self.outputs("trace_model", model=model)["graph"]
             for key in ("runs", "weights", "history"):
                 own = [path for path in given[key] if f"/{model}/" in path]
                 given[key] = own if runs is None else own[runs.start : runs.stop]
         params = {"code": [], "config": configuration.canonical(config), "content": "made", "source": "made"}
         params |= {"members": configuration.canonical(self.members), "intake": "made"}
+        params |= {"results": str(self.results)}
         log = self.results / "logs" / rule / f"{wildcards.get('model', 'all')}.log"
         outputs = self.outputs(rule, **wildcards)
         for path in outputs.values():
@@ -169,6 +185,10 @@ class Cell:
     def each_model(self, rule: str, limits: Limits, config: Any = None) -> dict:
         """The jobs of all models: seconds and bytes together, the peak of the largest."""
         return together([self.run(rule, limits, config, model=name) for name in self.members])
+
+    def traced(self) -> dict:
+        """What decides a network's graph; the same for all models here."""
+        return self.config["models"]["m0"]
 
     def settings(self) -> dict:
         """What the rules take from the config, under all the names by which one of them asks for it."""
@@ -191,7 +211,7 @@ def helper(script: str, *arguments) -> None:
 
 def older(today: Cell, code: Path) -> Cell:
     """The same cell for the code of another checkout, in a folder of its own."""
-    return Cell(today.folder.parent, today.classes, today.samples, today.models, today.folds, code)
+    return Cell(today.folder.parent, today.classes, today.samples, today.models, today.folds, code, today.architecture)
 
 
 def copy_data(today: Cell, old: Cell) -> None:
@@ -223,6 +243,7 @@ def measure(cell: Cell, limits: Limits) -> None:
     keep("evaluate", lambda: cell.run("evaluate", limits, settings))
     keep("figures", lambda: together([cell.run(rule, limits, settings) for rule in FIGURES]))
     keep("render_report", lambda: cell.run("render_report", limits, settings))
+    keep("trace_model", lambda: cell.each_model("trace_model", limits, cell.traced()))
     keep("export_model", lambda: cell.each_model("export_model", limits))
     keep("export_ensemble", lambda: cell.run("export_ensemble", limits))
     keep("ended", dict)

@@ -9,7 +9,7 @@ CLASSES, SAMPLES, NETWORKS = 200, 1000, 10
 
 def measure(work: Path, older: Path | None, architecture: str, limits: cell.Limits) -> None:
     """Fill work/cells/export-<architecture>.json; `older` is workflow/scripts of the older code, or None."""
-    today = cell.Cell(work / "export", CLASSES, SAMPLES, 1, NETWORKS)
+    today = cell.Cell(work / "export", CLASSES, SAMPLES, 1, NETWORKS, architecture=architecture)
     today.figures = cell.Figures(work / "cells" / f"export-{architecture}.json")
     names = [f"{age}{networks}" for age in ("", "before ")[: 1 + bool(older)] for networks in (1, NETWORKS)]
     if all(name in today.figures for name in names):
@@ -22,6 +22,8 @@ def measure(work: Path, older: Path | None, architecture: str, limits: cell.Limi
             cell.copy_data(today, one)
         cell.helper("made.py", one.code, one.results, one.models, *(["--digest"] if prefix else []))
         cell.helper("weights.py", one.code, one.results, architecture, "{}")
+        if one is today:
+            today.figures.keep("trace_model", lambda: today.each_model("trace_model", limits, today.traced()))
         for networks in (1, NETWORKS):
             runs = range(networks)
             today.figures.keep(

@@ -14,6 +14,7 @@ STAGES = {
     "evaluate": "evaluation",
     "figures": "figures",
     "render_report": "report",
+    "trace_model": "traces, before any run",
     "export_model": "export of the networks",
     "export_ensemble": "the one file",
 }

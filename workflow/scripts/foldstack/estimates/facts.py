@@ -73,11 +73,12 @@ def of(config: dict, results: Path) -> Facts | None:
 def networks(config: dict, results: Path) -> dict[str, dict | None]:
     """{model: its record of the rule trace_model, or None where it was not traced}."""
     found: dict[str, dict | None] = {}
-    for model in config["models"]:
+    for model, block in config["models"].items():
         found[model] = None
         with contextlib.suppress(OSError, ValueError):
             path = results / "export" / "traces" / f"{model}.json"
-            found[model] = json.loads(path.read_text(encoding="utf-8"))
+            record = json.loads(path.read_text(encoding="utf-8"))
+            found[model] = record if record["architecture"] == block["architecture"] else None
     return found
 
 
