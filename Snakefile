@@ -17,6 +17,7 @@ container: "docker://python:3.11-slim"
 
 include: "rules/common.smk"
 include: "rules/gpus.smk"
+include: "rules/estimates.smk"
 
 
 pathvars:
@@ -98,6 +99,7 @@ onstart:
     note = note_on_gpus()
     if note:
         logger.info(note)
+    check_disk()
     with exit_with_message():
         terminal.watch(logger, workflow.dag, Path(RESULTS), MEMBERS, CONFIG["folds"]["n_splits"])
 

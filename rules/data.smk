@@ -20,6 +20,8 @@ rule prepare_data:
     benchmark:
         "<results>/benchmarks/prepare_data.tsv"
     threads: 4
+    resources:
+        **needs("prepare_data"),
     params:
         code=code("prepare_data.py"),
         config=slice_of("data"),

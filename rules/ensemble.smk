@@ -18,6 +18,10 @@ rule collect_oof:
         test="<results>/test/{model}/seed{seed}.arrow",
     log:
         "<results>/logs/collect_oof/{model}/seed{seed}.log",
+    benchmark:
+        "<results>/benchmarks/collect_oof/{model}/seed{seed}.tsv"
+    resources:
+        **needs("collect_oof"),
     params:
         code=code("collect_oof.py"),
         content=content,
@@ -40,6 +44,8 @@ rule fit_stacker:
         "<results>/logs/fit_stacker.log",
     benchmark:
         "<results>/benchmarks/fit_stacker.tsv"
+    resources:
+        **needs("fit_stacker"),
     params:
         code=code("fit_stacker.py"),
         config=configuration.canonical({"stack": CONFIG["stack"], "members": MEMBERS}),

@@ -28,6 +28,8 @@ rule evaluate:
         "<results>/logs/evaluate.log",
     benchmark:
         "<results>/benchmarks/evaluate.tsv"
+    resources:
+        **needs("evaluate"),
     params:
         code=code("evaluate.py"),
         config=configuration.canonical(

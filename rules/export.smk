@@ -30,8 +30,12 @@ rule trace_model:
         record="<results>/export/traces/{model}.json",
     log:
         "<results>/logs/trace_model/{model}.log",
+    benchmark:
+        "<results>/benchmarks/trace_model/{model}.tsv"
     # Above every run's. It is no input of a run: an edit of the export would train everything again.
     priority: BEFORE_RUNS
+    resources:
+        **needs("trace_model"),
     params:
         code=lambda wildcards: code("trace_model.py", wildcards.model),
         config=lambda wildcards: configuration.canonical(
@@ -56,6 +60,8 @@ rule export_model:
         "<results>/logs/export_model/{model}.log",
     benchmark:
         "<results>/benchmarks/export_model/{model}.tsv"
+    resources:
+        **needs("export_model"),
     params:
         code=lambda wildcards: code("export_model.py", wildcards.model),
         content=content,
@@ -76,6 +82,10 @@ rule verify_export:
         parity="<results>/export/parity/{model}.json",
     log:
         "<results>/logs/verify_export/{model}.log",
+    benchmark:
+        "<results>/benchmarks/verify_export/{model}.tsv"
+    resources:
+        **needs("verify_export"),
     params:
         code=lambda wildcards: code("verify_export.py", wildcards.model),
         config=configuration.canonical({key: CONFIG["export"][key] for key in ("samples", "tolerance")}),
@@ -99,6 +109,8 @@ rule export_ensemble:
         "<results>/logs/export_ensemble.log",
     benchmark:
         "<results>/benchmarks/export_ensemble.tsv"
+    resources:
+        **needs("export_ensemble"),
     params:
         code=code("export_ensemble.py"),
         config=configuration.canonical(CONFIG["export"]["licence"]),
@@ -124,6 +136,10 @@ rule verify_ensemble:
         parity="<results>/export/parity.json",
     log:
         "<results>/logs/verify_ensemble.log",
+    benchmark:
+        "<results>/benchmarks/verify_ensemble.tsv"
+    resources:
+        **needs("verify_ensemble"),
     params:
         code=code("verify_ensemble.py"),
         config=configuration.canonical(

@@ -18,6 +18,8 @@ checkpoint assign_folds:
         "<results>/logs/assign_folds.log",
     benchmark:
         "<results>/benchmarks/assign_folds.tsv"
+    resources:
+        **needs("assign_folds"),
     params:
         code=code("assign_folds.py"),
         config=slice_of("folds"),

@@ -7,7 +7,8 @@ So every run asks for `gpu_share` too, counted in parts small enough for every s
 
 import math
 
-from foldstack.gpus import costs, inventory
+from foldstack.estimates import times
+from foldstack.gpus import inventory
 
 PARTS = math.lcm(*(block["share"] for block in CONFIG["models"].values()))  # of one GPU
 GPU_LIMIT = getattr(workflow.global_resources.get("gpu"), "value", None)
@@ -65,4 +66,4 @@ def run_costs():
 
 @functools.cache
 def _run_costs(data_are_prepared):
-    return costs.of_runs(Path(RESULTS), CONFIG)
+    return times.of_runs(Path(RESULTS), CONFIG)

@@ -145,6 +145,8 @@ rule render_report:
         "<results>/logs/render_report.log",
     benchmark:
         "<results>/benchmarks/render_report.tsv"
+    resources:
+        **needs("render_report"),
     params:
         code=code("render_report.py"),
         config=decisive_slice(),

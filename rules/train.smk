@@ -58,6 +58,7 @@ rule train_fold:
     priority: lambda wildcards: run_costs()[wildcards.model]
     threads: lambda wildcards: CONFIG["models"][wildcards.model]["threads"]
     resources:
+        **needs("train_fold"),
         gpu=lambda wildcards: whole_gpus(CONFIG["models"][wildcards.model]),
         gpu_share=lambda wildcards: gpu_shares(CONFIG["models"][wildcards.model]),
     params:

@@ -108,6 +108,11 @@ ROWS = (
         "python benchmarks/optimism.py --n-train 100 --resamplings 2 --rows rows.csv && test -s rows.csv",
     ),
     Row(r"make bench-export", 'make bench-export ARGS="--share 0.01"'),
+    Row(
+        r"make bench-scale",
+        'make bench-scale ARGS="--parts grid whole page --classes 8 --samples 200 --models 2 --folds 2 '
+        '--whole 8 200 20 2 1 --work scale --page scale.md" && test -s scale.md',
+    ),
     Row(r"make torture", 'make torture ARGS="--kills 1"'),
     Row(r"make stress", 'make stress ARGS="--leases 40"'),
     Row(r"make fuzz", 'make fuzz ARGS="--most 10"'),

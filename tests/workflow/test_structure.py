@@ -80,6 +80,7 @@ FLOORS = (
     {"files", "gpus", "columns"},
     {"text_table"},
     {"reruns", "tables", "text"},
+    {"estimates"},
     {"jobs"},
     {"data", "models", "ensemble"},
     {"config", "folds", "evaluation"},

@@ -1,6 +1,7 @@
-"""What would run, why, and about how long (`make explain`).
+"""What would run, why, about how long, and what it needs of disk and memory (`make explain`).
 
-Asks `snakemake -n` and groups its jobs by cause; times come from what earlier runs of this experiment recorded.
+Asks `snakemake -n` and groups its jobs by cause; times come from what earlier runs of this experiment recorded, before
+that from how much there is to do. Exits with 1 where the disk cannot hold the results.
 """
 
 import argparse
@@ -18,7 +19,10 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from foldstack.config import resolve as configuration  # noqa: E402
 from foldstack.errors import FoldstackError  # noqa: E402
-from foldstack.gpus.costs import Timings  # noqa: E402
+from foldstack.estimates import disk, words  # noqa: E402
+from foldstack.estimates.experiment import Estimates, smallest_gpu  # noqa: E402
+from foldstack.estimates.times import Timings  # noqa: E402
+from foldstack.gpus import inventory  # noqa: E402
 from foldstack.reruns.reasons import FOLLOWS  # noqa: E402
 from foldstack.runs import RUN_RULE  # noqa: E402
 
@@ -53,18 +57,25 @@ def causes(jobs: list[dict]) -> list[tuple[str, str]]:
     return rows
 
 
-def estimate(jobs: list[dict], timings: Timings, config: dict, cores: int, gpus: int) -> tuple[float, int]:
-    """(seconds, jobs without any timing): runs side by side as cores and GPUs allow, the other jobs as cores do."""
+def estimate(
+    jobs: list[dict], timings: Timings, config: dict, cores: int, gpus: int, found: Estimates | None = None
+) -> tuple[float, int]:
+    """(seconds, jobs of unknown length): runs side by side as cores and GPUs allow, the other jobs as cores do.
+
+    `found` is asked for what no job of this experiment recorded.
+    """
     slots: dict[str, list[tuple[float, int]]] = {"runs": [], "others": []}
     unknown = 0
     for job in jobs:
         if job["rule"] == RUN_RULE:
-            block = config["models"][job["wildcards"]["model"]]
-            seconds = timings.of_run(job["wildcards"]["model"], block["epochs"])
-            side_by_side = max(1, cores // block["threads"])
-            side_by_side = min(side_by_side, max(1, gpus // job["gpu"])) if job["gpu"] else side_by_side
+            model, block = job["wildcards"]["model"], config["models"][job["wildcards"]["model"]]
+            reckoned = found.seconds(RUN_RULE, model) if found and model not in timings.runs else None
+            seconds = reckoned or timings.of_run(model, block["epochs"])
+            side_by_side = at_a_time(block, cores, gpus, job["gpu"])
         else:
             seconds, side_by_side = timings.others.get(job["rule"]), cores
+            if seconds is None and found:
+                seconds = found.seconds(job["rule"], job["wildcards"].get("model"))
         if seconds is None:
             unknown += 1
             continue
@@ -76,15 +87,34 @@ def estimate(jobs: list[dict], timings: Timings, config: dict, cores: int, gpus:
     return total, unknown
 
 
-def verdict(jobs: list[dict], timings: Timings, config: dict, cores: int, gpus: int) -> str:
+def at_a_time(block: dict, cores: int, gpus: int, asked: int) -> int:
+    """Runs of a model side by side; `asked` is how many GPUs each has."""
+    most = max(1, cores // block["threads"])
+    return min(most, max(1, gpus // asked)) if asked else most
+
+
+def verdict(
+    jobs: list[dict], timings: Timings, config: dict, cores: int, gpus: int, found: Estimates | None = None
+) -> str:
     """One line: how many jobs, and about how long."""
     text = _count(len(jobs), "job")
-    seconds, unknown = estimate(jobs, timings, config, cores, gpus)
-    runs = any(job["rule"] == RUN_RULE for job in jobs)
-    if unknown == len(jobs) or (runs and not timings.runs):
+    seconds, unknown = estimate(jobs, timings, config, cores, gpus, found)
+    runs = {job["wildcards"]["model"] for job in jobs if job["rule"] == RUN_RULE}
+    reckoned = found is not None and all(found.seconds(RUN_RULE, model) for model in runs)
+    if unknown == len(jobs) or (runs and not timings.runs and not reckoned):
         return f"{text}; no timings yet: they are recorded as runs end."
     text += f", about {_clock(seconds)} on {_count(cores, 'core')}"
+    if not timings.runs and runs:
+        text += " by the networks' flops, until runs have been timed"
     return f"{text}; {_count(unknown, 'job')} without a recorded time not counted." if unknown else f"{text}."
+
+
+def needs(found: Estimates, side_by_side: int) -> Table:
+    """Disk, memory, GPU, exported file."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for row in words.in_full(found, smallest_gpu() if found.on_gpus else None, side_by_side):
+        table.add_row(*row)
+    return table
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -112,12 +142,19 @@ def main(arguments: list[str] | None = None) -> int:
         table.add_row(*row)
     console = Console(highlight=False, markup=False)
     console.print(table)
-    timings = Timings(Path("results") / config["experiment"])
-    console.print(f"\n{verdict(jobs, timings, config, options.cores, options.gpus)}")
+    results = Path("results") / config["experiment"]
+    found = Estimates(config, results, config["device"] != "cpu" and bool(inventory.visible_gpus()))
+    console.print(f"\n{verdict(jobs, Timings(results), config, options.cores, options.gpus, found)}")
+    runs = [(config["models"][job["wildcards"]["model"]], job["gpu"]) for job in jobs if job["rule"] == RUN_RULE]
+    together = (at_a_time(block, options.cores, options.gpus, asked) for block, asked in runs)
+    console.print(needs(found, min(len(runs), max(together, default=0))))
     if any(job["rule"] == "assign_folds" for job in jobs) and not any(job["rule"] == RUN_RULE for job in jobs):
         console.print(
             "Whether more runs are needed is known once the folds are assigned: if they change, all runs train again."
         )
+    caution = disk.check(results, found.disk)  # raises where the disk cannot hold them
+    if caution:
+        console.print(caution)
     return 0
 
 

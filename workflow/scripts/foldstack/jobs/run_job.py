@@ -8,8 +8,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from foldstack.estimates import times
 from foldstack.files import read_json
-from foldstack.gpus import costs
 from foldstack.gpus.claim import claim
 from foldstack.jobs import failed_trace, tensorboard
 from foldstack.jobs.failed_run import failure_recorded
@@ -48,7 +48,7 @@ def _leased(snakemake, run, place, report):
     return claim(
         int(snakemake.resources.gpu) or int(snakemake.resources.gpu_share > 0),
         plan,
-        memory=costs.peak_memory(results, run.model) if plan["share"] > 1 else 0,
+        memory=times.peak_memory(results, run.model) if plan["share"] > 1 else 0,
         what=f"{run.model} seed {run.seed} fold {run.fold}",
         say=lambda text: (print(text, flush=True), report(waiting=text)),
     )

@@ -27,7 +27,7 @@ from foldstack.errors import FoldstackError
 SCRIPTS = Path(__file__).resolve().parents[2]
 FOLDER = Path(".snakemake") / "foldstack" / "code"
 PARSED = FOLDER.with_name("parsed")
-PLUMBING = ("reruns", "gpus", "jobs")
+PLUMBING = ("reruns", "gpus", "jobs", "estimates")
 BENEATH = tuple(f"foldstack/{name}.py" for name in ("errors", "runs", "files", "columns", "text_table"))
 # A job that decodes stored images compares each with its recorded hash: this code cannot change its result unnoticed.
 CHECKED_BY_HASH = ("foldstack/data/decode.py",)

@@ -31,10 +31,10 @@ def digest(section: dict, name: str = "data") -> str:
     Raises:
         FoldstackError: a folder or table that cannot be read, or that names no existing file.
     """
-    paths = [Path(section[key]) for key in ("path", "test_path") if section.get(key)]
+    paths = _named(section)
     if not paths:
         return ""
-    cache_file = CACHE_FOLDER / f"{hashlib.sha256(str(paths).encode()).hexdigest()[:16]}.json"
+    cache_file = _cache_file(paths)
     known = _load(cache_file)
     seen, total, heif = {}, hashlib.sha256(), False
     for root in paths:
@@ -57,6 +57,21 @@ def digest(section: dict, name: str = "data") -> str:
     if seen != known:
         _save(cache_file, seen)
     return total.hexdigest()
+
+
+def sizes(section: dict) -> list[tuple[str, str, int]]:
+    """(path in the config, path below it, bytes) of each file that the last look at a section found, if any."""
+    paths = _named(section)
+    known = _load(_cache_file(paths)) if paths else {}
+    return [(*key.split("\n", 1), entry[0]) for key, entry in known.items()]
+
+
+def _named(section: dict) -> list[Path]:
+    return [Path(section[key]) for key in ("path", "test_path") if section.get(key)]
+
+
+def _cache_file(paths: list[Path]) -> Path:
+    return CACHE_FOLDER / f"{hashlib.sha256(str(paths).encode()).hexdigest()[:16]}.json"
 
 
 def _readable_files(root: Path, section: dict, name: str) -> list[Path]:

@@ -1,7 +1,8 @@
-"""About how long jobs take: from what earlier ones recorded, else by the number of pixels and epochs.
+"""About how long jobs take: from what earlier ones recorded, else by how much there is to do.
 
-Two answers of different price: `of_runs` orders the runs when they are planned and reads one record a model; `Timings`
-estimates how long everything will take, and reads every record.
+Answers of different price: `of_runs` orders the runs when they are planned and reads one record a model; `Timings`
+knows how long everything took, and reads every record; `of_rule`, `of_network` and `of_training` are arithmetic with
+speeds that were measured on one machine (docs/benchmarks/scale.md), so a faster or busier one differs.
 """
 
 import csv
@@ -11,9 +12,15 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
+from foldstack.estimates.memory import Sizes
 from foldstack.runs import RUN_RULE, run_records
 
 DEFAULT_SIZE = 224
+START, TORCH_START = 2.5, 6.0  # seconds until a job without and with torch begins its work
+SPEED = 60e9  # flops of training or prediction in a second of one CPU thread: 35 to 100 for nine networks
+BACKWARD = 3  # a training step over a prediction
+TRACE = 8.0  # seconds to trace a network and write it
+WRITE = 300e6  # bytes of an ONNX file in a second, with the look at it
 
 
 def of_runs(results: Path, config: dict) -> dict[str, float]:
@@ -57,6 +64,33 @@ def peak_memory(results: Path, model: str) -> float:
 def recorded(results: Path, model: str) -> dict | None:
     """run.json of one completed run of `model`, whatever its settings were."""
     return next((record for _, record in _completed(results, model)), None)
+
+
+def of_rule(rule: str, sizes: Sizes) -> float:
+    """Seconds of a job of a rule that loads no network."""
+    samples, numbers = sizes.train + sizes.test, sizes.train * sizes.classes
+    more = {
+        "prepare_data": samples * (4e-4 + 1e-7 * sizes.pixel),
+        "assign_folds": 3e-5 * samples,
+        "collect_oof": 2e-5 * samples + 4e-8 * numbers,
+        "fit_stacker": numbers * sizes.models * 1e-6,
+        "evaluate": numbers * sizes.models * 1e-6,
+        "render_report": 1e-7 * numbers,
+    }
+    return START + more.get(rule, 0.0)
+
+
+def of_network(rule: str, flops: float, size: float, samples: int) -> float:
+    """Seconds of a job that traces, exports or checks networks of `size` bytes in all and `flops` a sample."""
+    checks = {"verify_export": 2, "verify_ensemble": 3}.get(rule, 0)
+    return TORCH_START + TRACE * (rule == "trace_model") + size / WRITE + checks * samples * flops / SPEED
+
+
+def of_training(block: dict, record: dict, sizes: Sizes) -> float:
+    """Seconds of a run on the CPU, by the flops of its network (record of rule trace_model)."""
+    trained = sizes.train * (1 - 1 / sizes.splits) * block["epochs"] * BACKWARD
+    predicted = sizes.train / sizes.splits + sizes.test
+    return TORCH_START + record["flops"] * (trained + predicted) / (SPEED * block["threads"])
 
 
 class Timings:
