@@ -10,7 +10,7 @@ from sklearn.metrics import precision_recall_curve
 
 from foldstack.evaluation import metrics
 from foldstack.evaluation.outcome import Outcome
-from foldstack.evaluation.prediction import Table, columns
+from foldstack.evaluation.prediction import Table, by_class
 from foldstack.evaluation.temperatures import Cooled, temperatures
 from foldstack.jobs.progress import steps
 
@@ -82,11 +82,12 @@ def thresholds(
     if target["precision"] is None and target["recall"] is None:
         return []
     rows = []
-    parts = {"oof": (labels, columns(oof)), "test": (test_labels, columns(test))}
-    for i, name in enumerate(steps(classes, "choosing thresholds")):
-        value = _threshold(labels == i, parts["oof"][1][i], **target)
-        outcome = {part: _outcome(truth == i, scores[i], value) for part, (truth, scores) in parts.items()}
-        rows.append({"class": name, "threshold": value} | outcome)
+    everyone = range(len(classes))
+    both = zip(by_class(oof, everyone), by_class(test, everyone), strict=True)
+    for (i, scores), (_, test_scores) in steps(both, "choosing thresholds", len(classes)):
+        value = _threshold(labels == i, scores, **target)
+        row = {"class": classes[i], "threshold": value, "oof": _outcome(labels == i, scores, value)}
+        rows.append(row | {"test": _outcome(test_labels == i, test_scores, value)})
     return rows
 
 

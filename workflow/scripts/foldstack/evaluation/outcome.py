@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from foldstack.evaluation.metric import Metric
-from foldstack.evaluation.prediction import Table, by_rows
+from foldstack.evaluation.prediction import Table, by_class, by_rows
 from foldstack.evaluation.ranks import ranks
 
 
@@ -35,36 +35,33 @@ class Outcome:
 
 
 def outcome(labels: np.ndarray, table: Table, metrics: Sequence[Metric]) -> Outcome:
-    """From labels (N,) and probabilities (N, C), which are read once."""
+    """From labels (N,) and probabilities (N, C)."""
     n, n_classes = table.shape
     chosen = [metric for metric in metrics if n and metric.exists(n_classes)]
-    ranked = [metric for metric in chosen if metric.of_ranks]
     values = {metric.name: np.empty(n) for metric in chosen if metric.of_samples}
     predicted, confidence = np.empty(n, np.int64), np.empty(n)
-    columns = np.empty((n_classes if ranked else 0, n))
     for rows, probabilities in by_rows(table):
         predicted[rows], confidence[rows] = probabilities.argmax(axis=1), probabilities.max(axis=1)
-        columns[:, rows] = probabilities.T[: len(columns)]
         for metric in chosen:
             if metric.of_samples:
                 values[metric.name][rows] = metric.of_samples(labels[rows], probabilities)
-    by_class, influence = _ranked(labels, columns, ranked)
+    of_classes, influence = _ranked(labels, table, [metric for metric in chosen if metric.of_ranks])
     names = [metric.name for metric in metrics]
-    return Outcome(labels, predicted, confidence, n_classes, names, values, by_class, influence)
+    return Outcome(labels, predicted, confidence, n_classes, names, values, of_classes, influence)
 
 
-def _ranked(labels: np.ndarray, columns: np.ndarray, metrics: Sequence[Metric]) -> tuple[dict, dict]:
-    """`by_class` and `influence` of an Outcome from the probabilities class by class, (C, N)."""
-    by_class = {metric.name: np.full(len(columns), np.nan) for metric in metrics}
+def _ranked(labels: np.ndarray, table: Table, metrics: Sequence[Metric]) -> tuple[dict, dict]:
+    """`by_class` and `influence` of an Outcome."""
+    values = {metric.name: np.full(table.shape[1], np.nan) for metric in metrics}
     influence = {metric.name: np.zeros(len(labels)) for metric in metrics}
-    for i in np.unique(labels) if metrics else ():
+    for i, scores in by_class(table, np.unique(labels)) if metrics else ():
         positive = labels == i
-        found, size = ranks(positive, columns[i]), positive.sum()
+        found, size = ranks(positive, scores), positive.sum()
         for metric in metrics:
             assert metric.of_ranks is not None
-            by_class[metric.name][i], moved = metric.of_ranks(found)
+            values[metric.name][i], moved = metric.of_ranks(found)
             moved[positive] *= np.sqrt(size / max(size - 1, 1))  # one less, as in the variance of any small sample
             influence[metric.name] += moved
     for name, moved in influence.items():
-        moved /= max(np.isfinite(by_class[name]).sum(), 1)
-    return by_class, influence
+        moved /= max(np.isfinite(values[name]).sum(), 1)
+    return values, influence

@@ -7,6 +7,8 @@ import numpy as np
 
 from foldstack.probabilities import blocks, softmax
 
+COLUMN_CELLS = 125_000_000  # 1 GB of float64
+
 
 class Table(Protocol):
     """Probabilities (N, C), whether an array or made when they are asked for."""
@@ -40,9 +42,13 @@ def by_rows(table: Table) -> Iterator[tuple[slice, np.ndarray]]:
         yield rows, table[rows]
 
 
-def columns(table: Table) -> np.ndarray:
-    """(C, N) float64: the probabilities class by class."""
-    found = np.empty(table.shape[::-1])
-    for rows, probabilities in by_rows(table):
-        found[:, rows] = probabilities.T
-    return found
+def by_class(table: Table, classes: Sequence[int] | np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Classes and their probabilities (N,). As many are read together as COLUMN_CELLS numbers hold."""
+    n = table.shape[0]
+    together = max(1, COLUMN_CELLS // max(n, 1))
+    for start in range(0, len(classes), together):
+        chosen = np.asarray(classes[start : start + together])
+        columns = np.empty((len(chosen), n))
+        for rows, probabilities in by_rows(table):
+            columns[:, rows] = probabilities[:, chosen].T
+        yield from zip(chosen.tolist(), columns, strict=True)
