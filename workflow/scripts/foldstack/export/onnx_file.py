@@ -16,10 +16,10 @@ from pathlib import Path
 
 from onnx import ModelProto, StringStringEntryProto, TensorProto
 
-from foldstack.export.size import LIMIT
 from foldstack.export.tensors import Tensors, nbytes
 from foldstack.files import write_text
 
+LIMIT = 2_000_000_000  # bytes of tensors; a protobuf ends at 2**31
 PAGE = 4096  # where a tensor starts in the file beside, so that it can be mapped into memory
 GRAPH, INITIALIZER, RAW_DATA = b"\x3a", b"\x2a", b"\x4a"  # tags of fields 7, 5 and 9: bytes of a length that follows
 
