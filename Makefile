@@ -20,7 +20,7 @@ MINUTES ?=
 OUT ?=
 ARGS ?=
 
-.PHONY: help setup demo explain verify verify-alone compare report bench bench-quality bench-finetune bench-noop bench-makespan bench-optimism bench-export bench-scale gpu test test-slurm examples reruns commands torture stress fuzz lint format docs lock clean
+.PHONY: help setup demo explain verify verify-alone compare report bench bench-quality bench-finetune bench-noop bench-makespan bench-optimism bench-export bench-large-export bench-scale gpu test test-slurm examples reruns commands torture stress fuzz lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -117,6 +117,9 @@ bench-optimism: $(READY) ## estimate against untouched test, and what leaks fake
 
 bench-export: $(READY) ## latency and memory of the demo's one file against its parts and against torch (some minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/export_latency.py $(ARGS)
+
+bench-large-export: $(READY) ## an ensemble of more than 2 GB, exported and run alone; renews docs/benchmarks/large-export.md (ten minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/large_export.py $(ARGS)
 
 bench-scale: $(READY) ## each stage at 10 to 1,000 classes and 10,000 to 100,000 samples, and one whole run; renews docs/benchmarks/scale.md (hours; resumes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/scale/run.py $(ARGS)

@@ -75,7 +75,7 @@ def fp16(folder: Path, options) -> None:
     write_fp16(folder / "ensemble.onnx", folder / "fp16.onnx")
 
 
-def expected(folder: Path, options) -> None:
+def torch_alone(folder: Path, options) -> None:
     """The probabilities by torch, one network in memory at a time: what predict.py must give."""
     import torch
 
@@ -86,7 +86,7 @@ def expected(folder: Path, options) -> None:
     np.save(folder / "expected.npy", torch_probabilities(runs, np.load(folder / "images.npz")["x"]).mean(axis=1))
 
 
-STEPS = {step.__name__: step for step in (make_runs, export_model, export_ensemble, fp16, expected)}
+STEPS = {step.__name__: step for step in (make_runs, export_model, export_ensemble, fp16, torch_alone)}
 
 
 def measured(command: list, folder: Path) -> tuple[float, float]:

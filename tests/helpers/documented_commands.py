@@ -107,6 +107,10 @@ ROWS = (
         r"python benchmarks/optimism\.py --resamplings 31 --rows rows\.csv",
         "python benchmarks/optimism.py --n-train 100 --resamplings 2 --rows rows.csv && test -s rows.csv",
     ),
+    Row(
+        r"make bench-large-export",
+        'make bench-large-export ARGS="--dry --architecture small_cnn --size 32 --networks 2"',
+    ),
     Row(r"make bench-export", 'make bench-export ARGS="--share 0.01"'),
     Row(
         r"make bench-scale",

@@ -4,6 +4,7 @@ import json
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
+import onnx
 import onnxruntime
 import pandas as pd
 import pytest
@@ -129,6 +130,18 @@ def test_what_the_evaluation_found(results, classes):
 @pytest.mark.parametrize("name", ["confusion", "calibration", "pareto"])
 def test_plots_of_the_evaluation(results, name):
     assert is_svg(results / "evaluation" / f"{name}.svg")
+
+
+@pytest.mark.parametrize("model", ["cnn", "vit"])
+def test_trace_model(results, model):
+    record = json.loads((results / "export" / "traces" / f"{model}.json").read_text())
+    run = json.loads((results / "models" / model / "seed0" / "fold1" / "run.json").read_text())
+    assert {key: record[key] for key in ("parameters", "flops")} == {key: run[key] for key in ("parameters", "flops")}
+    weights = [header.name for header in onnx.load(results / "export" / "traces" / f"{model}.onnx").graph.input]
+    assert weights[0] == "image"
+    assert len(weights) > 10
+    told = 2 * (record["network_bytes"] + record["graph_bytes"])
+    assert 0.5 < told / (results / "export" / "models" / f"{model}.onnx").stat().st_size < 2
 
 
 @pytest.mark.parametrize("model", ["cnn", "vit"])

@@ -87,7 +87,7 @@ TABLE = {
     ),
     "a new model": (
         config_change("models", "new", value={"architecture": "small_resnet"}),
-        runs("new") | after_runs("new"),
+        runs("new") | after_runs("new") | {"trace_model new"},
     ),
     "a new seed": (
         config_change("seeds", value=[0, 1]),
@@ -106,7 +106,12 @@ TABLE = {
     ),
     "one architecture": (
         lambda p: p.edit(f"{LIBRARY}/models/architectures/small_vit.py", "TASK =", "SPARE = 1\nTASK ="),
-        runs("vit") | after_runs("vit"),
+        runs("vit") | after_runs("vit") | {"trace_model vit"},
+    ),
+    "how a network is traced": (
+        lambda p: p.edit(f"{LIBRARY}/export/tracing.py", "LETTERS = 200", "LETTERS = 199"),
+        {f"{rule} {model}" for rule in ("trace_model", "export_model", "verify_export") for model in ("cnn", "vit")}
+        | EXPORT,
     ),
     "a plot's colour": (
         lambda p: p.edit(f"{LIBRARY}/report/figures/timings.py", "LANE_HEIGHTS = (15", "LANE_HEIGHTS = (14"),

@@ -64,7 +64,7 @@ def of_network(rule: str, record: dict, networks: int, sizes: Sizes, samples: in
     one, file = disk.network_bytes(record) or 0, networks * (disk.network_bytes(record) or 0)
     held = {
         "trace_model": 4 * one + 2 * record["activation_bytes_per_sample"],
-        "export_model": 3 * one + file,
+        "export_model": 3 * one,  # the weights go from file to file
         "export_ensemble": 3 * one + file,
         "verify_export": 2 * one + 2 * file,
         "verify_ensemble": 2 * one + 2 * file,

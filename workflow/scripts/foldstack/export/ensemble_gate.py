@@ -17,6 +17,7 @@ from foldstack.export.cut import cut
 from foldstack.export.ensemble import golden_images
 from foldstack.export.session import input_shape, open_session, run_batches, run_ensemble, session_of
 from foldstack.export.trees import thresholds
+from foldstack.jobs.progress import steps
 from foldstack.probabilities import normalised
 
 TREE_TOLERANCE = 1e-12  # raw scores, which are sums of doubles
@@ -94,7 +95,7 @@ def by_fold(members: np.ndarray, folds: np.ndarray) -> np.ndarray:
 def _members(onnx_paths: Sequence, models: Sequence[str], images: np.ndarray) -> np.ndarray:
     """(M, n_splits, N, C) float64 that sum to 1, by the models' own files."""
     found = {}
-    for path in onnx_paths:  # one at a time in memory
+    for path in steps(onnx_paths, "comparing with the models' own files"):  # one at a time in memory
         session, metadata = open_session(path)
         found[metadata["model"]] = run_batches(session, images)[1]
     return normalised(np.stack([found[model] for model in models]).transpose(0, 2, 1, 3))

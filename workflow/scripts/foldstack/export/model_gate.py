@@ -10,6 +10,7 @@ from foldstack.errors import FoldstackError
 from foldstack.export import agreement
 from foldstack.export.model import Run, order_runs
 from foldstack.export.session import batches, open_session, run_batches
+from foldstack.jobs.progress import steps
 from foldstack.models.network import load_classifier
 from foldstack.probabilities import softmax
 
@@ -58,7 +59,7 @@ def torch_probabilities(runs: Sequence[Run], pixels: np.ndarray) -> np.ndarray:
     """(N, n_splits, C) float64 of torch on the CPU, the mean over seeds for each fold; one network at a time."""
     ordered, seeds, n_splits = order_runs(runs)
     each = []
-    for _, _, weights in ordered:
+    for _, _, weights in steps(ordered, "comparing networks with torch"):
         network = load_classifier(weights).eval()
         with torch.inference_mode():
             parts = [network(torch.from_numpy(batch)).double().softmax(-1) for batch in batches(pixels)]

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from onnx import ModelProto, StringStringEntryProto, TensorProto
 
-from foldstack.export.size import LIMIT
 from foldstack.export.tensors import Tensors, nbytes
 from foldstack.files import write_text
+from foldstack.jobs.progress import steps
 
+LIMIT = 2_000_000_000  # bytes of tensors; a protobuf ends at 2**31
+WRITTEN = "writing weights"
 PAGE = 4096  # where a tensor starts in the file beside, so that it can be mapped into memory
 GRAPH, INITIALIZER, RAW_DATA = b"\x3a", b"\x2a", b"\x4a"  # tags of fields 7, 5 and 9: bytes of a length that follows
 
@@ -92,7 +94,7 @@ def _write_whole(proto: ModelProto, tensors: Tensors, file: Path) -> dict:
     length = len(graph) + sum(map(len, heads)) + tensors.nbytes
     with open(file, "wb") as stream:
         stream.write(rest.SerializeToString(deterministic=True) + GRAPH + _varint(length) + graph)
-        for head, data in zip(heads, tensors.stream(), strict=True):
+        for head, data in zip(steps(heads, WRITTEN), tensors.stream(), strict=True):
             stream.write(head)
             stream.write(data)
     return {}
@@ -103,7 +105,7 @@ def _write_beside(proto: ModelProto, tensors: Tensors, file: Path) -> dict:
     beside, whole, digest, place = data_path(file), ModelProto(), hashlib.sha256(), 0
     whole.CopyFrom(proto)
     with open(beside, "wb") as stream:
-        for header, data in zip(tensors.headers, tensors.stream(), strict=True):
+        for header, data in zip(steps(tensors.headers, WRITTEN), tensors.stream(), strict=True):
             padding = bytes(-place % PAGE)
             stream.write(padding)
             stream.write(data)
