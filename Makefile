@@ -109,7 +109,7 @@ bench-finetune: $(READY) ## fine-tuning from scratch, whole and head only, by bo
 bench-makespan: $(READY) ## 60 runs of unequal length on four stand-in GPUs, against round robin (six minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/makespan.py $(ARGS)
 
-bench-noop: $(READY) ## what an invocation with nothing to do costs with 500 finished runs
+bench-noop: $(READY) ## what an invocation with nothing to do costs with 500 and 2,000 finished runs (ten minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/no_op.py $(ARGS)
 
 bench-optimism: $(READY) ## estimate against untouched test, and what leaks fake, on the digits (ten minutes)

@@ -64,6 +64,27 @@ def test_the_search_finds_what_brute_force_finds():
     assert np.allclose(measured, [distances[i, j] for i, j in pairs])
 
 
+@pytest.mark.parametrize("size", [(8, 8), (33, 47), (64, 100), (224, 96), (257, 300), (40, 320)])
+def test_a_descriptor_is_made_of_the_means_of_areas(size):
+    images = np.random.default_rng(0).integers(0, 256, (3, *size, 3), np.uint8)
+    small = images.astype(np.float64)
+    for axis in (1, 2):
+        parts = np.split(small, np.arange(1, 32) * small.shape[axis] // 32, axis) if small.shape[axis] > 32 else None
+        small = small if parts is None else np.stack([part.mean(axis=axis) for part in parts], axis)
+    expected = small - small.mean(axis=(1, 2, 3), keepdims=True)
+    expected /= np.sqrt(np.square(expected).sum(axis=(1, 2, 3), keepdims=True))
+    assert np.allclose(descriptors(images), expected, atol=1e-13)
+
+
+def test_the_number_of_threads_changes_nothing():
+    images = photos(600, size=32)
+    images[300:] = np.clip(images[:300] + np.random.default_rng(0).normal(0, 3, images[:300].shape), 0, 255)
+    one, three = (near_pairs(lambda rows: images[rows], 600, 0.1, threads) for threads in (1, 3))
+    assert len(one[0]) >= 300
+    assert np.array_equal(one[0], three[0])
+    assert np.array_equal(one[1], three[1])
+
+
 def test_simple_small_images_are_not_tied_by_the_default():
     digits = np.rint(load_digits().images[..., None] * 255 / 16).astype(np.uint8)
     assert found(digits)[0] == []

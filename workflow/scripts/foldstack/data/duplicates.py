@@ -7,13 +7,14 @@ from foldstack.data.near import near_pairs
 from foldstack.data.pixels import Pixels
 
 
-def find_near(frame: pd.DataFrame, pixels: Pixels, threshold: float) -> pd.DataFrame:
+def find_near(frame: pd.DataFrame, pixels: Pixels, threshold: float, threads: int = 1) -> pd.DataFrame:
     """Pairs of distinct images that are nearly equal (`near.near_pairs`).
 
     Args:
         frame: the samples table; `row` and `view_hashes` count.
         pixels: uint8 (N, H, W, C), or (N, 2, H, W, C) for pairs.
         threshold: largest distance; 0 looks for none.
+        threads: they do not change the result.
 
     Returns:
         `first`, `second` (content hashes of images), `distance`.
@@ -25,7 +26,7 @@ def find_near(frame: pd.DataFrame, pixels: Pixels, threshold: float) -> pd.DataF
         return pixels[rows[some]] if pixels.ndim == 4 else pixels[rows[some], sides[some]]
 
     pairs, distances = (
-        near_pairs(views, len(images), threshold) if threshold else (np.empty((0, 2), np.int64), np.empty(0))
+        near_pairs(views, len(images), threshold, threads) if threshold else (np.empty((0, 2), np.int64), np.empty(0))
     )
     hashes = images["hash"].to_numpy(object)
     return pd.DataFrame({"first": hashes[pairs[:, 0]], "second": hashes[pairs[:, 1]], "distance": distances})

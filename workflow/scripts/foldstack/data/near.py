@@ -7,32 +7,39 @@ they differ by a tenth of the contrast.
 
 Pairs are searched for by the low frequencies of the descriptor (as in the perceptual hash pHash: C. Zauner,
 Implementation and Benchmarking of Perceptual Image Hash Functions, 2010). An orthonormal cosine transform keeps
-distances, and leaving coefficients out only shortens them, so the search by scikit-learn misses no pair; then each
-candidate is measured on its whole descriptor.
+distances, and leaving coefficients out only shortens them, so the search misses no pair; then each candidate is
+measured on its whole descriptor.
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from scipy.fft import dctn
-from sklearn.neighbors import NearestNeighbors
+from scipy.fft import dct
 
+from foldstack.data.close_pairs import close_pairs
 from foldstack.errors import FoldstackError
+from foldstack.jobs.progress import stage, steps
 
 SIDE = 32  # px
 LOW = 8  # frequencies along each axis
 FLAT = 4.0  # grey levels: an image with a lower standard deviation has only noise to compare
-CHUNK = 2048  # images at a time in the search
-CHUNK_BYTES = 64 * 2**20  # of images at a time, where they are read
+CHUNK = 256  # images at a time
+CHUNK_BYTES = 64 * 2**20  # of images at a time
 MOST_PAIRS = 20  # per image, on average
+ROUNDING = 1e-3  # of a distance of low frequencies
+FEW = 8  # NumPy adds up to so many numbers one after another
 
 
-def near_pairs(read: Callable[[np.ndarray], np.ndarray], count: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+def near_pairs(
+    read: Callable[[np.ndarray], np.ndarray], count: int, threshold: float, threads: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """All pairs of images whose distance is at most `threshold`.
 
     Args:
-        read: gives the images at positions (K,) as uint8 (K, H, W, C).
+        read: gives the images at positions (K,) as uint8 (K, H, W, C); called from several threads.
         count: number of images N.
+        threads: they do not change the result.
 
     Returns:
         (pairs, distances): (P, 2) positions, the smaller first, sorted; (P,) float64.
@@ -41,16 +48,22 @@ def near_pairs(read: Callable[[np.ndarray], np.ndarray], count: int, threshold: 
         FoldstackError: there are more than 20 N pairs.
     """
     step = min(max(CHUNK_BYTES // read(np.arange(1)).nbytes, 1), CHUNK)
-    low = np.concatenate([_low_frequencies(descriptors(read(rows))) for rows in _chunks(np.arange(count), step)])
-    kept = np.flatnonzero(low.any(axis=1))
-    candidates = _candidates(low[kept], threshold)
-    pairs, distances = [np.empty((0, 2), np.int64)], [np.empty(0)]
-    for chosen in _chunks(candidates, step):
-        two = kept[chosen]
-        apart = np.sqrt(np.square(np.subtract(*(descriptors(read(two[:, i])) for i in (0, 1)))).sum(axis=(1, 2, 3)))
-        pairs.append(two[apart <= threshold])
-        distances.append(apart[apart <= threshold])
-    return np.concatenate(pairs), np.concatenate(distances)
+
+    def describe(rows: np.ndarray) -> np.ndarray:
+        return _low_frequencies(descriptors(read(rows)))
+
+    def measure(two: np.ndarray) -> np.ndarray:
+        return np.sqrt(np.square(np.subtract(*(descriptors(read(two[:, i])) for i in (0, 1)))).sum(axis=(1, 2, 3)))
+
+    with ThreadPoolExecutor(threads) as pool:
+        chunks = [*_chunks(np.arange(count), step)]
+        low = np.concatenate([*steps(pool.map(describe, chunks), "describing images", len(chunks))])
+        kept = np.flatnonzero(low.any(axis=1))
+        candidates = kept[_candidates(low[kept], threshold)]
+        chunks = [*_chunks(candidates, step)]
+        apart = [np.empty(0), *steps(pool.map(measure, chunks), "measuring nearly equal images", len(chunks))]
+    distances = np.concatenate(apart)
+    return candidates[distances <= threshold], distances[distances <= threshold]
 
 
 def descriptors(images: np.ndarray) -> np.ndarray:
@@ -67,34 +80,43 @@ def _reduced(images: np.ndarray, axis: int) -> np.ndarray:
     if size <= SIDE:
         return images
     starts = np.arange(SIDE) * size // SIDE
-    counts = np.diff(np.append(starts, size)).reshape([-1 if i == axis else 1 for i in range(images.ndim)])
-    return np.add.reduceat(images, starts, axis=axis, dtype=np.float64) / counts
+    counts = np.diff(np.append(starts, size))
+    shaped = counts.reshape([-1 if i == axis else 1 for i in range(images.ndim)])
+    if counts.max() > FEW:
+        return np.add.reduceat(images, starts, axis=axis, dtype=np.float64) / shaped
+    # Sums whole slices: faster than reduceat, and in its order, which adds the first number last.
+    first = images.take(starts, axis)
+    rest = np.zeros(first.shape, np.uint16 if images.dtype == np.uint8 else np.float64)
+    for i in range(1, counts.max()):
+        longer = np.flatnonzero(counts > i)
+        place = (slice(None),) * axis + (slice(None) if len(longer) == SIDE else longer,)
+        rest[place] = rest[place] + images.take(starts[longer] + i, axis)
+    return (first + rest) / shaped
 
 
 def _low_frequencies(unit: np.ndarray) -> np.ndarray:
     """(K, 64 or less) float32: the lowest frequencies of the mean over the channels."""
-    return dctn(unit, axes=(1, 2, 3), norm="ortho")[:, :LOW, :LOW, 0].reshape(len(unit), -1).astype(np.float32)
+    grey = unit.sum(axis=-1, dtype=np.float32) / np.float32(np.sqrt(unit.shape[-1]))
+    down, across = (dct(np.eye(size), axis=0, norm="ortho")[:LOW].astype(np.float32) for size in grey.shape[1:])
+    return (down @ grey @ across.T).reshape(len(unit), -1)
 
 
 def _candidates(low: np.ndarray, threshold: float) -> np.ndarray:
-    """(P, 2) sorted positions of all pairs within `threshold`, give or take the rounding of float32."""
-    if len(low) < 2:
-        return np.empty((0, 2), np.int64)
-    search = NearestNeighbors(radius=threshold + 1e-3, algorithm="brute").fit(low)
-    found, total = [], 0
-    for rows in _chunks(np.arange(len(low))):
-        near = search.radius_neighbors(low[rows], return_distance=False)
-        pairs = np.column_stack([np.repeat(rows, [len(each) for each in near]), np.concatenate(near)])
-        found.append(pairs[pairs[:, 0] < pairs[:, 1]])
-        total += len(found[-1])
-        if total > MOST_PAIRS * len(low):
-            raise FoldstackError(
-                f"data.near_duplicates {threshold:g} finds more than {total} pairs of nearly equal images among "
-                f"{len(low)}; lower it, or set it to 0 to keep only identical images together."
-            )
-    pairs = np.concatenate(found).astype(np.int64)
+    """(P, 2) sorted positions of all pairs within `threshold`, and of some a little beyond."""
+    found, total = [np.empty((0, 2), np.int64)], 0
+    with stage("comparing images", len(low)) as step:
+        for pairs, compared in close_pairs(low, threshold + ROUNDING):
+            found.append(pairs)
+            total += len(pairs)
+            if total > MOST_PAIRS * len(low):
+                raise FoldstackError(
+                    f"data.near_duplicates {threshold:g} finds more than {MOST_PAIRS * len(low)} pairs of nearly equal "
+                    f"images among {len(low)}; lower it, or set it to 0 to keep only identical images together."
+                )
+            step(compared)
+    pairs = np.concatenate(found)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def _chunks(values: np.ndarray, step: int = CHUNK) -> Iterator[np.ndarray]:
+def _chunks(values: np.ndarray, step: int) -> Iterator[np.ndarray]:
     return (values[start : start + step] for start in range(0, len(values), step))

@@ -66,7 +66,7 @@ def prepare(config: dict, *, samples, pixels, dataset, quarantine, pairs, intake
         frame = _samples(rows, kept, hashes, classes)
         _check_splits(frame, classes, source.test_given)
         with _said_with(notes):
-            near = duplicates.find_near(frame, open_pixels(temporary, threads), config["near_duplicates"])
+            near = duplicates.find_near(frame, open_pixels(temporary, threads), config["near_duplicates"], threads)
             if source.test_given:
                 check_given(frame)
             else:
