@@ -1,7 +1,7 @@
 """How much memory jobs take: of the machine by rule, and of the GPU by run.
 
-The numbers were measured (`make bench-scale`): what a process of the rule takes at least, and what it takes more for each
-sample, class and model. Pages of a mapped file count up to MAPPED: the system takes them back where they are needed.
+The numbers were measured (`make bench-scale`): what a process of the rule takes at least, and what it takes more for
+each sample, class and model. Pages of a mapped file count up to MAPPED: the system takes them back when it needs them.
 """
 
 import math
