@@ -3,6 +3,7 @@
 What each rule took is read from the benchmark files that Snakemake writes.
 """
 
+import contextlib
 import csv
 import json
 import shutil
@@ -12,10 +13,16 @@ from typing import Any
 
 import yaml
 
+from foldstack.config import resolve as configuration
+from foldstack.estimates.experiment import OF_NETWORKS, Estimates
+from foldstack.runs import RUN_RULE
 from scale import cell, job
 
 CODE = ("Snakefile", "rules", "workflow", "profiles", "config")
 EXPERIMENT = "whole"
+NO_LIMIT = 1_000_000.0  # GiB, or seconds
+LARGE = ("prepare_data", "assign_folds", "collect_oof", "fit_stacker", "evaluate", "render_report")
+OF_MODEL = ("trace_model", "export_model", "verify_export")
 
 
 def config(images: str, train: int, val: int, folds: int, epochs: int) -> dict:
@@ -45,7 +52,23 @@ def measure(work: Path, root: Path, classes: int, train: int, val: int, folds: i
         cell.helper("images.py", folder / "images", classes, train, val)
     figures.keep("config", lambda: settings | {"classes": classes, "train": train, "val": val, "cores": cores})
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", "config.yaml"]
+    traced = [*command[:3], "--until", "trace_model", *command[3:]]
+    figures.keep("until trace_model", lambda: job.measured(traced, NO_LIMIT, NO_LIMIT, threads=0, folder=folder))
+    figures.keep("estimates", lambda: estimated(folder, settings))
     figures.keep("snakemake", lambda: _snakemake(command, folder))
+
+
+def estimated(folder: Path, settings: dict) -> dict:
+    """What is estimated once networks are traced and none has trained: longest job and most memory of each rule."""
+    with contextlib.chdir(folder):
+        resolved = configuration.resolve(settings)
+        found = Estimates(resolved, Path("results") / EXPERIMENT)
+        rules: dict[str, dict] = {}
+        for rule in (*LARGE, RUN_RULE, *OF_NETWORKS):
+            each = [*resolved["models"]] if rule in (RUN_RULE, *OF_MODEL) else [None]
+            seconds, memory = ([f(rule, model) for model in each] for f in (found.seconds, found.memory))
+            rules[rule] = {"seconds": max(seconds), "mem_mb": max(memory)}
+        return {"rules": rules, "disk": found.disk | {"file": found.file_bytes}}
 
 
 def checkout(folder: Path, root: Path, settings: dict) -> Path:
@@ -60,7 +83,7 @@ def checkout(folder: Path, root: Path, settings: dict) -> Path:
 
 
 def _snakemake(command: list[str], folder: Path) -> dict:
-    found = job.measured(command, memory=1 << 20, limit=24 * 3600, threads=0, folder=folder)
+    found = job.measured(command, NO_LIMIT, NO_LIMIT, threads=0, folder=folder)
     if "failed" in found:
         raise SystemExit(found["failed"])
     results = folder / "results" / EXPERIMENT

@@ -45,11 +45,12 @@ def test_a_run_asks_slurm_for_its_gpu_memory_and_time_from_a_machine_without_gpu
     assert set(asked) == {f"rule_train_fold_wildcards_{model}_0_0" for model in ("cnn", "vit")}
     for words in asked.values():
         assert " --gpus=1 " in words
-        assert " --mem 16000 " in words
-        assert " -t 720 " in words
+        assert re.search(r" --mem \d{4} ", words), "what is estimated for the network, not the 16,000 MB before that"
+        assert " -t 60 " in words, "three times what the recorded run took, at least an hour"
 
 
 def test_every_rule_that_trains_asks_slurm_for_what_a_run_takes():
+    """By an estimate, which the runs of a check inherit, or by the profile."""
     asked = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())["set-resources"]
     training = [path for path in (ROOT / "rules").glob("*.smk") if "run_places(" in path.read_text()]
     rules = {
@@ -60,4 +61,5 @@ def test_every_rule_that_trains_asks_slurm_for_what_a_run_takes():
         for name in [re.match(r"(?:use rule \w+ as|rule) (\w+)", block)[1]]
     }
     assert rules == {"train_fold", "check_train_fold", "train_student"}
-    assert all(asked[rule] == asked["train_fold"] for rule in rules)
+    assert '**needs("train_fold")' in (ROOT / "rules" / "train.smk").read_text()
+    assert rules & set(asked) == {"train_student"}, "the profile would take the place of the estimate"

@@ -95,7 +95,8 @@ def _guessed(data: dict, results: Path) -> Facts | None:
         table, annotated = data["format"] == "csv", any(name.endswith("val_annotations.txt") for _, name, _ in found)
         train, test, classes = _of_table(Path(data["path"]), data) if table else _of_folders(images, data, annotated)
         channels = 3 if data["channels"] == "auto" else data["channels"]
-        shape = 1, *_stored(data, _image_size(Path(*min(images)[:2]))), channels
+        first = os.path.normpath(os.path.join(*min(images)[:2]))  # a table's images lie beside it, not below
+        shape = 1, *_stored(data, _image_size(Path(first))), channels
         files = sum(size for _, _, size in images)
     if not test and not data["test_path"]:
         test = round(train * data["test_fraction"])

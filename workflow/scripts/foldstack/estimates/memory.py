@@ -1,7 +1,7 @@
 """How much memory jobs take: of the machine by rule, and of the GPU by run.
 
-The numbers were measured, as docs/benchmarks/scale.md says; each is what a process of the rule takes at least, and what
-it takes more of for each sample, class and member. Pages of mapped files are not counted: the system takes them back.
+The numbers were measured (`make bench-scale`): what a process of the rule takes at least, and what it takes more for
+each sample, class and model. Pages of a mapped file count up to MAPPED: the system takes them back when it needs them.
 """
 
 import math
@@ -11,7 +11,15 @@ from foldstack.estimates import disk
 from foldstack.estimates.facts import Facts
 
 MIB = 2**20
-NUMPY, TORCH, ONNX = 250, 850, 1000  # MiB of a process that has imported these and what goes with them
+NUMPY, TORCH = 250, 850  # MiB of a process that has imported these and what goes with them
+NETWORK_RULES = {  # the same, of the rules that trace, export or check networks
+    "trace_model": 1000,
+    "export_model": 160,
+    "verify_export": 1000,
+    "export_ensemble": 270,
+    "verify_ensemble": 450,
+}
+MAPPED = 4 * 2**30
 GPU_HOST, CUDA = 4500, 600  # MiB: of a run's process beside its GPU; of a GPU that a process has opened
 MARGIN = 1.25  # of what is asked for over what is expected
 UNTRACED = 4000  # MiB that a job is given whose network nobody has measured yet
@@ -41,15 +49,15 @@ class Sizes:
 
 def of_rule(rule: str, sizes: Sizes) -> float:
     """MiB of a job of a rule that loads no network; the rules of DEFAULT have a fixed size."""
-    numbers = sizes.train * sizes.classes  # of one table
+    samples, numbers = sizes.train + sizes.test, sizes.train * sizes.classes  # the latter of one table
     tests = sizes.splits * sizes.test * sizes.classes
     more = {
-        "prepare_data": 6_000 * (sizes.train + sizes.test) + 1024 * sizes.pixel,
-        "assign_folds": 1_500 * sizes.train,
-        "collect_oof": 12 * (numbers + tests),
-        "fit_stacker": 8 * numbers * (sizes.models + 6),
-        "evaluate": 8 * numbers * 6,
-        "render_report": 8 * numbers * 2,
+        "prepare_data": 370 * MIB + 1_000 * samples + min(samples * sizes.pixel, MAPPED),
+        "assign_folds": 1_500 * samples,
+        "collect_oof": 14 * (numbers + tests),
+        "fit_stacker": 150 * MIB + 62 * (numbers + tests) + 1_500 * sizes.train * sizes.models,
+        "evaluate": 100 * MIB + 74 * numbers,
+        "render_report": 70 * MIB + 70 * numbers,
     }
     return NUMPY + more.get(rule, 0) / MIB
 
@@ -69,7 +77,7 @@ def of_network(rule: str, record: dict, networks: int, sizes: Sizes, samples: in
         "verify_export": 2 * one + 2 * file,
         "verify_ensemble": 2 * one + 2 * file,
     }[rule]
-    return ONNX + (held + samples * (sizes.pixel + 8 * sizes.classes)) / MIB
+    return NETWORK_RULES[rule] + (held + samples * (sizes.pixel + 8 * sizes.classes)) / MIB
 
 
 def of_run(block: dict, record: dict, sizes: Sizes) -> float:
@@ -86,8 +94,9 @@ def of_gpu(block: dict, record: dict, batch: int | None = None) -> float:
     Args:
         batch: samples at a time; by default the config's.
     """
+    samples = block["batch_size"] if batch is None else batch
     copied = 0 if block["precision"] == "float32" else record["state_bytes"] / 2  # weights in 16 bits
-    return CUDA + (_parameters(block, record) + copied + _each(block, record) * (batch or block["batch_size"])) / MIB
+    return CUDA + (_parameters(block, record) + copied + _each(block, record) * samples) / MIB
 
 
 def batch_that_fits(block: dict, record: dict, gpu: float) -> int:

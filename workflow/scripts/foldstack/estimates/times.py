@@ -16,10 +16,12 @@ from foldstack.estimates.memory import Sizes
 from foldstack.runs import RUN_RULE, run_records
 
 DEFAULT_SIZE = 224
-START, TORCH_START = 2.5, 6.0  # seconds until a job without and with torch begins its work
+START, TORCH_START = 1.5, 4.5  # seconds until a job without and with torch begins its work
 SPEED = 60e9  # flops of training or prediction in a second of one CPU thread: 35 to 100 for nine networks
 BACKWARD = 3  # a training step over a prediction
-TRACE = 8.0  # seconds to trace a network and write it
+TRACE = 2.5  # seconds to trace a small network and write it
+# Up to so many classes, and rows × models × classes², LightGBM has trees for each class (ensemble/stacking.py).
+PER_CLASS, PER_CLASS_CELLS = 50, 200_000_000
 WRITE = 300e6  # bytes of an ONNX file in a second, with the look at it
 
 
@@ -69,21 +71,25 @@ def recorded(results: Path, model: str) -> dict | None:
 def of_rule(rule: str, sizes: Sizes) -> float:
     """Seconds of a job of a rule that loads no network."""
     samples, numbers = sizes.train + sizes.test, sizes.train * sizes.classes
+    cells = numbers * sizes.models * sizes.classes
+    per_class = sizes.classes <= PER_CLASS and cells <= PER_CLASS_CELLS
+    shared = sizes.models * (9e-5 * sizes.train + 4.6e-7 * numbers)
     more = {
-        "prepare_data": samples * (4e-4 + 1e-7 * sizes.pixel),
+        "prepare_data": samples * (3e-4 + 8e-8 * sizes.pixel),
         "assign_folds": 3e-5 * samples,
-        "collect_oof": 2e-5 * samples + 4e-8 * numbers,
-        "fit_stacker": numbers * sizes.models * 1e-6,
-        "evaluate": numbers * sizes.models * 1e-6,
-        "render_report": 1e-7 * numbers,
+        "collect_oof": 2e-8 * numbers,
+        "fit_stacker": 4e-6 * cells if per_class else shared,
+        "evaluate": 2.0 + 3.2e-7 * numbers * sizes.models,
+        "render_report": 1.0 + 1.6e-7 * numbers,
     }
     return START + more.get(rule, 0.0)
 
 
 def of_network(rule: str, flops: float, size: float, samples: int) -> float:
     """Seconds of a job that traces, exports or checks networks of `size` bytes in all and `flops` a sample."""
+    start = TORCH_START if rule in ("trace_model", "verify_export") else START
     checks = {"verify_export": 2, "verify_ensemble": 3}.get(rule, 0)
-    return TORCH_START + TRACE * (rule == "trace_model") + size / WRITE + checks * samples * flops / SPEED
+    return start + TRACE * (rule == "trace_model") + size / WRITE + checks * samples * flops / SPEED
 
 
 def of_training(block: dict, record: dict, sizes: Sizes) -> float:
