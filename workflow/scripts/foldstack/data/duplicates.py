@@ -65,7 +65,8 @@ def table(frame: pd.DataFrame, near: pd.DataFrame) -> pd.DataFrame:
 
 def counts(frame: pd.DataFrame, pairs: pd.DataFrame) -> dict:
     """For dataset.json: pairs of identical samples, of nearly equal images, and images that occur in both splits."""
-    same = pd.crosstab(frame["hash"], frame["split"]).reindex(columns=["train", "test"], fill_value=0)
+    repeated = frame[frame.duplicated("hash", keep=False)]
+    same = pd.crosstab(repeated["hash"], repeated["split"]).reindex(columns=["train", "test"], fill_value=0)
     near = pairs[~_identical(frame, pairs)]
     training = (near["first_split"] == "train").astype(int) + (near["second_split"] == "train").astype(int)
     return {

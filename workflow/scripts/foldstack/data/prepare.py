@@ -237,10 +237,11 @@ def _check_splits(frame: pd.DataFrame, classes: list[str], test_given: bool) -> 
 def _summary(
     frame: pd.DataFrame, classes: list[str], task: str, wanted: Geometry, quarantined: int, repeated: dict
 ) -> dict:
-    counts = {
-        split: {name: int(((frame["split"] == split) & (frame["label"] == i)).sum()) for i, name in enumerate(classes)}
-        for split in ("train", "test")
-    }
+    counts = {}
+    for split in ("train", "test"):
+        labels = frame.loc[frame["split"] == split, "label"].to_numpy(np.int64)
+        of_class = np.bincount(labels, minlength=len(classes)).tolist()
+        counts[split] = dict(zip(classes, of_class, strict=True))
     described = {
         "task": task,
         "classes": classes,

@@ -16,7 +16,7 @@ from foldstack.data.decode import Geometry, Seen, UndecodableError, bytes_of, co
 from foldstack.data.near import low_frequencies
 from foldstack.data.pixels import content_hash, pack_index
 from foldstack.errors import FoldstackError
-from foldstack.jobs.progress import stage, steps
+from foldstack.jobs.progress import stage
 from foldstack.text_table import nearby
 
 LARGEST_KEPT = 256  # px; a common size up to this is kept
@@ -74,9 +74,8 @@ def geometry(
     shapes, pages = set(), pages or "first"
     channels = 3 if pages == "rgb" else channels
     if image_size is None or channels == "auto":
-        with ThreadPoolExecutor(threads) as pool:
-            found = steps(pool.map(_shape_or_none, items), "looking at sizes", len(items))
-            shapes = {shape for shape in found if shape is not None}
+        found = _each(items, _shapes, threads, "looking at sizes")
+        shapes = {shape for shape in found if shape is not None}
         if not shapes:
             raise FoldstackError(_none_readable(items))
     if channels == "auto":
@@ -166,10 +165,12 @@ def read_samples(
     return _each(items, read, threads)
 
 
-def _each(items: Sequence[Item], read: Callable[[list[Numbered]], list], threads: int) -> Iterator:
+def _each(
+    items: Sequence[Item], read: Callable[[list[Numbered]], list], threads: int, what: str = "reading images"
+) -> Iterator:
     """What `read` makes of groups of items, in their order, by `threads` threads that run a little ahead."""
     pending, waiting = enumerate(items), deque[Future]()
-    with ThreadPoolExecutor(threads) as pool, stage("reading images", len(items)) as step:
+    with ThreadPoolExecutor(threads) as pool, stage(what, len(items)) as step:
         while True:
             while len(waiting) < max(AHEAD, 2 * threads) and (group := [*itertools.islice(pending, GROUP)]):
                 waiting.append(pool.submit(read, group))
@@ -250,8 +251,11 @@ def _write_header(stream, count: int, shape: tuple[int, ...]) -> int:
     return stream.tell()
 
 
-def _shape_or_none(item: Item) -> tuple[int, int, int] | None:
-    try:
-        return probe(item)
-    except UndecodableError:
-        return None
+def _shapes(group: list[Numbered]) -> list[tuple[int, int, int] | None]:
+    shapes: list[tuple[int, int, int] | None] = []
+    for _, item in group:
+        try:
+            shapes.append(probe(item))
+        except UndecodableError:
+            shapes.append(None)
+    return shapes
