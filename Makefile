@@ -20,7 +20,7 @@ MINUTES ?=
 OUT ?=
 ARGS ?=
 
-.PHONY: help setup demo explain verify verify-alone compare report bench bench-quality bench-finetune bench-noop bench-makespan bench-optimism bench-export bench-large-export bench-scale gpu test test-slurm examples reruns commands torture stress fuzz lint format docs lock clean
+.PHONY: help setup demo explain verify verify-alone compare report bench bench-quality bench-finetune bench-noop bench-imagenet-size bench-makespan bench-optimism bench-export bench-large-export bench-scale gpu test test-slurm examples reruns commands torture stress fuzz lint format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -111,6 +111,9 @@ bench-makespan: $(READY) ## 60 runs of unequal length on four stand-in GPUs, aga
 
 bench-noop: $(READY) ## what an invocation with nothing to do costs with 500 and 2,000 finished runs (ten minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/no_op.py $(ARGS)
+
+bench-imagenet-size: $(READY) ## the data and folds stages on 1.28 million rows; renews docs/benchmarks/imagenet-size.md (half an hour, 30 GB of disk)
+	@$(BIN)/python benchmarks/imagenet_size.py $(ARGS)
 
 bench-optimism: $(READY) ## estimate against untouched test, and what leaks fake, on the digits (ten minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/optimism.py $(ARGS)

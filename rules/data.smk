@@ -19,7 +19,7 @@ rule prepare_data:
         "<results>/logs/prepare_data.log",
     benchmark:
         "<results>/benchmarks/prepare_data.tsv"
-    threads: 4
+    threads: workflow.cores or 4
     resources:
         **needs("prepare_data"),
     params:

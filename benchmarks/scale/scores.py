@@ -40,8 +40,9 @@ def _trained(work: Path, root: Path, name: str, title: str, settings: dict, core
     if (work / "cells" / f"scores-{name}.json").exists():
         return
     folder = whole.checkout(work / "scores" / name, root, {"experiment": name} | settings)
-    command = [sys.executable, "-m", "snakemake", "--until", "collect_oof", "--configfile", "config.yaml"]
-    subprocess.run([*command, "--cores", str(cores)], cwd=folder, check=True)
+    tables = [f"results/{name}/{part}/{model}/seed0.arrow" for part in ("oof", "test") for model in settings["models"]]
+    command = [sys.executable, "-m", "snakemake", *tables, "--cores", str(cores), "--configfile", "config.yaml"]
+    subprocess.run(command, cwd=folder, check=True)
     _compare(work, folder / "results" / name, name, title)
 
 

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_digits
 
 from foldstack import tables
-from foldstack.data.near import descriptors, near_pairs
+from foldstack.data.near import descriptors, low_frequencies, near_pairs
 from foldstack.data.prepare import prepare
 from foldstack.data.ties import components, links
 from foldstack.errors import FoldstackError
@@ -32,7 +32,7 @@ def jpeg(image, quality=75):
 
 
 def found(images, threshold=0.1):
-    pairs, distances = near_pairs(lambda rows: images[rows], len(images), threshold)
+    pairs, distances = near_pairs(low_frequencies(images), lambda rows: images[rows], threshold)
     return pairs.tolist(), distances
 
 
@@ -79,7 +79,7 @@ def test_a_descriptor_is_made_of_the_means_of_areas(size):
 def test_the_number_of_threads_changes_nothing():
     images = photos(600, size=32)
     images[300:] = np.clip(images[:300] + np.random.default_rng(0).normal(0, 3, images[:300].shape), 0, 255)
-    one, three = (near_pairs(lambda rows: images[rows], 600, 0.1, threads) for threads in (1, 3))
+    one, three = (near_pairs(low_frequencies(images), lambda rows: images[rows], 0.1, threads) for threads in (1, 3))
     assert len(one[0]) >= 300
     assert np.array_equal(one[0], three[0])
     assert np.array_equal(one[1], three[1])

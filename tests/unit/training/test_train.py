@@ -217,7 +217,8 @@ def test_encoded_images_give_the_same_bytes(inputs, reference, tmp_path, monkeyp
     for file, image in zip(files, np.load(inputs["pixels"]), strict=True):
         Image.fromarray(image[..., 0]).save(file)
     geometry = Geometry(10, 10, 1, "crop")
-    store.write_encoded(store.encoded(files, geometry), tmp_path / "pixels.npy", geometry)
+    samples = store.read_samples(files, geometry, keep_bytes=True, describe=False)
+    store.write_encoded(samples, tmp_path / "pixels.npy", geometry)
     asked, prefetch = [], Prefetcher.prefetch
     monkeypatch.setattr(Prefetcher, "prefetch", lambda self, rows: (asked.append(len(rows)), prefetch(self, rows)))
     monkeypatch.setattr(run_inputs, "IN_MEMORY_BYTES", in_memory)

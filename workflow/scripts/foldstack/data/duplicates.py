@@ -7,12 +7,14 @@ from foldstack.data.near import near_pairs
 from foldstack.data.pixels import Pixels
 
 
-def find_near(frame: pd.DataFrame, pixels: Pixels, threshold: float, threads: int = 1) -> pd.DataFrame:
+def find_near(frame: pd.DataFrame, pixels: Pixels, low, threshold: float, threads: int = 1) -> pd.DataFrame:
     """Pairs of distinct images that are nearly equal (`near.near_pairs`).
 
     Args:
         frame: the samples table; `row` and `view_hashes` count.
         pixels: uint8 (N, H, W, C), or (N, 2, H, W, C) for pairs.
+        low: low frequencies (`near.low_frequencies`) of each view of each row, one after another; for a threshold of 0
+            none.
         threshold: largest distance; 0 looks for none.
         threads: they do not change the result.
 
@@ -20,15 +22,16 @@ def find_near(frame: pd.DataFrame, pixels: Pixels, threshold: float, threads: in
         `first`, `second` (content hashes of images), `distance`.
     """
     images = _owners(frame).drop_duplicates("hash", ignore_index=True)
+    hashes = images["hash"].to_numpy(object)
     rows, sides = images["row"].to_numpy(), images["view"].to_numpy()
 
     def views(some) -> np.ndarray:
         return pixels[rows[some]] if pixels.ndim == 4 else pixels[rows[some], sides[some]]
 
-    pairs, distances = (
-        near_pairs(views, len(images), threshold, threads) if threshold else (np.empty((0, 2), np.int64), np.empty(0))
-    )
-    hashes = images["hash"].to_numpy(object)
+    pairs, distances = np.empty((0, 2), np.int64), np.empty(0)
+    if threshold:
+        own = np.array(low)[rows * (len(low) // len(pixels)) + sides]
+        pairs, distances = near_pairs(own, views, threshold, threads)
     return pd.DataFrame({"first": hashes[pairs[:, 0]], "second": hashes[pairs[:, 1]], "distance": distances})
 
 
@@ -62,7 +65,8 @@ def table(frame: pd.DataFrame, near: pd.DataFrame) -> pd.DataFrame:
 
 def counts(frame: pd.DataFrame, pairs: pd.DataFrame) -> dict:
     """For dataset.json: pairs of identical samples, of nearly equal images, and images that occur in both splits."""
-    same = pd.crosstab(frame["hash"], frame["split"]).reindex(columns=["train", "test"], fill_value=0)
+    repeated = frame[frame.duplicated("hash", keep=False)]
+    same = pd.crosstab(repeated["hash"], repeated["split"]).reindex(columns=["train", "test"], fill_value=0)
     near = pairs[~_identical(frame, pairs)]
     training = (near["first_split"] == "train").astype(int) + (near["second_split"] == "train").astype(int)
     return {

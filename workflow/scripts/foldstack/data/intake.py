@@ -6,7 +6,6 @@ Formats fill an `Intake` while they read; `account` makes data/intake.json of it
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 import pandas as pd
 
@@ -139,7 +138,9 @@ def by_reason(pairs: Iterable[tuple[str, str]]) -> list[dict]:
 
 def suffix(name: str) -> str:
     """A file name's suffix in small letters; "none" where it has none."""
-    return PurePosixPath(name).suffix.lower() or "none"
+    last = name.rpartition("/")[2]
+    dot = last.rfind(".")
+    return last[dot:].lower() if 0 < dot < len(last) - 1 else "none"
 
 
 def lines(found: dict) -> list[str]:

@@ -11,7 +11,8 @@ distances, and leaving coefficients out only shortens them, so the search misses
 measured on its whole descriptor.
 """
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -32,13 +33,13 @@ FEW = 8  # NumPy adds up to so many numbers one after another
 
 
 def near_pairs(
-    read: Callable[[np.ndarray], np.ndarray], count: int, threshold: float, threads: int = 1
+    low: np.ndarray, read: Callable[[np.ndarray], np.ndarray], threshold: float, threads: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """All pairs of images whose distance is at most `threshold`.
 
     Args:
+        low: (N, F) float32, as `low_frequencies` gives them.
         read: gives the images at positions (K,) as uint8 (K, H, W, C); called from several threads.
-        count: number of images N.
         threads: they do not change the result.
 
     Returns:
@@ -47,23 +48,32 @@ def near_pairs(
     Raises:
         FoldstackError: there are more than 20 N pairs.
     """
-    step = min(max(CHUNK_BYTES // read(np.arange(1)).nbytes, 1), CHUNK)
-
-    def describe(rows: np.ndarray) -> np.ndarray:
-        return _low_frequencies(descriptors(read(rows)))
 
     def measure(two: np.ndarray) -> np.ndarray:
         return np.sqrt(np.square(np.subtract(*(descriptors(read(two[:, i])) for i in (0, 1)))).sum(axis=(1, 2, 3)))
 
+    kept = np.flatnonzero(low.any(axis=1))
+    candidates = kept[_candidates(low[kept], threshold)]
+    step = min(max(CHUNK_BYTES // read(np.arange(min(len(low), 1))).nbytes, 1), CHUNK)
+    chunks = [candidates[start : start + step] for start in range(0, len(candidates), step)]
     with ThreadPoolExecutor(threads) as pool:
-        chunks = [*_chunks(np.arange(count), step)]
-        low = np.concatenate([*steps(pool.map(describe, chunks), "describing images", len(chunks))])
-        kept = np.flatnonzero(low.any(axis=1))
-        candidates = kept[_candidates(low[kept], threshold)]
-        chunks = [*_chunks(candidates, step)]
         apart = [np.empty(0), *steps(pool.map(measure, chunks), "measuring nearly equal images", len(chunks))]
     distances = np.concatenate(apart)
     return candidates[distances <= threshold], distances[distances <= threshold]
+
+
+def low_frequencies(images: np.ndarray) -> np.ndarray:
+    """(K, 64 or less) float32 from uint8 (K, H, W, C): those of the mean of a descriptor's channels."""
+    unit = descriptors(images)
+    grey = unit.sum(axis=-1, dtype=np.float32) / np.float32(np.sqrt(unit.shape[-1]))
+    down, across = (_cosines(size) for size in grey.shape[1:])
+    return (down @ grey @ across.T).reshape(len(unit), -1)
+
+
+@functools.cache
+def _cosines(size: int) -> np.ndarray:
+    """(LOW or less, size) float32: rows of the orthonormal cosine transform."""
+    return dct(np.eye(size), axis=0, norm="ortho")[:LOW].astype(np.float32)
 
 
 def descriptors(images: np.ndarray) -> np.ndarray:
@@ -94,13 +104,6 @@ def _reduced(images: np.ndarray, axis: int) -> np.ndarray:
     return (first + rest) / shaped
 
 
-def _low_frequencies(unit: np.ndarray) -> np.ndarray:
-    """(K, 64 or less) float32: the lowest frequencies of the mean over the channels."""
-    grey = unit.sum(axis=-1, dtype=np.float32) / np.float32(np.sqrt(unit.shape[-1]))
-    down, across = (dct(np.eye(size), axis=0, norm="ortho")[:LOW].astype(np.float32) for size in grey.shape[1:])
-    return (down @ grey @ across.T).reshape(len(unit), -1)
-
-
 def _candidates(low: np.ndarray, threshold: float) -> np.ndarray:
     """(P, 2) sorted positions of all pairs within `threshold`, and of some a little beyond."""
     found, total = [np.empty((0, 2), np.int64)], 0
@@ -116,7 +119,3 @@ def _candidates(low: np.ndarray, threshold: float) -> np.ndarray:
             step(compared)
     pairs = np.concatenate(found)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
-
-
-def _chunks(values: np.ndarray, step: int) -> Iterator[np.ndarray]:
-    return (values[start : start + step] for start in range(0, len(values), step))

@@ -19,7 +19,7 @@ from foldstack.data.formats.source import Source
 from foldstack.data.intake import Intake, account, by_reason, lines, look_at
 from foldstack.data.labels import read_labels
 from foldstack.data.pixels import content_hash, open_pixels
-from foldstack.data.store import decoded, encoded, geometry, keeps_encoded, write_encoded, write_pixels
+from foldstack.data.store import geometry, keeps_encoded, read_samples, write_encoded, write_pixels
 from foldstack.data.testsplit import check_given, cut
 from foldstack.errors import FoldstackError
 from foldstack.files import atomic, write_csv, write_json
@@ -55,18 +55,19 @@ def prepare(config: dict, *, samples, pixels, dataset, quarantine, pairs, intake
     with atomic(pixels) as temporary:
         image = (wanted.height, wanted.width, wanted.channels)
         shape = (2, *image) if source.task == "pairs" else image
-        if keeps_encoded(config["store"], config["store_share"], items, shape, temporary.parent):
-            kept, hashes, reasons = write_encoded(encoded(items, wanted, threads, seen), temporary, wanted)
-        else:
-            kept, hashes, reasons = write_pixels(decoded(items, wanted, threads, seen), temporary, shape)
-        left_out = _quarantine(source, rows, _explained(reasons, items), config["max_quarantined"])
+        keep_bytes = keeps_encoded(config["store"], config["store_share"], items, shape, temporary.parent)
+        describe = config["near_duplicates"] > 0
+        read = read_samples(items, wanted, keep_bytes=keep_bytes, describe=describe, threads=threads, seen=seen)
+        kept = write_encoded(read, temporary, wanted) if keep_bytes else write_pixels(read, temporary, shape)
+        left_out = _quarantine(source, rows, _explained(kept.reasons, items), config["max_quarantined"])
         notes = look_at(seen, rows["source"].tolist(), config["pages"], config["bits"])
         met.notes += notes
         _check_pages(seen, rows, config)
-        frame = _samples(rows, kept, hashes, classes)
+        frame = _samples(rows, kept.positions, kept.hashes, classes)
         _check_splits(frame, classes, source.test_given)
         with _said_with(notes):
-            near = duplicates.find_near(frame, open_pixels(temporary, threads), config["near_duplicates"], threads)
+            stored = open_pixels(temporary, threads)
+            near = duplicates.find_near(frame, stored, kept.low, config["near_duplicates"], threads)
             if source.test_given:
                 check_given(frame)
             else:
@@ -236,10 +237,11 @@ def _check_splits(frame: pd.DataFrame, classes: list[str], test_given: bool) -> 
 def _summary(
     frame: pd.DataFrame, classes: list[str], task: str, wanted: Geometry, quarantined: int, repeated: dict
 ) -> dict:
-    counts = {
-        split: {name: int(((frame["split"] == split) & (frame["label"] == i)).sum()) for i, name in enumerate(classes)}
-        for split in ("train", "test")
-    }
+    counts = {}
+    for split in ("train", "test"):
+        labels = frame.loc[frame["split"] == split, "label"].to_numpy(np.int64)
+        of_class = np.bincount(labels, minlength=len(classes)).tolist()
+        counts[split] = dict(zip(classes, of_class, strict=True))
     described = {
         "task": task,
         "classes": classes,

@@ -2,24 +2,61 @@
 
 import itertools
 import shutil
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from foldstack.data import unread
 from foldstack.data.decode import Geometry, Seen, UndecodableError, bytes_of, convert, decode, probe
+from foldstack.data.near import low_frequencies
 from foldstack.data.pixels import content_hash, pack_index
 from foldstack.errors import FoldstackError
-from foldstack.jobs.progress import steps
+from foldstack.jobs.progress import stage
 from foldstack.text_table import nearby
 
 LARGEST_KEPT = 256  # px; a common size up to this is kept
 USUAL = 224
-CHUNK = 256  # samples decoded ahead of the writer: bounds the memory
+GROUP = 8  # samples that a thread reads at a time
+AHEAD = 32  # groups read ahead of the writer: bounds the memory
 
 Item = Path | np.ndarray
+Numbered = tuple[int, Item]
+
+
+@dataclass(slots=True)
+class Sample:
+    """What is stored of a sample.
+
+    Attributes:
+        stored: its pixels, or the bytes of its file.
+        hashes: content hash of each view.
+        low: low frequencies of each view (near.py); empty where nearly equal images are not searched for.
+    """
+
+    stored: bytes
+    hashes: list[str]
+    low: list[np.ndarray]
+
+
+class Kept(NamedTuple):
+    """What was written.
+
+    Attributes:
+        positions: of the samples in the file, by row.
+        hashes: content hashes of each one's views.
+        reasons: {position: why it could not be decoded} of the others.
+        low: of each view of each row.
+    """
+
+    positions: list[int]
+    hashes: list[list[str]]
+    reasons: dict[int, str]
+    low: list[np.ndarray]
 
 
 def geometry(
@@ -37,9 +74,8 @@ def geometry(
     shapes, pages = set(), pages or "first"
     channels = 3 if pages == "rgb" else channels
     if image_size is None or channels == "auto":
-        with ThreadPoolExecutor(threads) as pool:
-            found = steps(pool.map(_shape_or_none, items), "looking at sizes", len(items))
-            shapes = {shape for shape in found if shape is not None}
+        found = _each(items, _shapes, threads, "looking at sizes")
+        shapes = {shape for shape in found if shape is not None}
         if not shapes:
             raise FoldstackError(_none_readable(items))
     if channels == "auto":
@@ -98,80 +134,114 @@ def decoded(
 
     `seen` is filled, by position, with what else image files hold besides the pixels that are read.
     """
-    return steps(_each(items, _views, wanted, threads, seen), "reading images", len(items))
+
+    def read(group: list[Numbered]) -> list[np.ndarray | str]:
+        return [_views_or_reason(*numbered, wanted, seen)[0] for numbered in group]
+
+    return _each(items, read, threads)
 
 
-def encoded(
-    items: list[Path], wanted: Geometry, threads: int = 1, seen: dict[int, Seen] | None = None
-) -> Iterator[tuple[bytes, np.ndarray] | str]:
-    """As `decoded`, with the bytes of each file before its views."""
-    return steps(_each(items, _bytes_and_views, wanted, threads, seen), "reading images", len(items))
-
-
-def _each(items: Sequence[Item], read, wanted: Geometry, threads: int, seen: dict[int, Seen] | None) -> Iterator:
-    def one(numbered: tuple[int, Item]):
-        position, item = numbered
-        held = Seen()
-        try:
-            result = read(item, wanted, held)
-        except UndecodableError as error:
-            return unread.explained(item, str(error))
-        if seen is not None and held != Seen():
-            seen[position] = held
-        return result
-
-    pending = iter(enumerate(items))
-    with ThreadPoolExecutor(threads) as pool:
-        while chunk := list(itertools.islice(pending, CHUNK)):
-            yield from pool.map(one, chunk)
-
-
-def write_pixels(views: Iterator[np.ndarray | str], path: Path, shape: tuple[int, ...]):
-    """Write the decodable items to an .npy file, one after another.
+def read_samples(
+    items: Sequence[Item], wanted: Geometry, *, keep_bytes: bool, describe: bool, threads: int = 1,
+    seen: dict[int, Seen] | None = None,
+) -> Iterator[Sample | str]:  # fmt: skip
+    """As `decoded`, what is stored of each item.
 
     Args:
-        shape: of one item in the file.
-
-    Returns:
-        (kept, hashes, reasons): positions of the items in the file, by row; the content hashes of each one's views;
-        and {position: reason} of the others.
+        keep_bytes: whether that is the bytes of the file instead of the pixels.
+        describe: whether nearly equal images will be searched for.
     """
-    kept, hashes, reasons = [], [], {}
+
+    def read(group: list[Numbered]) -> list[Sample | str]:
+        found = [_views_or_reason(*numbered, wanted, seen) for numbered in group]
+        good = [views for views, _ in found if not isinstance(views, str)]
+        low = iter(low_frequencies(np.concatenate(good)) if good and describe else ())
+        return [views if isinstance(views, str) else _sample(views, content, low) for views, content in found]
+
+    def _sample(views: np.ndarray, content: bytes, low: Iterator[np.ndarray]) -> Sample:
+        stored = content if keep_bytes else np.ascontiguousarray(views).tobytes()
+        return Sample(stored, [content_hash(view) for view in views], [*itertools.islice(low, len(views))])
+
+    return _each(items, read, threads)
+
+
+def _each(
+    items: Sequence[Item], read: Callable[[list[Numbered]], list], threads: int, what: str = "reading images"
+) -> Iterator:
+    """What `read` makes of groups of items, in their order, by `threads` threads that run a little ahead."""
+    pending, waiting = enumerate(items), deque[Future]()
+    with ThreadPoolExecutor(threads) as pool, stage(what, len(items)) as step:
+        while True:
+            while len(waiting) < max(AHEAD, 2 * threads) and (group := [*itertools.islice(pending, GROUP)]):
+                waiting.append(pool.submit(read, group))
+            if not waiting:
+                return
+            found = waiting.popleft().result()
+            yield from found
+            step(len(found))
+
+
+def _views_or_reason(
+    position: int, item: Item, wanted: Geometry, seen: dict[int, Seen] | None
+) -> tuple[np.ndarray | str, bytes]:
+    """(views or why there are none, the file's bytes)."""
+    held, content = Seen(), b""
+    try:
+        if isinstance(item, np.ndarray):
+            views = convert(item, wanted)
+        else:
+            content = bytes_of(item)
+            views = decode(content, wanted, held)[None]
+    except UndecodableError as error:
+        return unread.explained(item, str(error)), content
+    if seen is not None and held != Seen():
+        seen[position] = held
+    return views, content
+
+
+def write_pixels(samples: Iterable[Sample | str], path: Path, shape: tuple[int, ...]) -> Kept:
+    """Write the pixels of what could be decoded to an .npy file, one sample after another; `shape` is that of one."""
     with open(path, "wb") as stream:
         start = _write_header(stream, 0, shape)
-        for position, item in enumerate(views):
-            if isinstance(item, str):
-                reasons[position] = item
-                continue
-            stream.write(np.ascontiguousarray(item).tobytes())
-            kept.append(position)
-            hashes.append([content_hash(view) for view in item])
+        kept = _write_all(samples, stream)
         stream.seek(0)
-        if _write_header(stream, len(kept), shape) != start:
+        if _write_header(stream, len(kept.positions), shape) != start:
             raise RuntimeError("NumPy left no room in the header for the number of rows")
-    return kept, hashes, reasons
+    return kept
 
 
-def write_encoded(files: Iterator[tuple[bytes, np.ndarray] | str], path: Path, wanted: Geometry):
+def write_encoded(samples: Iterable[Sample | str], path: Path, wanted: Geometry) -> Kept:
     """As `write_pixels`, but of the bytes of the files, with an index after them (pixels.py)."""
-    kept, hashes, reasons, ends = [], [], {}, [0]
+    ends = [0]
+
+    def measured() -> Iterator[Sample | str]:
+        for sample in samples:
+            if not isinstance(sample, str):
+                ends.append(ends[-1] + len(sample.stored))
+            yield sample
+
     with open(path, "wb") as stream:
         start = _write_header(stream, 0, ())
-        for position, file in enumerate(files):
-            if isinstance(file, str):
-                reasons[position] = file
-                continue
-            content, (view,) = file
-            stream.write(content)
-            kept.append(position)
-            hashes.append([content_hash(view)])
-            ends.append(ends[-1] + len(content))
-        index = pack_index(ends[1:], [own for (own,) in hashes], wanted)
+        kept = _write_all(measured(), stream)
+        index = pack_index(ends[1:], [own for (own,) in kept.hashes], wanted)
         stream.write(index)
         stream.seek(0)
         if _write_header(stream, ends[-1] + len(index), ()) != start:
             raise RuntimeError("NumPy left no room in the header for the number of bytes")
-    return kept, hashes, reasons
+    return kept
+
+
+def _write_all(samples: Iterable[Sample | str], stream) -> Kept:
+    kept = Kept([], [], {}, [])
+    for position, sample in enumerate(samples):
+        if isinstance(sample, str):
+            kept.reasons[position] = sample
+            continue
+        stream.write(sample.stored)
+        kept.positions.append(position)
+        kept.hashes.append(sample.hashes)
+        kept.low.extend(sample.low)
+    return kept
 
 
 def _write_header(stream, count: int, shape: tuple[int, ...]) -> int:
@@ -181,17 +251,11 @@ def _write_header(stream, count: int, shape: tuple[int, ...]) -> int:
     return stream.tell()
 
 
-def _shape_or_none(item: Item) -> tuple[int, int, int] | None:
-    try:
-        return probe(item)
-    except UndecodableError:
-        return None
-
-
-def _views(item: Item, wanted: Geometry, held: Seen) -> np.ndarray:
-    return convert(item, wanted) if isinstance(item, np.ndarray) else decode(item, wanted, held)[None]
-
-
-def _bytes_and_views(item: Path, wanted: Geometry, held: Seen) -> tuple[bytes, np.ndarray]:
-    content = bytes_of(item)
-    return content, decode(content, wanted, held)[None]
+def _shapes(group: list[Numbered]) -> list[tuple[int, int, int] | None]:
+    shapes: list[tuple[int, int, int] | None] = []
+    for _, item in group:
+        try:
+            shapes.append(probe(item))
+        except UndecodableError:
+            shapes.append(None)
+    return shapes

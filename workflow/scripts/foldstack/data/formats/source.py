@@ -82,10 +82,11 @@ def walk(folder: Path, intake: Intake | None = None, root: Path | None = None) -
         real = os.path.realpath(directory)
         if real in ancestors:
             return
-        for entry in sorted(directory.iterdir()):
-            if not_data(entry.name):
+        for name, is_folder in listed(directory):
+            entry = directory / name
+            if not_data(name):
                 pass_over_entry(entry, intake, root)
-            elif entry.is_dir():
+            elif is_folder:
                 yield from below(entry, ancestors | {real})
             elif is_image(entry):
                 yield entry
@@ -128,13 +129,19 @@ def shown(file: Path, root: Path) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
+def listed(folder: Path) -> list[tuple[str, bool]]:
+    """Names in a folder, sorted, and whether each is a folder; links are followed. Asks no file about itself."""
+    with os.scandir(folder) as entries:
+        return sorted((each.name, Path(each).is_dir() if each.is_symlink() else each.is_dir()) for each in entries)
+
+
 def visible(folder: Path) -> list[Path]:
     """Entries of a folder that may be data, by name."""
-    return sorted(entry for entry in folder.iterdir() if not not_data(entry.name))
+    return [folder / name for name, _ in listed(folder) if not not_data(name)]
 
 
 def subfolders(folder: Path) -> list[Path]:
-    return [entry for entry in visible(folder) if entry.is_dir()]
+    return [folder / name for name, is_folder in listed(folder) if is_folder and not not_data(name)]
 
 
 def storable(name: str) -> bool:
