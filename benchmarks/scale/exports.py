@@ -4,7 +4,7 @@ from pathlib import Path
 
 from scale import cell
 
-CLASSES, SAMPLES, NETWORKS = 200, 1000, 10
+CLASSES, SAMPLES, NETWORKS = 200, 4000, 10
 
 
 def measure(work: Path, older: Path | None, architecture: str, limits: cell.Limits) -> None:
