@@ -59,6 +59,7 @@ wildcard_constraints:
 localrules:
     all,
     predict,
+    traces,
     variants,
     browser,
     dual,

@@ -20,6 +20,12 @@ INTERMEDIATE_EXPORTS = [
 ]
 
 
+rule traces:
+    """The target to ask for: `snakemake traces`."""
+    input:
+        expand("<results>/export/traces/{model}.json", model=MEMBERS),
+
+
 rule trace_model:
     """Trace and export a network with fresh weights, before the model's runs: what cannot be exported is not trained."""
     input:

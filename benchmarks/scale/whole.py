@@ -52,8 +52,8 @@ def measure(work: Path, root: Path, classes: int, train: int, val: int, folds: i
         cell.helper("images.py", folder / "images", classes, train, val)
     figures.keep("config", lambda: settings | {"classes": classes, "train": train, "val": val, "cores": cores})
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", "config.yaml"]
-    traced = [*command[:3], "--until", "trace_model", *command[3:]]
-    figures.keep("until trace_model", lambda: job.measured(traced, NO_LIMIT, NO_LIMIT, threads=0, folder=folder))
+    traced = [*command[:3], "traces", *command[3:]]
+    figures.keep("traces", lambda: job.measured(traced, NO_LIMIT, NO_LIMIT, threads=0, folder=folder))
     figures.keep("estimates", lambda: estimated(folder, settings))
     figures.keep("snakemake", lambda: _snakemake(command, folder))
 

@@ -56,6 +56,7 @@ ROWS = (
         needs="npm",
     ),
     Row(r"snakemake dual", test="tests/e2e/test_text_and_studies.py::test_export_dual"),
+    Row(r"snakemake traces", "snakemake traces --cores 2"),
     Row(r"snakemake --until fetch_weights fetch_encoder", "snakemake --cores 2 --until fetch_weights fetch_encoder"),
     Row(
         r"snakemake --workflow-profile profiles/slurm( --configfile my\.yaml)?",

@@ -30,7 +30,7 @@ def test_a_dry_run_says_what_is_not_known_before_the_networks_are_traced_and_wha
     plan = made.run("-n")
     text = " ".join((plan.stdout + plan.stderr).split())
     assert "and the networks' weights, which are not known yet" in text
-    assert "Exported file: not known yet, before trace_model." in text
+    assert "Exported file: not known yet; `snakemake traces` finds out." in text
     done = finished.run("-n", "--forceall")
     assert re.search(r"^Disk: about \d+ MB; .* free. Exported file: about \d+ MB.$", done.stdout + done.stderr, re.M)
 

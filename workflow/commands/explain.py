@@ -26,6 +26,7 @@ from foldstack.gpus import inventory  # noqa: E402
 from foldstack.reruns.reasons import FOLLOWS  # noqa: E402
 from foldstack.runs import RUN_RULE  # noqa: E402
 
+TARGETS = ("all", "predict", "traces")
 JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):$(.*?)(?=^\[|^\s*$|\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -37,7 +38,7 @@ def planned_jobs(text: str) -> list[dict]:
         pairs = (pair.partition("=")[::2] for pair in fields.get("wildcards", "").split(", ") if pair)
         gpu = re.search(r"\bgpu=(\d+)", fields.get("resources", ""))
         job = {"rule": rule, "reason": fields.get("reason", ""), "wildcards": dict(pairs)}
-        if rule not in ("all", "predict"):
+        if rule not in TARGETS:
             jobs.append(job | {"gpu": int(gpu[1]) if gpu else 0})
     return jobs
 

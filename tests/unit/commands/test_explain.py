@@ -108,6 +108,7 @@ def test_a_first_run_is_explained_as_a_user_types_it(project):
     words = " ".join(done.stdout.split())
     assert "prepare_data" in words
     assert re.search(r"\d+ jobs, about \d+ s on 2 cores; \d+ jobs without a recorded time not counted\.", words)
+    assert "runs: not known yet; `snakemake traces` finds out" in words
     assert not (made.folder / "results/tiny/data").exists(), "explaining runs nothing"
 
 
@@ -124,7 +125,11 @@ def test_a_finished_experiment_and_a_change_of_it_are_explained(copy_of_finished
     assert lines[0].split() == ["what", "why"]
     assert re.fullmatch(r"2 runs of cnn +epochs 2 → 4", lines[1].strip())
     assert lines[2].strip().endswith(("follow from", "follow from them"))
-    assert re.fullmatch(r"\d+ jobs, about \d+ (s|min) on 2 cores; \d+ jobs without a recorded time .*", lines[-1])
+    assert any(re.fullmatch(r"\d+ jobs, about \d+ (s|min) on 2 cores\.", line) for line in lines)
+    needs = {line.partition("  ")[0]: line for line in lines[-3:]}
+    assert re.search(r"about \d+ MB \(.*free", needs["disk"])
+    assert re.search(r"a run of (cnn|vit) \d\.\d GiB, 2 at a time \d\.\d GiB; ", needs["memory"])
+    assert re.search(r"about \d+ MB", needs["exported file"])
     made.config["folds"]["seed"] = 1
     made.write_config()
     assert explain.main(["--configfile", "config.yaml"]) == 0

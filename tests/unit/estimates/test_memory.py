@@ -56,7 +56,7 @@ def test_before_the_trace_runs_take_the_default_and_nothing_is_made_up(tmp_path)
     assert found.asked_minutes("train_fold", "small_cnn") == RUN_MINUTES
     assert found.seconds("train_fold", "small_cnn") is None
     assert "Exported file: not known yet" in words.in_short(found)[0]
-    assert dict(words.in_full(found, None, 2))["memory"].endswith("runs: not known yet, before trace_model")
+    assert dict(words.in_full(found, None, 2))["memory"].endswith("runs: not known yet; `snakemake traces` finds out")
 
 
 def test_on_a_gpu_the_time_of_a_run_is_not_known_before_one_ended(finished):

@@ -7,6 +7,7 @@ from foldstack.estimates import disk, facts
 from foldstack.estimates.experiment import Estimates
 
 LATER = "not known yet"
+TRACES = f"{LATER}; `snakemake traces` finds out"
 
 
 def in_short(found: Estimates) -> list[str]:
@@ -57,7 +58,7 @@ def _disk(found: Estimates) -> str:
 def _file(found: Estimates) -> str:
     size = found.file_bytes
     if size is None:
-        return f"{LATER}, before trace_model"
+        return TRACES
     beside = ", its weights beside it in a second one" if size > 2**31 - 1 else ""
     return f"about {disk.gigabytes(size)}{beside}"
 
@@ -70,7 +71,7 @@ def _memory(found: Estimates, side_by_side: int) -> str:
     most = max(stages, key=lambda rule: stages[rule])
     text = f"{most} {_gib(stages[most])}"
     if not runs:
-        return f"{text}; runs: {LATER}, before trace_model"
+        return f"{text}; runs: {TRACES}"
     largest = max(runs, key=lambda model: runs[model])
     together = f", {side_by_side} at a time {_gib(side_by_side * runs[largest])}" if side_by_side > 1 else ""
     return f"a run of {largest} {_gib(runs[largest])}{together}; {text}"
@@ -79,7 +80,7 @@ def _memory(found: Estimates, side_by_side: int) -> str:
 def _gpu(found: Estimates, model: str, gpu: float) -> str:
     need, fits = found.gpu(model), found.batch_that_fits(model, gpu)
     if need is None or fits is None:
-        return f"{LATER}, before trace_model"
+        return TRACES
     batch = found.config["models"][model]["batch_size"]
     text = f"{_gib(need)} of {_gib(gpu)} with batch_size {batch}"
     if need <= 0.92 * gpu:
