@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scale import cell, whole
 
-FEW_ROWS = 10_000  # on so many rows where a booster a class on all of them would take hours
+FEW_ROWS = 4_000  # on so many rows where a booster a class on all of them would take hours
 THREE = {
     "cnn": {"architecture": "small_cnn"},
     "resnet": {"architecture": "small_resnet"},
