@@ -1,5 +1,6 @@
-"""Training in bfloat16, killed behind its first checkpoint and begun again, against the same run left alone."""
+"""Training in bfloat16, killed behind its second checkpoint and begun again, against the same run left alone."""
 
+import contextlib
 import os
 import signal
 import time
@@ -43,12 +44,21 @@ def check_resume(attempt: Attempt) -> None:
 
 
 def _kill_one(project: Project, targets: list[str]) -> None:
-    """Begin all runs, one after another, and kill the job of `killed` as soon as it has a checkpoint."""
+    """Begin all runs, one after another, and kill the job of `killed` as soon as it has its second checkpoint.
+
+    The first may be of its first step, since on a GPU it takes seconds to get there.
+    """
     process = runs.start(project, *targets, log="killed.log")
-    while not list((project.results / "work" / "checkpoints").glob("killed.*/*/checkpoint.pt")):
+    written: set[int] = set()
+    while len(written) < 2:
         if process.poll() is not None:
             runs.finish(project, process, log="killed.log")
-            raise FoldstackError("The run ended before it had a checkpoint, so it was not killed; give it more epochs.")
+            raise FoldstackError(
+                "The run ended before its second checkpoint, so it was not killed; give it more epochs."
+            )
+        with contextlib.suppress(FileNotFoundError):  # the run may end between the two looks
+            for path in (project.results / "work" / "checkpoints").glob("killed.*/*/checkpoint.pt"):
+                written.add(path.stat().st_mtime_ns)
         time.sleep(0.02)
     job = wait_for_job(process, project.folder, "train_fold")
     if job is None:

@@ -47,7 +47,7 @@ CHECKS = (
     check.Check(
         "resume",
         180,
-        "A run in bfloat16 that is killed (SIGKILL) behind its first checkpoint ends when the same command is given "
+        "A run in bfloat16 that is killed (SIGKILL) behind its second checkpoint ends when the same command is given "
         "again; whether with the bytes of a run left alone is measured.",
         resume.check_resume,
     ),

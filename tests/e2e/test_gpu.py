@@ -63,6 +63,7 @@ def test_the_checks_pass_in_rehearsal_and_the_page_says_that_it_is_one(tmp_path)
     assert figures["demo"]["oof_accuracy"]["small_cnn"]["GPU"] == figures["demo"]["oof_accuracy"]["small_cnn"]["CPU"]
     assert figures["resume"]["same_bytes_as_unbroken"]
     assert figures["resume"]["precision"] == "bfloat16"
+    assert figures["resume"]["resumed"] != "resumed in epoch 1 after 1 of 10 steps", "the second checkpoint is later"
     assert figures["halving"]["whole"]["micro_batch"] is None
     assert 0 < figures["halving"]["halved"]["micro_batch"] <= 200
     assert figures["speed"]["share_of_the_ceiling"] > 0
