@@ -98,6 +98,10 @@ ROWS = (
     Row(r"make bench-quality", 'make bench-quality ARGS="--seeds 2 --epochs 3"'),
     Row(r"make bench-finetune( DATA=folder)?", 'make bench-finetune DATA=digits ARGS="--seeds 2 --share 0.03"'),
     Row(r"make bench-noop", 'make bench-noop ARGS="--sizes 2x1x2 --repeats 1"'),
+    Row(
+        r"make bench-imagenet-size",
+        'make bench-imagenet-size ARGS="--rows 3000 6000 --classes 10 --jpegs 40 --size 32 --out page.md"',
+    ),
     Row(r"make bench-makespan", 'make bench-makespan ARGS="--sets 1 --median 0.1"'),
     Row(r"make bench-optimism", 'make bench-optimism ARGS="--resamplings 2 --n-train 100"'),
     Row(

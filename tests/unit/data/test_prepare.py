@@ -1,5 +1,6 @@
 """foldstack.data.prepare, store and testsplit: the four files, their checks, and that equal input gives equal bytes."""
 
+import itertools
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -81,13 +82,48 @@ def test_pairs_have_two_views_and_two_hashes(tmp_path):
     assert first["split"] == last["split"]
 
 
-def test_equal_input_gives_equal_bytes_whatever_the_threads(tmp_path):
-    root = write_folder(tmp_path / "data")
-    (root / "class0" / "broken.png").write_bytes(b"")
-    for name, threads in (("one", 1), ("two", 4)):
-        run(tmp_path / name, threads=threads, format="imagefolder", path=root)
-    for name in FILES.values():
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+@pytest.mark.parametrize("kind", ["pixels", "encoded"])
+def test_equal_input_gives_equal_bytes_whatever_the_threads(tmp_path, kind):
+    """With files that cannot be read, odd ones and near duplicates, which threads meet in another order each time."""
+    root = write_folder(tmp_path / "data", count=60, size=(20, 18))
+    for i in range(0, 60, 7):
+        (root / "class0" / f"{i:03d} broken.png").write_bytes(b"" if i % 2 else b"no image")
+        pixels = np.asarray(Image.open(next(root.glob(f"*/{i:03d}.png")))).astype(int)
+        Image.fromarray(np.clip(pixels + 3, 0, 255).astype(np.uint8)).save(root / "class1" / f"{i:03d} again.png")
+        Image.new("RGBA", (18, 20), (i, 0, 0, 9)).save(root / "class1" / f"{i:03d} clear.png")
+    for threads in (1, 2, 3):
+        given = {"format": "imagefolder", "path": root, "max_quarantined": 0.5, "store": kind}
+        summary, *_ = run(tmp_path / str(threads), threads=threads, **given)
+    assert summary["near_duplicates"]["train"] > 0
+    assert summary["quarantined"] == 9
+    for name, threads in itertools.product(FILES.values(), "23"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / threads / name).read_bytes()
+
+
+def test_the_first_error_is_the_same_whatever_the_threads(tmp_path):
+    root = write_folder(tmp_path / "data", count=30)
+    for i in range(9):
+        (root / "class0" / f"{i:03d} broken.png").write_bytes(b"" if i % 2 else b"no image")
+    said = set()
+    for threads in (1, 2, 3):
+        with pytest.raises(FoldstackError, match="9 of 39 samples") as refused:
+            run(tmp_path / "out", threads=threads, format="imagefolder", path=root)
+        said.add(str(refused.value))
+    assert len(said) == 1
+
+
+def test_images_are_read_only_a_little_ahead_of_the_writer():
+    """Whatever the number of images, those in memory are few."""
+    asked, items = [], [Path(f"{i}.png") for i in range(5000)]
+
+    class Counting(list):
+        def __iter__(self):
+            return (asked.append(item) or item for item in list.__iter__(self))
+
+    decoded = store.decoded(Counting(items), store.Geometry(4, 4, 3, "crop"), threads=2)
+    assert next(decoded) == "cannot be read: No such file or directory"
+    assert len(asked) <= store.GROUP * store.AHEAD
+    assert len([*decoded]) == 4999
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
