@@ -10,7 +10,7 @@ NUMBER = 4  # bytes of a prediction for one (sample, class, member): docs/refere
 METHODS = 6  # ways to combine the models, each with a table
 STEPS = {"sgd": 1, "adam": 2, "adamw": 2}  # further numbers that an optimizer keeps for each parameter
 OTHERS = 2  # of the optimizers that are not named above
-REPORT, CLASS = 4e6, 8e3  # bytes of figures, report and metrics.json: at least, and more for each class
+REPORT, CLASS = 2e6, 7e3  # bytes of figures, report and metrics.json: at least, and more for each class
 GUESS = 1.25  # what an estimate may be too low by
 
 
