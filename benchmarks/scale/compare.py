@@ -20,7 +20,7 @@ def main() -> None:
     code, results, rows, out, title = sys.argv[1:]
     sys.path.insert(0, code)
     from foldstack.config import resolve as configuration
-    from foldstack.ensemble import stacking
+    from foldstack.ensemble import logistic, stacking
     from foldstack.probabilities import log_probabilities
 
     members = read(Path(results))
@@ -33,11 +33,12 @@ def main() -> None:
     raw = {"experiment": "x", "models": {"small_cnn": {}}}
     stack = configuration.resolve(raw)["stack"]
     found: dict[str, np.ndarray] = {}
+    logistic.ITERATIONS = logistic.ITERATIONS if len(classes) <= ALWAYS else 1  # it goes with a booster a class
     for form, (stacking.PER_CLASS, stacking.PER_CLASS_CELLS) in FORMS.items():
-        without = {"logistic"} if form == "shared" or len(classes) > ALWAYS else set()
-        stacking.methods_of = lambda form, deployed, out=without: [m for m in stacking.METHODS if m not in out]
         fitted = stacking.cross_fit(averaged, labels, folds, members.models, classes, stack)
         found |= {f"lightgbm, {form}" if name == "lightgbm" else name: fitted[name] for name in fitted}
+    if len(classes) > ALWAYS:
+        found.pop("logistic", None)
     tables = {name: log_probabilities(softmaxed(logits)) for name, logits in found.items()}
     name = f"{title}: {len(classes)} classes, {len(labels):,} rows, {len(members.models)} models"
     figures = {"title": name, "methods": scores(tables, labels)}

@@ -141,11 +141,11 @@ def whole_section(work: Path) -> list[str]:
         f"{_bytes(run['report'])}, metrics.json {_bytes(run['metrics'])}."
     )
     guessed = figures.get("estimates", {})
-    lines += ["", "| rule | jobs | seconds together | longest | estimated longest | peak memory | estimated |"]
+    lines += ["", "| rule | jobs | CPU together | longest | estimated longest | peak memory | estimated |"]
     lines.append("|---|---|---|---|---|---|---|")
     for rule, own in run["rules"].items():
         guess = guessed.get("rules", {}).get(rule, {})
-        cells = [f"`{rule}`", str(own["jobs"]), f"{own['seconds']:.0f}", f"{own['longest']:.0f} s"]
+        cells = [f"`{rule}`", str(own["jobs"]), f"{own['cpu']:.0f} s", f"{own['longest']:.0f} s"]
         cells += [f"{guess['seconds']:.0f} s" if guess.get("seconds") else "not known"]
         cells += [_mib(own["peak_mib"]), _mib(guess["mem_mb"]) if guess.get("mem_mb") else "not known"]
         lines.append(f"| {' | '.join(cells)} |")

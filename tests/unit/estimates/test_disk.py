@@ -66,6 +66,6 @@ def test_what_is_there_already_is_not_needed_again(tmp_path, monkeypatch):
 
 def test_a_finished_experiment_took_what_was_estimated_within_a_factor_of_two(finished):
     found = Estimates(configuration.resolve(finished.config), finished.results).disk
-    for name in ("data", "models", "oof", "test", "export"):
+    for name in ("data", "models", "oof", "test", "stack", "export", "evaluation"):
         taken = sum(path.stat().st_size for path in (finished.results / name).rglob("*") if path.is_file())
         assert found[name] / 2 <= taken <= found[name] * 2, name

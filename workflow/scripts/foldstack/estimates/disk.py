@@ -10,7 +10,7 @@ NUMBER = 4  # bytes of a prediction for one (sample, class, member): docs/refere
 METHODS = 6  # ways to combine the models, each with a table
 STEPS = {"sgd": 1, "adam": 2, "adamw": 2}  # further numbers that an optimizer keeps for each parameter
 OTHERS = 2  # of the optimizers that are not named above
-REPORT = 20e6  # figures, report, metrics.json: 6 MB for the demo's ten classes, at most 20 MB with a thousand
+REPORT, CLASS = 2e6, 7e3  # bytes of figures, report and metrics.json: at least, and more for each class
 GUESS = 1.25  # what an estimate may be too low by
 
 
@@ -33,7 +33,7 @@ def parts(config: dict, known: Facts, networks: dict[str, dict | None]) -> dict[
         "test": members * size * splits * known.test,
         "stack": METHODS * size * known.samples,
         "export": None if unknown else 2 * all_weights,
-        "evaluation": int(REPORT),
+        "evaluation": int(REPORT + CLASS * known.classes),
         "work": None if unknown else max(_checkpoint(config["models"][model], own) for model, own in weights.items()),
     }
 
