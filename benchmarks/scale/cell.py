@@ -5,6 +5,8 @@ JPEGs; predictions are made (made.py), and the networks have fresh weights.
 """
 
 import json
+import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -229,12 +231,21 @@ def prepare(cell: Cell, limits: Limits) -> None:
     cell.figures.keep("assign_folds", lambda: cell.run("assign_folds", limits, {"folds": cell.config["folds"]}))
 
 
+def machine() -> str:
+    """The processor, and how many cores of it this process may use."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{usable} of {os.cpu_count()} cores of an {names[0] if names else platform.machine()}"
+
+
 def measure(cell: Cell, limits: Limits) -> None:
     """All stages of a cell with today's code."""
     keep, settings = cell.figures.keep, cell.settings()
     if "ended" in cell.figures:
         return
     prepare(cell, limits)
+    keep("machine", lambda: {"name": machine()})
     if not all(Path(path).exists() for path in cell.inputs()["weights"]):
         helper("made.py", cell.code, cell.results, cell.models)
         helper("weights.py", cell.code, cell.results, "small_cnn", "{}")

@@ -1,9 +1,10 @@
 """docs/benchmarks/scale.md from what was measured so far."""
 
+import itertools
 import json
 import math
-import os
 import re
+import string
 from pathlib import Path
 
 STAGES = {
@@ -22,7 +23,7 @@ HEADER = """# Growth with classes and samples
 
 `make bench-scale` (benchmarks/scale/). Each stage is the real rule's script in a process of its own: wall and CPU
 seconds, peak memory of the process (where a stage has several jobs, seconds and bytes together and the peak of the
-largest), bytes that it writes. {machine}
+largest), bytes that it writes. {machines}
 
 The data are JPEGs of 64 px in TinyImageNet's layout as downloaded; "samples" are training samples, and a tenth as many
 more (at least one a class) are the test split. Behind training, predictions are made: {models} models × {folds} folds,
@@ -38,6 +39,16 @@ def cells(work: Path) -> dict[tuple[int, int], dict]:
         classes, samples = map(int, re.findall(r"\d+", path.stem))
         found[classes, samples] = _json(path)
     return dict(sorted(found.items()))
+
+
+def machine(figures: dict) -> str:
+    return figures.get("machine", {}).get("name", "a machine that was not noted")
+
+
+def letters(found: dict) -> dict[str, str]:
+    """{machine: the letter that stands for it on the page}."""
+    names = sorted({machine(figures) for figures in found.values()})
+    return dict(zip(names, string.ascii_uppercase, strict=False))
 
 
 def growth(points: dict[float, float]) -> float | None:
@@ -61,27 +72,29 @@ def stage_table(found: dict) -> list[str]:
         if not any(stage in figures for figures in found.values()):
             continue
         lines += ["", f"**{title}** (`{stage}`)" if "_" in stage else f"**{title}**", ""]
-        lines += ["| classes | samples | wall | CPU | peak memory | written |", "|---|---|---|---|---|---|"]
+        lines += ["| classes | samples | wall | CPU | peak memory | written | on |", "|---|---|---|---|---|---|---|"]
         for (classes, samples), figures in found.items():
             if stage in figures:
-                lines.append(f"| {classes:,} | {samples:,} | {' | '.join(_figures(figures[stage]))} |")
+                place = letters(found)[machine(figures)]
+                lines.append(f"| {classes:,} | {samples:,} | {' | '.join(_figures(figures[stage]))} | {place} |")
     return lines
 
 
 def exponents_table(found: dict) -> list[str]:
-    """Growth with the samples at each number of classes, and with the classes at each number of samples."""
-    lines = ["| stage | grows with | CPU | peak memory | written |", "|---|---|---|---|---|"]
-    for stage in STAGES:
-        for axis, other, word in ((1, 0, "samples"), (0, 1, "classes")):
-            for fixed in sorted({key[other] for key in found}):
-                own = {key[axis]: figures for key, figures in found.items() if key[other] == fixed}
-                powers = []
-                for name in ("cpu", "peak_mib", "bytes"):
-                    points = {size: value for size, f in own.items() if (value := measured(f, stage, name))}
-                    powers.append(growth(points))
-                if any(power is not None for power in powers):
-                    at = f"{word}, at {fixed:,} {'classes' if axis else 'samples'}"
-                    lines.append(f"| `{stage}` | {at} | {' | '.join(map(_power, powers))} |")
+    """Growth with the samples at each number of classes, and the other way round, of cells of one machine."""
+    lines = ["| stage | grows with | CPU | peak memory | written | on |", "|---|---|---|---|---|---|"]
+    axes = ((1, 0, "samples"), (0, 1, "classes"))
+    for stage, (name, place), (axis, other, word) in itertools.product(STAGES, letters(found).items(), axes):
+        there = {key: figures for key, figures in found.items() if machine(figures) == name}
+        for fixed in sorted({key[other] for key in there}):
+            own = {key[axis]: figures for key, figures in there.items() if key[other] == fixed}
+            powers = []
+            for key in ("cpu", "peak_mib", "bytes"):
+                points = {size: value for size, f in own.items() if (value := measured(f, stage, key))}
+                powers.append(growth(points))
+            if any(power is not None for power in powers):
+                at = f"{word}, at {fixed:,} {'classes' if axis else 'samples'}"
+                lines.append(f"| `{stage}` | {at} | {' | '.join(map(_power, powers))} | {place} |")
     return lines
 
 
@@ -175,8 +188,8 @@ def scores_section(work: Path) -> list[str]:
 
 def write(work: Path, page: Path, models: int = 5, folds: int = 5) -> None:
     found = cells(work)
-    machine = f"{os.cpu_count()} cores, shared, no GPU."
-    text = [HEADER.format(machine=machine, models=models, folds=folds)]
+    places = "; ".join(f"{place}: {name}" for name, place in letters(found).items())
+    text = [HEADER.format(machines=f"Measured on {places}.", models=models, folds=folds)]
     text += [
         "## Exponents of growth",
         "",

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from foldstack.ensemble import stacking
 from foldstack.estimates import times
 
 
@@ -84,3 +85,8 @@ def test_other_rules_take_the_mean_of_their_jobs_and_a_damaged_benchmark_counts_
     benchmark(tmp_path, "collect_oof/cnn/seed2", "h:m:s\n0:00:10\n")
     benchmark(tmp_path, "fit_stacker", "")
     assert times.Timings(tmp_path).others == {"evaluate": 30.0, "collect_oof": 20.0}
+
+
+def test_the_form_of_the_stack_is_that_which_fit_stacker_takes():
+    """Repeated in the estimates, since parsing the workflow imports no numpy."""
+    assert (times.PER_CLASS, times.PER_CLASS_CELLS) == (stacking.PER_CLASS, stacking.PER_CLASS_CELLS)
