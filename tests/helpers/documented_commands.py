@@ -69,6 +69,10 @@ ROWS = (
         test="tests/workflow/test_examples.py::test_an_example_config_is_valid_and_plans_its_runs",
     ),
     Row(r"snakemake --report report\.html", "snakemake --report report.html && test -s report.html"),
+    Row(
+        r"snakemake results/\{experiment\}/evaluation/report\.html",
+        "snakemake results/my/evaluation/report.html --cores 2 --configfile my.yaml",
+    ),
     Row(r"make report", "rm -f report.html && make report && test -s report.html"),
     Row(r"make verify( FILE=ensemble\.onnx DATA=folder)?", f"make verify FILE={ENSEMBLE} DATA=labelled"),
     Row(r"make verify-alone", "make verify-alone", needs="registry"),
