@@ -34,8 +34,8 @@ sharpness; the networks have fresh weights (`small_cnn`).
 EXPLORED = """
 ## How the shared form was chosen
 
-Explored once, on made predictions like those above (3 models, one fold of five held out, 100 rounds of 4 leaves, log-loss on
-the held-out fold); the product keeps what the first row names.
+Explored once, on made predictions like those above (3 models, one fold of five held out, 100 rounds of 4 leaves,
+log-loss on the held-out fold); the product keeps what the first row names.
 
 | features a model | 200 classes × 20,000 | the same, no systematic confusions | 200 × 4,000 |
 |---|---|---|---|
