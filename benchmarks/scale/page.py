@@ -164,7 +164,9 @@ def export_table(work: Path) -> list[str]:
                 ratio = f"{ten['cpu'] / one['cpu']:.2f}" if not {"failed", "stopped"} & {*one, *ten} else ""
                 cells = [" ".join([*_cell(figure), _bytes(figure["bytes"])]) for figure in (one, ten)]
                 lines.append(f"| {path.stem.removeprefix('export-')} | {title} | {cells[0]} | {cells[1]} | {ratio} |")
-    return lines
+    return (
+        lines if len(lines) > 2 else ["Not measured yet; ten networks against one: [large-export.md](large-export.md)."]
+    )
 
 
 def whole_section(work: Path) -> list[str]:
@@ -218,6 +220,8 @@ def scores_section(work: Path) -> list[str]:
 def write(work: Path, page: Path, models: int = 5, folds: int = 5) -> None:
     found = cells(work)
     places = "; ".join(f"{place}: {name}" for name, place in letters(found).items())
+    sizes = ", ".join(f"{classes:,} × {samples:,}" for classes, samples in found)
+    places += f". Classes × samples so far: {sizes}"
     text = [HEADER.format(machines=f"Measured on {places}.", models=models, folds=folds)]
     text += [
         "## Exponents of growth",
