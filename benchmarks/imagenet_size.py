@@ -12,6 +12,7 @@ import io
 import math
 import platform
 import shutil
+import statistics
 import sys
 import tempfile
 import threading
@@ -21,13 +22,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from scipy.fft import idctn
+from sklearn.neighbors import NearestNeighbors
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from foldstack import tables  # noqa: E402
 from foldstack.config.schema import load_schema  # noqa: E402
-from foldstack.data import digest, duplicates, prepare  # noqa: E402
+from foldstack.data import digest, duplicates, near, prepare, store  # noqa: E402
 from foldstack.data.formats import imagefolder  # noqa: E402
 from foldstack.data.formats.source import Source, table  # noqa: E402
 from foldstack.data.intake import Intake  # noqa: E402
@@ -40,6 +42,7 @@ FILES = {"samples": "samples.parquet", "pixels": "pixels.npy", "dataset": "datas
 FILES |= {"quarantine": "quarantine.csv", "intake": "intake.json"}
 PAGE = ROOT / "docs" / "benchmarks" / "imagenet-size.md"
 BATCH = 256
+THRESHOLD = 0.1  # the default of data.near_duplicates
 
 
 class Measured:
@@ -183,20 +186,66 @@ def folder_of_files(count: int, classes: int, folder: Path) -> Measured:
     return measured
 
 
-def encoded(count: int, size: int, folder: Path) -> list[str]:
-    """Lines of a table: JPEGs prepared as pixels and as they are, and how fast batches are read of either."""
+def against_brute_force(count: int) -> str:
+    """The search for nearly equal images beside scikit-learn's brute force, which this search took the place of."""
+    images = made_images(count)
+    low = near.low_frequencies(images)
+    cpu = time.process_time()
+    pairs, _ = near.near_pairs(low, lambda rows: images[rows], THRESHOLD)
+    ours = time.process_time() - cpu
+    cpu, candidates = time.process_time(), []
+    search = NearestNeighbors(radius=THRESHOLD + near.ROUNDING, algorithm="brute").fit(low)
+    for start in range(0, count, 2048):
+        close = search.radius_neighbors(low[start : start + 2048], return_distance=False)
+        candidates += [(start + i, j) for i, row in enumerate(close) for j in row.tolist() if start + i < j]
+    theirs = time.process_time() - cpu
+    flat = near.descriptors(images[np.array(candidates).ravel()]).reshape(len(candidates), 2, -1)
+    same = np.linalg.norm(flat[:, 0] - flat[:, 1], axis=1) <= THRESHOLD
+    assert set(map(tuple, pairs.tolist())) == {pair for pair, within in zip(candidates, same, strict=True) if within}
+    return (
+        f"Among {count:,} rows, {ours:.1f} CPU seconds; comparing all with all (scikit-learn) takes {theirs:.1f} and "
+        f"finds the same {len(pairs):,} pairs."
+    )
+
+
+def jpegs(count: int, size: int, folder: Path) -> Path:
+    """A folder of made JPEGs in ten classes."""
     rng = np.random.default_rng(0)
     for i in range(count):
         low = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).resize((size, size), Image.Resampling.BICUBIC)
         noisy = np.asarray(low).astype(np.int16) + rng.integers(-12, 12, (size, size, 1))
-        path = folder / "images" / f"c{i % 10}" / f"{i}.jpg"
+        path = folder / f"c{i % 10}" / f"{i}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(path, quality=88)
+    return folder
+
+
+def threads_in_pairs(count: int, size: int, folder: Path, pairs: int = 6) -> str:
+    """A row of a table: reading JPEGs by one thread and by two, in turn."""
+    files = sorted(jpegs(count, size, folder).rglob("*.jpg"))
+    side = min(size, store.USUAL)
+    seconds = []
+    for threads in [1, *[1, 2] * pairs]:
+        started = time.monotonic()
+        wanted = store.Geometry(side, side, 3, "crop")
+        for _ in store.read_samples(files, wanted, keep_bytes=True, describe=True, threads=threads):
+            pass
+        seconds.append(time.monotonic() - started)
+    one, two = seconds[1::2], seconds[2::2]
+    ratios = [first / second for first, second in zip(one, two, strict=True)]
+    speeds = [f"{count / statistics.median(each):,.0f}" for each in (one, two)]
+    spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    return f"| {count:,} of {size} px | {' | '.join(speeds)} | {spread} |"
+
+
+def encoded(count: int, size: int, folder: Path) -> list[str]:
+    """Rows of a table: JPEGs prepared as pixels and as they are, and how fast batches are read of either."""
+    images = jpegs(count, size, folder / "images")
     lines = []
     for kind in ("pixels", "encoded"):
         paths = {key: folder / kind / name for key, name in FILES.items()}
         started, cpu = time.monotonic(), time.process_time()
-        given = config(format="imagefolder", path=str(folder / "images"), store=kind)
+        given = config(format="imagefolder", path=str(images), store=kind)
         with contextlib.redirect_stdout(io.StringIO()):
             prepare.prepare(given, **paths, threads=2)
         spent = f"{time.monotonic() - started:.0f} | {time.process_time() - cpu:.0f}"
@@ -217,7 +266,7 @@ def _speed(path: Path, threads: int) -> float:
     return sum(map(len, batches)) / (time.monotonic() - started)
 
 
-def page(sizes: list[int], found: list[Measured], stored: list[str], options) -> str:
+def page(sizes: list[int], found: list[Measured], searched: str, read: list[str], stored: list[str], options) -> str:
     small, large = found
     lines = ["# As many rows as ImageNet", ""]
     lines += [
@@ -237,6 +286,15 @@ def page(sizes: list[int], found: list[Measured], stored: list[str], options) ->
         cells = [f"{before[0]:.1f}", f"{before[1]:.1f}", f"{before[2] / 2**30:.2f}"]
         cells += [f"{wall:.1f}", f"{cpu:.1f}", f"{memory / 2**30:.2f}", grown]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += ["", "## Nearly equal images", "", searched, "", "## Reading JPEGs by two threads", ""]
+    lines += [
+        "Each file is read, decoded, cut to 224 px where it is larger, hashed and described; six pairs of one thread "
+        "and two. What Python itself does for an image runs on one core at a time, so the smallest gain nothing.",
+        "",
+        "| JPEGs | images/s, 1 thread | 2 threads | ratio, median (and range) |",
+        "|---|---|---|---|",
+        *read,
+    ]
     lines += ["", "## JPEGs kept as they are", ""]
     lines += [
         f"{options.jpegs:,} JPEGs of {options.size} px, prepared as pixels and with `data.store: encoded`; then "
@@ -269,9 +327,12 @@ def main() -> None:
             made.rows |= folder_of_files(count, options.classes, Path(name) / "files").rows
             found.append(made)
             shutil.rmtree(Path(name) / "files")
+    searched = against_brute_force(min(options.rows[0], 100_000))
     with tempfile.TemporaryDirectory() as name:
+        counts = {64: options.jpegs, 256: options.jpegs // 4, 512: options.jpegs // 10}
+        read = [threads_in_pairs(count, size, Path(name) / str(size)) for size, count in counts.items()]
         stored = encoded(options.jpegs, options.size, Path(name))
-    options.out.write_text(page(options.rows, found, stored, options), encoding="utf-8")
+    options.out.write_text(page(options.rows, found, searched, read, stored, options), encoding="utf-8")
     print(options.out.read_text(encoding="utf-8"))
 
 
